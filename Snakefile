@@ -1,0 +1,47 @@
+"""Learning curves of QuasarNET: see README.md. `snakemake -n` says what would run, `snakemake --cores all` runs it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, str(Path(workflow.basedir, "workflow")))
+
+from quasarcurves.schema import StudyError
+from quasarcurves.study import Run, Study
+
+# Snakemake would merge a study given by --configfile into this one: its optimizers would be added, not replaced
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    study = Study.from_config(config)
+except StudyError as error:
+    raise WorkflowError(f"This study cannot be run as it is written.\n{error}") from None
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS / "epochs.csv",
+        RESULTS / "runs.csv",
+        RESULTS / "histories.h5",
+        rules.plot_optimizers.output,
+        expand(rules.plot_fractions.output, optimizer=study.optimizers),
+
+
+onsuccess:
+    shell(f"python -m quasarcurves.cli summary {RESULTS} >&2")

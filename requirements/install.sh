@@ -1,0 +1,18 @@
+#!/bin/sh
+# install.sh cpu|gpu|dev: make .venv hold exactly what the lock says, and this package. Does nothing when it does already.
+set -eu
+lock=requirements/$1.txt
+venv=.venv
+# the lock that was installed is kept beside it: a touched file is not a changed one. dev holds all that cpu does.
+for done in "$1" dev; do
+    if cmp -s "requirements/$done.txt" "$venv/installed-$done.txt" && cmp -s pyproject.toml "$venv/installed-pyproject.toml"
+    then exit 0
+    fi
+done
+[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+rm -f "$venv"/installed-*
+echo "installing $lock into $venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$lock"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+cp "$lock" "$venv/installed-$1.txt"
+cp pyproject.toml "$venv/installed-pyproject.toml"

@@ -1,0 +1,11 @@
+#!/bin/sh
+# lock.sh UV: resolve the locks from pyproject.toml. cpu is what runs anywhere, gpu the same on NVIDIA cards, dev adds the
+# tools of development. One version of everything for all Python versions; no index address is written.
+set -eu
+uv=$1
+export UV_CUSTOM_COMPILE_COMMAND="make lock"
+compile() { "$uv" pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+    pyproject.toml "$@"; }
+compile --extra cpu --output-file requirements/cpu.txt
+compile --extra cpu --extra dev --constraint requirements/cpu.txt --output-file requirements/dev.txt
+compile --extra gpu --constraint requirements/cpu.txt --output-file requirements/gpu.txt

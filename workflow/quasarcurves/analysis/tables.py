@@ -1,0 +1,80 @@
+"""Histories as tables: one row per epoch, one row per run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis.spikes import SETTLED_EPOCH, count_excursions, height_ratio
+from quasarcurves.files import whole_file
+from quasarcurves.training.history import History, runs_of
+
+RUN_KEYS = ["fraction", "replicate", "optimizer"]
+_FIRST_COLUMNS = ["n_train", "epoch", "step", "loss", "val_loss", "learning_rate", "seconds"]
+
+
+def write_epochs(histories: Path, path: Path) -> None:
+    """Write one tidy row per run and epoch, from a collection of histories to CSV."""
+    tables = [_epochs_of(history) for history in _by_run(histories)]
+    _write(pd.concat(tables, ignore_index=True), path)
+
+
+def write_runs(histories: Path, path: Path) -> None:
+    """Write one row per run, from a collection of histories to CSV."""
+    _write(pd.DataFrame([_run_of(history) for history in _by_run(histories)]), path)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table written here; replicates and fractions come back as numbers, optimizers as text."""
+    return pd.read_csv(path, dtype={"optimizer": str})
+
+
+def _by_run(histories: Path) -> Iterator[History]:
+    """Yield histories by falling fraction, then replicate and optimizer."""
+    keys = {name: _key(params) for name, params in runs_of(histories)}
+    for name in sorted(keys, key=lambda name: (-keys[name][0], *keys[name][1:])):
+        yield History.load(histories, name)
+
+
+def _key(params: Mapping[str, Any]) -> tuple[float, int, str]:
+    return tuple(params[key] for key in RUN_KEYS)
+
+
+def _epochs_of(history: History) -> pd.DataFrame:
+    epochs = pd.DataFrame(dict(history.epochs))
+    epochs.insert(0, "epoch", np.arange(1, len(epochs) + 1))
+    epochs.insert(0, "n_train", history.params["outcome"]["n_train"])
+    columns = _FIRST_COLUMNS + sorted(set(epochs.columns) - set(_FIRST_COLUMNS))
+    return epochs[columns].assign(**dict(zip(RUN_KEYS, _key(history.params), strict=True)))[RUN_KEYS + columns]
+
+
+def _run_of(history: History) -> dict[str, Any]:
+    outcome = history.params["outcome"]
+    loss, val_loss = history.epochs["loss"], history.epochs["val_loss"]
+    ratio = height_ratio(loss)[SETTLED_EPOCH:]
+    validated = np.isfinite(val_loss).any()
+    return {
+        **dict(zip(RUN_KEYS, _key(history.params), strict=True)),
+        "n_train": outcome["n_train"],
+        "steps_per_epoch": outcome["steps_per_epoch"],
+        "epochs": outcome["epochs"],
+        "loss_last": loss[-1],
+        "loss_lowest": np.nanmin(loss) if np.isfinite(loss).any() else np.nan,
+        "val_loss_last": val_loss[-1],
+        "val_loss_lowest": np.nanmin(val_loss) if validated else np.nan,
+        "epoch_best": int(np.nanargmin(val_loss)) + 1 if validated else outcome["epochs"],
+        "highest_ratio": np.nanmax(ratio) if np.isfinite(ratio).any() else np.nan,
+        "spikes_above_3x": count_excursions(ratio),
+        "diverged": outcome["diverged"],
+        "diverged_step": outcome["diverged_step"],
+        "seconds": history.epochs["seconds"].sum(),
+    }
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.8g")

@@ -1,0 +1,1 @@
+"""What one looks at: one module per figure."""

@@ -1,0 +1,45 @@
+"""Training loss against epoch, one curve per training-set size, for one optimizer."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from quasarcurves.figures import style
+
+
+def draw(epochs: pd.DataFrame, runs: pd.DataFrame, optimizer: str) -> Figure:
+    """Draw the losses of an optimizer.
+
+    Parameters
+    ----------
+    epochs, runs : DataFrame
+        The study's `epochs.csv` and `runs.csv`.
+    optimizer : str
+        Its name in the study.
+
+    Returns
+    -------
+    Figure
+        One column wide; logarithmic loss, and a second x axis in steps of the largest training set.
+    """
+    epochs, runs = epochs[epochs["optimizer"] == optimizer], runs[runs["optimizer"] == optimizer]
+    fractions = sorted(runs["fraction"].unique(), reverse=True)
+    largest = runs[runs["fraction"] == fractions[0]]
+    figure = style.new_figure(style.COLUMN_WIDTH, 3.0)
+    with style.house_style():
+        axes = figure.add_subplot()
+        for i, (fraction, color) in enumerate(zip(fractions, style.sequential(len(fractions)), strict=True)):
+            of_fraction = runs[runs["fraction"] == fraction]
+            replicates = [run for _, run in epochs[epochs["fraction"] == fraction].groupby("replicate")]
+            diverged = of_fraction.loc[of_fraction["diverged"], "replicate"]
+            label = f"{of_fraction['n_train'].median():,.0f}  ({fraction:g})"
+            label += f", {len(diverged)} diverged" if len(diverged) else ""
+            # smaller sets are noisier: the larger ones are drawn over them
+            style.draw_replicates(axes, replicates, "loss", label, color=color, zorder=3 - 0.1 * i)
+            style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in set(diverged)], color)
+        axes.set(yscale="log", xlabel="epoch", ylabel="training loss", xlim=(0, epochs["epoch"].max()))
+        steps = largest["steps_per_epoch"].iat[0]
+        style.add_steps_axis(axes, steps, f"optimizer steps with {largest['n_train'].median():,.0f} spectra")
+        axes.legend(title=f"{optimizer}: training spectra (fraction)", loc="upper right", ncols=1)
+    return figure

@@ -1,0 +1,37 @@
+"""Whole files: what has its final name is complete, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to; move it to `path` once the block has succeeded.
+
+    The data are on disk before the new name is, so a crash leaves the old file or the new one, never a part.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final name. Missing folders are made. The temporary name keeps the suffix (libraries that
+        choose a format by it must see it) and holds the process id (two processes never share one).
+
+    Yields
+    ------
+    Path
+        The temporary name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

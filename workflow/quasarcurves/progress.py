@@ -1,0 +1,85 @@
+"""How a training says where it is, to whoever watches: one small JSON file per run, replaced about once a second."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE_NAME = "progress.json"
+_SECONDS_BETWEEN = 1.0
+_LOG_LINES = 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a training is.
+
+    Parameters
+    ----------
+    epoch, epochs : int
+        Epochs done, and asked for.
+    loss : float
+        Training loss of the last epoch.
+    seconds_left : float
+        Expected, from the epochs done by this process.
+    state : {"training", "done", "diverged"}
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    seconds_left: float
+    state: str = "training"
+
+
+class Reporter:
+    """Writes a run's progress file, and about 20 lines into its log.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the progress file goes; made if missing.
+    epochs : int
+        Epochs asked for.
+    """
+
+    def __init__(self, folder: Path, epochs: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path, self._epochs = folder / FILE_NAME, epochs
+        self._log_every = max(1, epochs // _LOG_LINES)
+        self._start: tuple[float, int] | None = None
+        self._written = 0.0
+
+    def epoch(self, epoch: int, loss: float, val_loss: float) -> None:
+        """Report an epoch: its number counted from 1, its loss, and its validation loss (NaN where not computed)."""
+        now = time.monotonic()
+        # the first epoch holds the compilation: it would spoil the estimate
+        self._start = self._start or (now, epoch)
+        per_epoch = (now - self._start[0]) / max(1, epoch - self._start[1])
+        if epoch % self._log_every == 0 or epoch == self._epochs:
+            logger.info("epoch %d/%d  loss %.5g  val_loss %.5g", epoch, self._epochs, loss, val_loss)
+        if now - self._written >= _SECONDS_BETWEEN:
+            self._write(Report(epoch, self._epochs, loss, per_epoch * (self._epochs - epoch)))
+
+    def end(self, epoch: int, loss: float, diverged: bool) -> None:
+        """Report that the training is over."""
+        self._write(Report(epoch, self._epochs, loss, 0.0, "diverged" if diverged else "done"))
+
+    def _write(self, report: Report) -> None:
+        temporary = self._path.with_suffix(".part")
+        temporary.write_text(json.dumps(asdict(report)))
+        temporary.replace(self._path)
+        self._written = time.monotonic()
+
+
+def read(folder: Path) -> Report | None:
+    """Read a run's progress; None before its first report."""
+    try:
+        return Report(**json.loads((folder / FILE_NAME).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""What is trained: all that is particular to QuasarNET."""

@@ -1,0 +1,75 @@
+"""QuasarNET: a one-dimensional convolutional network with one head per line.
+
+Busca & Balland (2018), arXiv:1808.09955, section 3. The heads, dense layers of `boxes` units each for the boxes and the
+offsets of every line, are computed as one dense layer, which is several times faster and draws the same initial
+weights; `head_slices` says which of its units belong to which head.
+"""
+
+from __future__ import annotations
+
+import math
+
+import keras
+
+from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
+from quasarcurves.spectra.grid import N_BINS
+
+KERNEL_WIDTH, STRIDE = 10, 2
+HEADS = "heads"
+
+
+def build(filters: int = 100, layers: int = 4, boxes: int = 13, n_lines: int = 7, dropout: float = 0.0) -> keras.Model:
+    """Build the network with fresh weights.
+
+    Parameters
+    ----------
+    filters : int
+        Filters of each convolution, units of the common layer.
+    layers : int
+        Number of convolutions. Up to four use no padding; more would run out of bins and use padding "same".
+    boxes : int
+        Boxes per line.
+    n_lines : int
+        Emission and BAL lines together.
+    dropout : float
+        Share of activations dropped after each convolution (the later fork uses 0.2).
+
+    Returns
+    -------
+    keras.Model
+        (n, 443, 1) float32 -> (n, n_lines, 2 * boxes) float32: box probabilities, then offsets in -0.1 to 1.1.
+    """
+    padding = "valid" if layers <= 4 else "same"
+    x = spectrum = keras.Input((N_BINS, 1), name="spectrum")
+    for i in range(1, layers + 1):
+        x = keras.layers.Conv1D(filters, KERNEL_WIDTH, STRIDE, padding, name=f"conv_{i}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm_{i}")(x)
+        x = keras.layers.ReLU(name=f"relu_{i}")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"dropout_{i}")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Dense(filters, name="fc_common")(x)
+    x = keras.layers.BatchNormalization(name="norm_common")(x)
+    x = keras.layers.ReLU(name="relu_common")(x)
+    x = keras.layers.Dense(2 * boxes * n_lines, kernel_initializer=_head_initializer(filters, boxes), name=HEADS)(x)
+    x = keras.layers.Reshape((n_lines, 2 * boxes), name="lines")(x)
+    x = keras.layers.Activation("sigmoid", name="sigmoid")(x)
+    scale = [1.0] * boxes + [OFFSET_SCALE] * boxes
+    shift = [0.0] * boxes + [OFFSET_SHIFT] * boxes
+    outputs = keras.layers.Rescaling(scale, shift, name="rescale")(x)
+    return keras.Model(spectrum, outputs, name="quasarnet")
+
+
+def head_slices(boxes: int, n_lines: int) -> tuple[list[slice], list[slice]]:
+    """Units of the joint head layer that hold each line's boxes and each line's offsets."""
+    starts = range(0, 2 * boxes * n_lines, 2 * boxes)
+    return (
+        [slice(start, start + boxes) for start in starts],
+        [slice(start + boxes, start + 2 * boxes) for start in starts],
+    )
+
+
+def _head_initializer(filters: int, boxes: int) -> keras.initializers.Initializer:
+    """Glorot uniform as each separate head would draw it: from its own fan-out, not the joint layer's."""
+    limit = math.sqrt(6 / (filters + boxes))
+    return keras.initializers.RandomUniform(-limit, limit)

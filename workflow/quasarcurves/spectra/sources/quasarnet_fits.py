@@ -1,0 +1,130 @@
+"""The FITS pair that QuasarNET is trained from: spectra already on the grid, and a table of inspections.
+
+Keys: `spectra`, files whose first HDU is an image (n, 886) of 443 flux and 443 ivar columns and whose second
+is a table with TARGETID in the same row order; `truth`, files whose first table has THING_ID, Z_VI,
+CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files are put
+together and found by TARGETID = THING_ID.
+
+Compressed files work, but have to be decompressed twice in full: prefer plain ones for large sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.spectra.sources import DEFAULT_ROWS
+from quasarcurves.spectra.sources.reading import catalogue
+from quasarcurves.spectra.sources.reading.catalogue import Column
+from quasarcurves.spectra.sources.reading.file_lists import files
+from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits
+from quasarcurves.spectra.sources.reading.selection import select
+from quasarcurves.spectra.sources.reading.truth import (
+    Truth,
+    bal_from_inspection,
+    label_from_inspection,
+    was_inspected,
+)
+from quasarcurves.spectra.table import Spectra
+
+_TARGET_ID = (Column("TARGETID", int),)
+_TRUTH = (
+    Column("THING_ID", int),
+    Column("Z_VI"),
+    Column("CLASS_PERSON", int),
+    Column("Z_CONF_PERSON", int),
+    Column("BAL_FLAG_VI", needed=False),
+    Column("BI_CIV", needed=False),
+)
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse a `data` block whose files are missing, damaged, or not built as described above.
+
+    Raises
+    ------
+    ValueError, OSError
+        With the file, what was found and what was expected.
+    """
+    spectra, truth = files(config, "spectra"), files(config, "truth")
+    check_files(spectra, _check_spectra)
+    for path in truth:
+        catalogue.check(path, _TRUTH)
+
+
+def input_files(config: Mapping[str, Any]) -> list[Path]:
+    """List every file that is read."""
+    return [*files(config, "spectra"), *files(config, "truth")]
+
+
+def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Spectra]:
+    """Read the spectra, at most `rows` input spectra at a time.
+
+    Parameters
+    ----------
+    config : mapping
+        The `data` block.
+    rows : int
+
+    Yields
+    ------
+    Spectra
+        In the order of the files and of their rows.
+    """
+    spectra, truth = files(config, "spectra"), read_truth(files(config, "truth"))
+    for path in spectra:
+        with open_fits(path) as hdus:
+            _check_spectra(hdus, path)
+            target_id = catalogue.read_table(hdus[1], path, _TARGET_ID)["TARGETID"]
+            for start in range(0, len(target_id), rows):
+                flux, ivar = _read_rows(hdus[0], slice(start, start + rows))
+                yield select(flux, ivar, truth.look_up(target_id[start : start + rows]), "quasarnet_fits")
+
+
+def read_truth(paths: list[Path]) -> Truth:
+    """Read the truth of all files together.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or an object has rows that disagree.
+    """
+    tables = [catalogue.read(path, _TRUTH) for path in paths]
+    needed = [column.name for column in _TRUTH if column.needed]
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in needed}
+    inspection = columns["CLASS_PERSON"], columns["Z_CONF_PERSON"]
+    return Truth(
+        key=columns["THING_ID"],
+        z=columns["Z_VI"],
+        label=label_from_inspection(*inspection, columns["Z_VI"]),
+        bal=np.concatenate([bal_from_inspection(table, len(table["Z_VI"])) for table in tables]),
+        inspected=was_inspected(*inspection),
+        name=f"THING_ID in {', '.join(map(str, paths))}",
+    )
+
+
+def _check_spectra(hdus: fits.HDUList, path: Path) -> None:
+    image, table = hdu(hdus, path, 0), hdu(hdus, path, 1)
+    if len(image.shape) != 2 or image.shape[1] != 2 * N_BINS:
+        raise BadFile(f"{path}: its first HDU is an image {image.shape}, expected (n, {2 * N_BINS})")
+    if not isinstance(table, fits.BinTableHDU):
+        raise BadFile(f"{path}: its second HDU is no table, expected one with TARGETID")
+    catalogue.check_table(table, path, _TARGET_ID)
+    if table.header["NAXIS2"] != image.shape[0]:
+        raise BadFile(f"{path}: its image has {image.shape[0]} rows, its table {table.header['NAXIS2']}")
+
+
+def _read_rows(image: fits.PrimaryHDU, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Read flux and ivar of some rows, (r, 443) float64 each; bins not finite or without weight become 0."""
+    # a section reads these rows only; mapped pages would stay with the process to the end of the file
+    block = image.section[rows.start : min(rows.stop, image.shape[0])].astype(np.float64)
+    flux, ivar = block[:, :N_BINS], block[:, N_BINS:]
+    good = np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
+    if not good.all():
+        flux, ivar = np.where(good, flux, 0.0), np.where(good, ivar, 0.0)
+    return flux, ivar

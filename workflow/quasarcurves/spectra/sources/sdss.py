@@ -1,0 +1,164 @@
+"""SDSS/BOSS/eBOSS `spec-PLATE-MJD-FIBER.fits[.gz]` files, one spectrum each, and a catalogue of them.
+
+Keys: `spectra`, a folder, list or glob of such files; `catalogue`, a CSV or FITS table with PLATE, MJD,
+FIBERID (or FIBER), Z and CLASS, and perhaps THING_ID, BAL_FLAG_VI, BI_CIV, found by plate, MJD and fibre.
+
+CLASS is STAR, GALAXY or QSO in any case; anything else gives the label BAD. Nothing else marks a row as not
+trusted: leave such rows out of the catalogue, or change their class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from quasarcurves.spectra.grid import N_BINS, rebin
+from quasarcurves.spectra.sources import DEFAULT_ROWS
+from quasarcurves.spectra.sources.reading import catalogue
+from quasarcurves.spectra.sources.reading.catalogue import Column
+from quasarcurves.spectra.sources.reading.file_lists import files, one_file
+from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits
+from quasarcurves.spectra.sources.reading.selection import select
+from quasarcurves.spectra.sources.reading.truth import Truth, bal_from_inspection, label_from_class
+from quasarcurves.spectra.table import Spectra
+
+_NAME = re.compile(r"spec-(\d+)-(\d+)-(\d+)\.fits(\.gz)?")
+_IN_FOLDER = "spec-*.fits*"
+_BAD_SKY_BIT = 25
+"""Bit of AND_MASK that QuasarNET drops: the sky is bright and badly subtracted in every exposure."""
+
+_PIXELS = (Column("FLUX"), Column("LOGLAM"), Column("IVAR"), Column("AND_MASK", int))
+_CATALOGUE = (
+    Column("PLATE", int),
+    Column("MJD", int),
+    Column("FIBERID", int, ("FIBER",)),
+    Column("Z"),
+    Column("CLASS", str),
+    Column("THING_ID", int, needed=False),
+    Column("BAL_FLAG_VI", needed=False),
+    Column("BI_CIV", needed=False),
+)
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse a `data` block whose files are missing, damaged, wrongly named or without a needed column.
+
+    Raises
+    ------
+    ValueError, OSError
+        With the file, what was found and what was expected.
+    """
+    spectra = files(config, "spectra", _IN_FOLDER)
+    for path in spectra:
+        observation(path)
+    check_files(spectra, _check_spectrum)
+    catalogue.check(one_file(config, "catalogue"), _CATALOGUE)
+
+
+def input_files(config: Mapping[str, Any]) -> list[Path]:
+    """List every file that is read."""
+    return [*files(config, "spectra", _IN_FOLDER), one_file(config, "catalogue")]
+
+
+def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Spectra]:
+    """Read the spectra, at most `rows` files at a time.
+
+    Parameters
+    ----------
+    config : mapping
+        The `data` block.
+    rows : int
+
+    Yields
+    ------
+    Spectra
+        In the order of the files. The target id is THING_ID where the catalogue has one above 0, else
+        it is made of plate, MJD and fibre, above any THING_ID.
+    """
+    spectra, truth = files(config, "spectra", _IN_FOLDER), read_catalogue(one_file(config, "catalogue"))
+    for start in range(0, len(spectra), rows):
+        paths = spectra[start : start + rows]
+        flux, ivar = np.empty((2, len(paths), N_BINS))
+        for row, path in enumerate(paths):
+            flux[row], ivar[row] = read_spectrum(path)
+        key = np.array([observation(path) for path in paths], np.int64)
+        yield select(flux, ivar, truth.look_up(key), "sdss")
+
+
+def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read one spec file and rebin it.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    flux, ivar : (443,) float64 array
+        1e-17 erg/s/cm2/Angstrom and its inverse variance; pixels with bit 25 of AND_MASK do not count.
+    """
+    # of some thousand header cards only the first few are of use here
+    with open_fits(path, all_headers=False) as hdus:
+        _check_spectrum(hdus, path)
+        pixels = catalogue.read_table(hdus[1], path, _PIXELS)
+    masked = (pixels["AND_MASK"] & (1 << _BAD_SKY_BIT)) != 0
+    ivar = np.where(masked, 0.0, pixels["IVAR"])
+    flux, ivar = rebin(10 ** pixels["LOGLAM"], pixels["FLUX"], ivar)
+    return flux[0], ivar[0]
+
+
+def read_catalogue(path: Path) -> Truth:
+    """Read the catalogue, to be looked up by `observation`.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a spectrum has rows that disagree.
+    """
+    columns = catalogue.read(path, _CATALOGUE)
+    key = _key(columns["PLATE"], columns["MJD"], columns["FIBERID"], path)
+    thing_id = columns.get("THING_ID", key)
+    return Truth(
+        key=key,
+        z=columns["Z"],
+        label=label_from_class(columns["CLASS"], columns["Z"]),
+        bal=bal_from_inspection(columns, len(key)),
+        target_id=np.where(thing_id > 0, thing_id, key),
+        name=f"PLATE, MJD, FIBERID (in one number) in {path}",
+    )
+
+
+def observation(path: Path) -> int:
+    """Give the number that stands for the plate, MJD and fibre of a spec file, from its name.
+
+    Raises
+    ------
+    ValueError
+        If the file has another name.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise BadFile(f"{path}: expected a name such as spec-3655-55240-0026.fits or .fits.gz")
+    plate, mjd, fiber = (np.array([int(each)]) for each in match.groups()[:3])
+    return int(_key(plate, mjd, fiber, path)[0])
+
+
+def _key(plate: np.ndarray, mjd: np.ndarray, fiber: np.ndarray, path: Path) -> np.ndarray:
+    """Write plate, MJD and fibre one after the other: 3655, 55240, 26 gives 3655_55240_0026."""
+    for name, values, digits in (("plate", plate, 6), ("MJD", mjd, 5), ("fibre", fiber, 4)):
+        wrong = values[(values < 0) | (values >= 10**digits)]
+        if len(wrong):
+            raise BadFile(f"{path}: {name} {wrong[0]} found, expected 0 to {10**digits - 1}")
+    return (plate.astype(np.int64) * 10**5 + mjd) * 10**4 + fiber
+
+
+def _check_spectrum(hdus: fits.HDUList, path: Path) -> None:
+    table = hdu(hdus, path, 1)
+    if not isinstance(table, fits.BinTableHDU):
+        raise BadFile(f"{path}: its second HDU is no table, expected one with FLUX, LOGLAM, IVAR, AND_MASK")
+    catalogue.check_table(table, path, _PIXELS)

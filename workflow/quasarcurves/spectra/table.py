@@ -1,0 +1,190 @@
+"""Spectra: the prepared data set, in memory and as an HDF5 file.
+
+The file's `flux` is one contiguous block, so that any rows of it can be read (or mapped) without touching
+the others. Its length is known only once every chunk was seen, so chunks go to a plain file first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import h5py
+import numpy as np
+
+from quasarcurves.files import whole_file
+from quasarcurves.spectra.grid import LOG_START, LOG_STEP, N_BINS
+
+STAR, GALAXY, QSO_LOW, QSO_HIGH, BAD = range(5)
+UNKNOWN = 255
+"""Label of a spectrum without truth: it can be classified, but not trained on or scored."""
+
+QSO_SPLIT_Z = 2.1
+"""Redshift that divides QSO_LOW from QSO_HIGH."""
+
+_DTYPES = {
+    "flux": np.float32,
+    "z": np.float64,
+    "label": np.uint8,
+    "bal": np.int8,
+    "target_id": np.int64,
+    "snr": np.float32,
+}
+_COPY_ROWS = 8192
+
+
+@dataclass
+class Spectra:
+    """Normalised spectra on the grid with what is known of each object.
+
+    Parameters
+    ----------
+    flux : (n, 443) float32 array
+        Normalised flux, see `quasarcurves.spectra.grid.normalise`.
+    z : (n,) float64 array
+        True redshift; NaN where unknown.
+    label : (n,) uint8 array
+        0 STAR, 1 GALAXY, 2 QSO z < 2.1, 3 QSO z >= 2.1, 4 BAD (class or redshift not trusted), 255 UNKNOWN.
+    bal : (n,) int8 array
+        1 broad absorption line quasar, -1 not one, 0 unknown.
+    target_id : (n,) int64 array
+        Identifies the object: repeat observations share it.
+    snr : (n,) float32 array
+        Median signal-to-noise ratio per bin.
+    rejected : mapping of str to int
+        Number of input spectra left out, by reason.
+    source : str
+        Name of the source they were read from.
+
+    Raises
+    ------
+    ValueError
+        If a column has another length than `flux`, or `flux` another width than the grid.
+    """
+
+    flux: np.ndarray
+    z: np.ndarray
+    label: np.ndarray
+    bal: np.ndarray
+    target_id: np.ndarray
+    snr: np.ndarray
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for name, dtype in _DTYPES.items():
+            setattr(self, name, np.asarray(getattr(self, name), dtype))
+        n = len(self.flux)
+        if self.flux.shape != (n, N_BINS):
+            raise ValueError(f"flux has shape {self.flux.shape}, expected (n, {N_BINS})")
+        for name in _DTYPES:
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"{name} has {len(getattr(self, name))} rows, flux has {n}")
+
+    def __len__(self) -> int:
+        return len(self.flux)
+
+    @property
+    def is_quasar(self) -> np.ndarray:
+        """(n,) bool: trusted quasars of any redshift."""
+        return (self.label == QSO_LOW) | (self.label == QSO_HIGH)
+
+    def take(self, rows: np.ndarray) -> Spectra:
+        """Give the spectra of some rows (index or bool array); `rejected` stays that of the whole."""
+        columns = {name: getattr(self, name)[rows] for name in _DTYPES}
+        return Spectra(**columns, rejected=dict(self.rejected), source=self.source)
+
+    @classmethod
+    def concatenate(cls, chunks: Iterable[Spectra]) -> Spectra:
+        """Join chunks in order; their `rejected` counts add up."""
+        chunks = list(chunks)
+        if not chunks:
+            raise ValueError("no spectra to join")
+        columns = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in _DTYPES}
+        rejected = sum((Counter(chunk.rejected) for chunk in chunks), Counter())
+        return cls(**columns, rejected=dict(rejected), source=chunks[0].source)
+
+    def save(self, path: str | Path) -> None:
+        """Write to an HDF5 file."""
+        write_chunks(path, [self])
+
+    @classmethod
+    def load(cls, path: str | Path, rows: np.ndarray | None = None) -> Spectra:
+        """Read from an HDF5 file, all rows or the given ones (int array, any order).
+
+        Raises
+        ------
+        ValueError
+            If the file holds no spectra table, or is of another grid.
+        """
+        with h5py.File(path, "r") as file:
+            missing = [name for name in _DTYPES if name not in file]
+            if missing:
+                raise ValueError(f"{path}: not a file of spectra, {', '.join(missing)} missing")
+            grid = json.loads(file.attrs["grid"])
+            if grid != GRID:
+                raise ValueError(f"{path}: its grid is {grid}, expected {GRID}")
+            columns = {name: file[name][:] for name in _DTYPES if name != "flux"}
+            offset, shape = file["flux"].id.get_offset(), file["flux"].shape
+            source, rejected = file.attrs["source"], json.loads(file.attrs["rejected"])
+        # offset is None for a data set without rows: nothing was allocated
+        flux = (
+            np.memmap(path, np.float32, "r", offset=offset, shape=shape)
+            if offset is not None
+            else np.empty(shape, np.float32)
+        )
+        rows = slice(None) if rows is None else np.asarray(rows)
+        columns = {name: column[rows] for name, column in columns.items()}
+        return cls(np.array(flux[rows]), **columns, rejected=rejected, source=source)
+
+
+GRID = {"log10_start": LOG_START, "log10_step": LOG_STEP, "n_bins": N_BINS}
+
+
+def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict[str, int]]:
+    """Write chunks of spectra to one HDF5 file, holding one chunk in memory at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it appears under this name once it is whole.
+    chunks : iterable of Spectra
+
+    Returns
+    -------
+    n : int
+        Number of spectra written.
+    rejected : dict of str to int
+        Number left out, by reason.
+    """
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES if name != "flux"}
+    rejected, source = Counter(), ""
+    with whole_file(path) as temporary, TemporaryFile(dir=temporary.parent) as staging:
+        for chunk in chunks:
+            chunk.flux.tofile(staging)
+            for name, parts in columns.items():
+                parts.append(getattr(chunk, name))
+            rejected.update(chunk.rejected)
+            source = chunk.source
+        n = sum(map(len, columns["z"]))
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update(grid=json.dumps(GRID), source=source, rejected=json.dumps(dict(rejected)))
+            for name, parts in columns.items():
+                file[name] = np.concatenate(parts) if parts else np.empty(0, _DTYPES[name])
+            flux = file.create_dataset("flux", (n, N_BINS), np.float32)
+            staging.seek(0)
+            for start in range(0, n, _COPY_ROWS):
+                rows = min(_COPY_ROWS, n - start)
+                block = np.fromfile(staging, np.float32, rows * N_BINS)
+                flux[start : start + rows] = block.reshape(rows, N_BINS)
+    return n, dict(rejected)
+
+
+def load_column(path: str | Path, name: str) -> np.ndarray:
+    """Read one column of an HDF5 file of spectra, without the flux."""
+    with h5py.File(path, "r") as file:
+        return file[name][:]

@@ -1,0 +1,180 @@
+"""Study: the validated configuration, its runs, where their files go and what each step needs to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quasarcurves import resources
+from quasarcurves.schema import StudyError, validate
+from quasarcurves.spectra import sources, subsets
+from quasarcurves.training import optimizer_specs
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study.
+
+    Parameters
+    ----------
+    fraction : float
+        Size of the training set as a share of all spectra.
+    replicate : int
+        Counted from 0.
+    optimizer : str
+        Its name in the study.
+    """
+
+    fraction: float
+    replicate: int
+    optimizer: str
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset it trains on, as it stands in paths."""
+        return f"f{self.fraction}_r{self.replicate}"
+
+    @property
+    def name(self) -> str:
+        """Name of the run, as it stands in paths."""
+        return f"{self.subset}/{self.optimizer}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was checked and completed; make one with `from_config` or `load`.
+
+    Parameters
+    ----------
+    config : mapping
+        In canonical form, with all defaults.
+    """
+
+    config: Mapping[str, Any]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Study:
+        """Check a configuration and complete it.
+
+        Raises
+        ------
+        StudyError
+            With every fault that can be known before any spectrum is read.
+        """
+        with SCHEMA.open() as file:
+            schema = yaml.safe_load(file)
+        study = cls(validate(config, schema))
+        try:
+            study._check_subsets()
+            for name, spec in study.config["optimizers"].items():
+                optimizer_specs.check(spec, f"optimizers.{name}")
+            sources.check(study.data)
+        except (ValueError, OSError) as error:
+            raise StudyError(str(error)) from error
+        return study
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """Read a study from a YAML file."""
+        with Path(path).open() as file:
+            config = yaml.safe_load(file)
+        if not isinstance(config, Mapping):
+            raise StudyError(f"{path}: expected a mapping of keys, found {type(config).__name__}")
+        return cls.from_config(config)
+
+    def _check_subsets(self) -> None:
+        subset, replicates = self.config["subsets"], self.config["study"]["replicates"]
+        available = subsets.available_fraction(subset["test_fraction"], subset["validation_fraction"])
+        shares = (
+            f"test_fraction {subset['test_fraction']} and validation_fraction {subset['validation_fraction']} "
+            f"leave {available:g} of the spectra"
+        )
+        for fraction in self.fractions:
+            if fraction > available:
+                raise StudyError(f"subsets.fractions: {fraction} is too large, {shares}")
+            if subset["scheme"] == "independent" and round(fraction * replicates, 12) > available:
+                raise StudyError(
+                    f"subsets.fractions: {replicates} independent replicates of {fraction} do not fit, {shares}"
+                )
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.config["study"]["name"]
+
+    @property
+    def results(self) -> Path:
+        """Folder of its results, relative to where the workflow runs."""
+        return Path("results", self.name)
+
+    @property
+    def seed(self) -> int:
+        """Everything random is drawn from it."""
+        return self.config["study"]["seed"]
+
+    @cached_property
+    def fractions(self) -> list[float]:
+        """Sizes of the training sets, the largest first."""
+        return sorted(map(float, self.config["subsets"]["fractions"]), reverse=True)
+
+    @property
+    def optimizers(self) -> list[str]:
+        """Names of the optimizers, sorted."""
+        return list(self.config["optimizers"])
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run, by fraction, replicate and optimizer."""
+        replicates = range(self.config["study"]["replicates"])
+        return [Run(*key) for key in product(self.fractions, replicates, self.optimizers)]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
+        data = dict(self.config["data"])
+        if data["source"] == "simulated":
+            data.setdefault("seed", self.seed)
+        return data
+
+    def data_files(self) -> list[Path]:
+        """Files that the spectra are read from; none for simulated spectra."""
+        return sources.input_files(self.data)
+
+    def subset_params(self, fraction: float, replicate: int) -> dict[str, Any]:
+        """Arguments of `subsets.draw`."""
+        keys = ("test_fraction", "validation_fraction", "scheme")
+        settings = {key: self.config["subsets"][key] for key in keys}
+        return {"fraction": fraction, "replicate": replicate, "seed": self.seed, **settings}
+
+    def run_params(self, run: Run) -> dict[str, Any]:
+        """Everything but the spectra that a run's result depends on."""
+        keys = ("epochs", "batch_size", "last_batch", "validate_every")
+        return {
+            "study": self.name,
+            "seed": self.seed,
+            "fraction": run.fraction,
+            "replicate": run.replicate,
+            "optimizer": run.optimizer,
+            "optimizer_spec": self.config["optimizers"][run.optimizer],
+            "network": self.config["network"],
+            "training": {key: self.config["training"][key] for key in keys},
+        }
+
+    def run_wildcards(self) -> dict[str, list]:
+        """Wildcards of every run, by name."""
+        return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
+
+    def train_resources(self, fraction: float, file_mb: float, attempt: int) -> dict[str, int]:
+        """Memory (MB) and time (minutes) to ask for to train on a fraction of the spectra of a file of that size."""
+        n_train = round(fraction * resources.spectra_in_file(file_mb))
+        training = self.config["training"]
+        minutes = resources.train_minutes(n_train, self.config["network"], training, training["threads"], attempt)
+        return {"mem_mb": resources.train_mem_mb(n_train, attempt), "runtime": minutes}

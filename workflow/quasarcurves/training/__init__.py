@@ -1,0 +1,1 @@
+"""How a model is trained and what is recorded of it; knows nothing of quasars."""

@@ -1,0 +1,97 @@
+"""History: the record of one run, in memory and as an HDF5 file, and the collection of many."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from quasarcurves.files import whole_file
+
+_GROUPS = ("epochs", "steps")
+_COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+_CHUNK_ROWS = 65536
+
+
+@dataclass
+class History:
+    """What was recorded of one run.
+
+    Parameters
+    ----------
+    epochs : mapping of str to (epochs,) array
+        `loss` (mean over the spectra of the epoch, as trained), `loss_<part>`, `val_loss` (NaN where not computed),
+        `learning_rate`, `step` (steps done by the end of the epoch), `seconds` (training steps only).
+    steps : mapping of str to (steps,) array
+        `loss` and further measures, one value per optimizer step.
+    params : mapping
+        Everything the run was made from, and `outcome`: how it ended.
+    """
+
+    epochs: Mapping[str, np.ndarray]
+    steps: Mapping[str, np.ndarray]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write to an HDF5 file."""
+        with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+            self.write(file)
+
+    def write(self, group: h5py.Group) -> None:
+        """Write into an HDF5 group."""
+        group.attrs["params"] = json.dumps(dict(self.params), sort_keys=True)
+        for name in _GROUPS:
+            subgroup = group.create_group(name)
+            for key, values in getattr(self, name).items():
+                chunks = (min(len(values), _CHUNK_ROWS),) if len(values) else None
+                subgroup.create_dataset(key, data=values, chunks=chunks, **(_COMPRESSION if chunks else {}))
+
+    @classmethod
+    def load(cls, path: str | Path, name: str = "/") -> History:
+        """Read from an HDF5 file: a run's own, or the named run of a collection.
+
+        Raises
+        ------
+        ValueError
+            If there is no history.
+        """
+        with h5py.File(path, "r") as file:
+            group = file.get(name)
+            if group is None or "params" not in group.attrs or any(key not in group for key in _GROUPS):
+                raise ValueError(f"{path}: no history at {name!r}, expected the groups {' and '.join(_GROUPS)}")
+            return cls.read(group)
+
+    @classmethod
+    def read(cls, group: h5py.Group) -> History:
+        """Read from an HDF5 group."""
+        columns = {name: {key: data[:] for key, data in group[name].items()} for name in _GROUPS}
+        return cls(**columns, params=json.loads(group.attrs["params"]))
+
+
+def collect(histories: Iterable[tuple[str, str | Path]], path: str | Path) -> None:
+    """Copy histories into one file, one group each.
+
+    Parameters
+    ----------
+    histories : iterable of (str, path)
+        Name of the group and the file it comes from.
+    path : str or Path
+        The file written.
+    """
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, source in histories:
+            History.load(source).write(file.create_group(name))
+
+
+def runs_of(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and parameters of every run of a collection."""
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if "params" in item.attrs else None)
+        for name in names:
+            yield name, json.loads(file[name].attrs["params"])

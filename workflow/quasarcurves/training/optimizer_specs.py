@@ -1,0 +1,161 @@
+"""What a study may say about optimizers, known without importing TensorFlow.
+
+A specification is a mapping: `class` (a class of `keras.optimizers`), its arguments, and optionally `schedule` (a class
+of `keras.optimizers.schedules` with its arguments). Names and arguments are read from the source of the installed
+Keras, so that a study is checked against the version it will run with, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from quasarcurves.spelling import nearest
+
+_WRAPPERS = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "LearningRateSchedule"}
+"""Classes that Keras exports beside the optimizers and schedules, but that need another object to work on."""
+
+_UNSUPPORTED = {"name", "loss_scale_factor", "gradient_accumulation_steps"}
+"""Arguments refused: the first has no effect, the others make a step mean something else than in the step record."""
+
+
+def check(spec: Mapping[str, Any], where: str) -> None:
+    """Refuse a specification that Keras could not build.
+
+    Parameters
+    ----------
+    spec : mapping
+        The specification.
+    where : str
+        Its place in the study, for the message.
+
+    Raises
+    ------
+    ValueError
+        For an unknown class or argument, or a value of the wrong type or out of range.
+    """
+    if "class" not in spec:
+        raise ValueError(f"{where}: 'class' is missing, expected one of {', '.join(sorted(optimizer_classes()))}")
+    arguments = {key: value for key, value in spec.items() if key not in ("class", "schedule")}
+    _check_class(spec["class"], arguments, optimizer_classes(), "keras.optimizers", where)
+    if "schedule" in spec:
+        _check_schedule(spec, f"{where}.schedule")
+
+
+def schedule_arguments(spec: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:
+    """Arguments of a specification's schedule, completed.
+
+    What the schedule needs and the study leaves out is taken from the run: `initial_learning_rate` is the optimizer's
+    `learning_rate`, `decay_steps` the number of steps of the training.
+
+    Raises
+    ------
+    ValueError
+        If `decay_steps` is needed and `total_steps` unknown.
+    """
+    schedule = dict(spec["schedule"])
+    needed = _signature(schedule_classes()[schedule.pop("class")], spec["schedule"]["class"])
+    if "initial_learning_rate" in needed and "learning_rate" in spec:
+        schedule.setdefault("initial_learning_rate", spec["learning_rate"])
+    if depends_on_total_steps(spec):
+        if total_steps is None:
+            raise ValueError(f"schedule {spec['schedule']['class']}: decay_steps is not given, nor the number of steps")
+        schedule["decay_steps"] = total_steps
+    return schedule
+
+
+def depends_on_total_steps(spec: Mapping[str, Any]) -> bool:
+    """Whether the learning rate at a step depends on how many steps there will be."""
+    schedule = spec.get("schedule")
+    if schedule is None or "decay_steps" in schedule:
+        return False
+    return "decay_steps" in _signature(schedule_classes()[schedule["class"]], schedule["class"])
+
+
+@cache
+def optimizer_classes() -> dict[str, Path]:
+    """Source file of each optimizer class of the installed Keras, by name."""
+    return _exported_classes("optimizers/__init__.py")
+
+
+@cache
+def schedule_classes() -> dict[str, Path]:
+    """Source file of each schedule class of the installed Keras, by name."""
+    return _exported_classes("optimizers/schedules/__init__.py")
+
+
+def _check_schedule(spec: Mapping[str, Any], where: str) -> None:
+    schedule = spec["schedule"]
+    if not isinstance(schedule, Mapping) or "class" not in schedule:
+        raise ValueError(f"{where}: expected a mapping with 'class', one of {', '.join(sorted(schedule_classes()))}")
+    arguments = {key: value for key, value in schedule.items() if key != "class"}
+    _check_class(schedule["class"], arguments, schedule_classes(), "keras.optimizers.schedules", where)
+    complete = schedule_arguments(spec, total_steps=1)
+    for name, default in _signature(schedule_classes()[schedule["class"]], schedule["class"]).items():
+        if default is _REQUIRED and name not in complete:
+            raise ValueError(f"{where}: {schedule['class']} needs the argument {name!r}")
+
+
+def _check_class(
+    name: object, arguments: Mapping[str, Any], classes: Mapping[str, Path], module: str, where: str
+) -> None:
+    if name not in classes:
+        raise ValueError(f"{where}: {name!r} is no class of {module}; {nearest(name, classes)}")
+    signature = _signature(classes[name], name)
+    for key, value in arguments.items():
+        if key not in signature:
+            raise ValueError(f"{where}: {name} has no argument {key!r}; {nearest(key, signature)}")
+        _check_value(f"{where}.{key}", key, value, signature[key])
+
+
+def _check_value(where: str, key: str, value: object, default: object) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise ValueError(f"{where} is {value!r}, expected true or false")
+    if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
+        raise ValueError(f"{where} is {value!r}, expected a number")
+    if key in ("learning_rate", "initial_learning_rate") and not (is_number and value > 0):
+        raise ValueError(f"{where} is {value!r}, expected a number above 0")
+    if key.startswith("beta_") and not (is_number and 0 <= value < 1):
+        raise ValueError(f"{where} is {value!r}, expected a number from 0 to below 1")
+
+
+_REQUIRED = object()
+
+
+def _exported_classes(face: str) -> dict[str, Path]:
+    keras = find_spec("keras")
+    if keras is None or keras.origin is None:
+        raise ValueError("Keras is not installed where the study is read: its optimizers cannot be checked")
+    root = Path(keras.origin).parent
+    classes = {}
+    for node in ast.parse((root / face).read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                source = root.parent / Path(*node.module.split(".")).with_suffix(".py")
+                if alias.name[0].isupper() and alias.name not in _WRAPPERS and source.is_file():
+                    classes[alias.name] = source
+    return classes
+
+
+@cache
+def _signature(source: Path, name: str) -> dict[str, Any]:
+    """Arguments of a class's constructor with their defaults, as written in its source."""
+    tree = ast.parse(source.read_text())
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name).body
+    init = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    names = [argument.arg for argument in init.args.args[1:]]
+    defaults = [_literal(node) for node in init.args.defaults]
+    padded = [_REQUIRED] * (len(names) - len(defaults)) + defaults
+    return {key: value for key, value in zip(names, padded, strict=True) if key not in _UNSUPPORTED}
+
+
+def _literal(node: ast.expr) -> object:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None

@@ -1,0 +1,28 @@
+"""rule collect_histories: all runs in one file, and as tables."""
+
+from itertools import product
+from pathlib import Path
+
+from quasarcurves.analysis import tables
+from quasarcurves.training.history import collect
+from scripts import adapter
+
+
+def collect_histories(
+    *,
+    runs: Path,
+    subsets: list[str],
+    optimizers: list[str],
+    histories: Path,
+    epochs: Path,
+    summary: Path,
+) -> None:
+    """Collect the histories of a study."""
+    names = ["/".join(key) for key in product(subsets, optimizers)]
+    collect(((name, runs / name / "history.h5") for name in names), histories)
+    tables.write_epochs(histories, epochs)
+    tables.write_runs(histories, summary)
+
+
+if __name__ == "__main__":
+    adapter.main(collect_histories)
