@@ -22,7 +22,7 @@ rule train:
         gpu=0,
     params:
         run=lambda wc: json.dumps(study.run_params(Run(float(wc.fraction), int(wc.replicate), wc.optimizer))),
-        state=STATE,
+        state=str(STATE),
     shell:
         "python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
         " --threads {threads} --history {output.history:q} --model {output.model:q} --best {output.best:q}"

@@ -173,8 +173,7 @@ def test_median_snr_is_the_median_over_bins_with_data():
     ivar[0], ivar[1, 1:], ivar[2, 2:] = 0, 0, 0
     ivar[1, 0] = ivar[2, :2] = 1.0
     expected = [
-        np.median(f[i > 0] * np.sqrt(i[i > 0])) if (i > 0).any() else 0
-        for f, i in zip(flux, ivar, strict=True)
+        np.median(f[i > 0] * np.sqrt(i[i > 0])) if (i > 0).any() else 0 for f, i in zip(flux, ivar, strict=True)
     ]
     np.testing.assert_allclose(grid.median_snr(flux, ivar), expected, rtol=1e-6)
 

@@ -71,9 +71,7 @@ def test_flux_is_one_contiguous_block(tmp_path):
 def test_one_column_can_be_loaded_alone(tmp_path, name):
     spectra = make(5)
     spectra.save(tmp_path / "spectra.h5")
-    np.testing.assert_array_equal(
-        load_column(tmp_path / "spectra.h5", name), getattr(spectra, name), strict=True
-    )
+    np.testing.assert_array_equal(load_column(tmp_path / "spectra.h5", name), getattr(spectra, name), strict=True)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):

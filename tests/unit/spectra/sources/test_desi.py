@@ -121,9 +121,7 @@ def test_exposures_in_different_files_stay_apart_with_the_same_id(config, tmp_pa
 def test_rows_are_counted_through_all_files_where_there_is_no_fibermap(tmp_path):
     for i, n in enumerate((3, 2)):
         write_spectra(tmp_path / f"coadd-{i}.fits", draw(n, seed=i))
-    spectra = sources.read(
-        {"source": "desi", "spectra": [str(tmp_path / f"coadd-{i}.fits") for i in range(2)]}
-    )
+    spectra = sources.read({"source": "desi", "spectra": [str(tmp_path / f"coadd-{i}.fits") for i in range(2)]})
     assert spectra.target_id.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -146,9 +144,7 @@ def test_masked_pixels_do_not_count(config, tmp_path):
     write_spectra(tmp_path / "coadd-1.fits", arms, range(5), mask)
     for arm, (_, ivar) in arms.items():
         ivar[mask[arm] != 0] = 0
-    np.testing.assert_allclose(
-        sources.read(config).flux, expected_flux(arms, [[i] for i in range(5)]), atol=1e-6
-    )
+    np.testing.assert_allclose(sources.read(config).flux, expected_flux(arms, [[i] for i in range(5)]), atol=1e-6)
 
 
 def test_a_compressed_mask_is_read_too(config, tmp_path):
@@ -168,9 +164,7 @@ def test_the_arms_that_are_there_are_used(config, tmp_path, present):
     arms = {arm: parts for arm, parts in draw(4).items() if arm in present}
     write_spectra(tmp_path / "coadd-1.fits", arms, range(4))
     sources.check(config)
-    np.testing.assert_allclose(
-        sources.read(config).flux, expected_flux(arms, [[i] for i in range(4)]), atol=1e-6
-    )
+    np.testing.assert_allclose(sources.read(config).flux, expected_flux(arms, [[i] for i in range(4)]), atol=1e-6)
 
 
 def test_catalogue_gives_redshifts_and_labels(config, tmp_path):
@@ -205,9 +199,7 @@ def test_ids_of_63_bits_survive_fits_and_csv_with_empty_cells(config, tmp_path):
 
 def test_a_fits_catalogue_is_read(config, tmp_path):
     columns = [("TARGETID", "K", [15, 11]), ("Z", "D", [1.5, 2.5]), ("SPECTYPE", "6A", ["QSO", "QSO"])]
-    table = fits.BinTableHDU.from_columns(
-        [fits.Column(n, kind, array=v) for n, kind, v in columns], name="ZBEST"
-    )
+    table = fits.BinTableHDU.from_columns([fits.Column(n, kind, array=v) for n, kind, v in columns], name="ZBEST")
     table.writeto(tmp_path / "z.fits")
     config["catalogue"] = str(tmp_path / "z.fits")
     sources.check(config)

@@ -20,11 +20,7 @@ def write_spec(path, seed=0, flux=None, ivar=None, and_mask=None, leave_out=()):
     and_mask = np.zeros(N_PIXELS, np.int32) if and_mask is None else and_mask
     columns = {"FLUX": ("E", flux), "LOGLAM": ("E", LOGLAM), "IVAR": ("E", ivar), "AND_MASK": ("J", and_mask)}
     table = fits.BinTableHDU.from_columns(
-        [
-            fits.Column(name, kind, array=values)
-            for name, (kind, values) in columns.items()
-            if name not in leave_out
-        ]
+        [fits.Column(name, kind, array=values) for name, (kind, values) in columns.items() if name not in leave_out]
     )
     catalogue_row = fits.BinTableHDU.from_columns([fits.Column("Z", "E", array=[1.0])])
     fits.HDUList([fits.PrimaryHDU(), table, catalogue_row]).writeto(path, overwrite=True)
@@ -60,9 +56,7 @@ def test_all_reference_spectra_come_through(reference):
     assert len(spectra) == 40
     assert spectra.rejected == {}
     assert len(np.unique(spectra.target_id)) == 38
-    catalogue = np.genfromtxt(
-        folder / "catalogue.csv", delimiter=",", names=True, dtype=None, encoding="utf-8"
-    )
+    catalogue = np.genfromtxt(folder / "catalogue.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     np.testing.assert_array_equal(spectra.target_id, catalogue["thing_id"])
     np.testing.assert_allclose(spectra.z, catalogue["z"])
     quasar = catalogue["class"] == "QSO"
@@ -216,9 +210,7 @@ def test_a_folder_without_spectra_is_refused(config, tmp_path):
         sources.check(config | {"spectra": str(tmp_path / "empty")})
 
 
-@pytest.mark.parametrize(
-    "name", ["spectrum.fits", "spec-3655-55240.fits", "spec-3655-55240-27021598150.fits"]
-)
+@pytest.mark.parametrize("name", ["spectrum.fits", "spec-3655-55240.fits", "spec-3655-55240-27021598150.fits"])
 def test_other_names_are_refused(config, tmp_path, name):
     write_spec(tmp_path / "spectra" / name)
     for use in (sources.check, sources.read):
@@ -239,9 +231,7 @@ def test_a_catalogue_without_a_needed_column_is_refused(config, tmp_path, name):
     path = tmp_path / "catalogue.csv"
     path.write_text(path.read_text().lower().replace(f"{name},", f"other_{name},"))
     for use in (sources.check, sources.read):
-        with pytest.raises(
-            ValueError, match=rf"(?i)catalogue\.csv: column .*{name}.* is missing, it has .*thing_id"
-        ):
+        with pytest.raises(ValueError, match=rf"(?i)catalogue\.csv: column .*{name}.* is missing, it has .*thing_id"):
             use(config)
 
 

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import LOG_STEP, N_BINS, WAVELENGTH, median_snr, normalise
-from quasarcurves.spectra.sources import simulated, simulated_lines, simulated_quasars, simulated_starlight
+from quasarcurves.spectra.sources import simulated
+from quasarcurves.spectra.sources.simulated import lines as simulated_lines
+from quasarcurves.spectra.sources.simulated import quasars as simulated_quasars
+from quasarcurves.spectra.sources.simulated import starlight as simulated_starlight
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, STAR, Spectra
 
 CENTRE = WAVELENGTH * 10 ** (LOG_STEP / 2)
@@ -230,9 +233,7 @@ def test_stacked_lines_peak_where_the_published_composite_has_them(many, is_quas
 def test_equivalent_width_of_civ(many, is_quasar):
     rows = np.flatnonzero(is_quasar & (many.bal == -1) & (many.z > 1.7))
     widths = [
-        equivalent_width(
-            many.noiseless[row], CENTRE / (1 + many.z[row]), (1445, 1465), (1690, 1705), (1490, 1600)
-        )
+        equivalent_width(many.noiseless[row], CENTRE / (1 + many.z[row]), (1445, 1465), (1690, 1705), (1490, 1600))
         for row in rows
     ]
     # the bright quasars of Vanden Berk et al. (2001) have 23.8 A, those of the reference spectra 48 A
@@ -319,9 +320,7 @@ def test_stars_have_what_their_type_shows():
     got = np.interp(wavelength, CENTRE, flux)
     assert got[0] / got[1] == pytest.approx(expected[0] / expected[1], rel=1e-3)
     stars = simulated_starlight.stars(np.zeros(3000), np.random.default_rng(0))
-    widths = np.array(
-        [-equivalent_width(star, CENTRE, (4640, 4720), (5000, 5080), (4760, 4965)) for star in stars]
-    )
+    widths = np.array([-equivalent_width(star, CENTRE, (4640, 4720), (5000, 5080), (4760, 4965)) for star in stars])
     # H beta of A stars is 13 A wide, of white dwarfs 30 A, of F stars 5 A and cooler ones less
     assert (widths > 9).mean() == pytest.approx(0.31, abs=0.06)
     assert (widths > 20).mean() == pytest.approx(0.08, abs=0.02)
@@ -333,9 +332,7 @@ def test_galaxies_have_a_break_at_4000_angstrom():
     flux = simulated_starlight.galaxies(z, np.random.default_rng(0))
     rest = CENTRE / 1.4
     # Balogh et al. (1999): flux in 4000-4100 A over that in 3850-3950 A
-    ratio = flux[:, (rest > 4000) & (rest < 4100)].mean(axis=1) / flux[:, (rest > 3850) & (rest < 3950)].mean(
-        axis=1
-    )
+    ratio = flux[:, (rest > 4000) & (rest < 4100)].mean(axis=1) / flux[:, (rest > 3850) & (rest < 3950)].mean(axis=1)
     assert 1.5 < np.percentile(ratio, 95) < 2.2
     assert 1.0 < np.percentile(ratio, 5) < 1.7
     oiii = np.abs(rest - 5008.2).argmin()

@@ -2,7 +2,7 @@
 
 The mixture of objects is that of the visually inspected BOSS targets as in the boss-like reference set: 60 %
 quasars, of which 70 % beyond z = 2.1, 25 % stars, 8 % galaxies, 7 % not trusted. What the objects look like
-is in `simulated_quasars` and `simulated_starlight`, how they are observed in `simulated_observation`.
+is in `quasars` and `starlight`, how they are observed in `observation`.
 
 Spectra are made in blocks of fixed size, each with a random generator of its own, so spectrum i depends on
 the seed and on i alone: a larger set starts with the smaller one, and chunks do not change the result.
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from quasarcurves.spectra.grid import median_snr, normalise
-from quasarcurves.spectra.sources.simulated_observation import observe
-from quasarcurves.spectra.sources.simulated_quasars import quasars
-from quasarcurves.spectra.sources.simulated_starlight import draw_galaxies, draw_stars, power_laws
+from quasarcurves.spectra.sources.simulated.observation import observe
+from quasarcurves.spectra.sources.simulated.quasars import quasars
+from quasarcurves.spectra.sources.simulated.starlight import draw_galaxies, draw_stars, power_laws
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, STAR, Spectra
 
 DEFAULT_SEED = 1

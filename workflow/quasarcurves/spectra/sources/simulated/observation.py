@@ -163,15 +163,11 @@ def mask(ivar: np.ndarray, rng: np.random.Generator) -> None:
     stop = start + rng.integers(*_GAP_BINS, (n, 1))
     has_gap = rng.random((n, 1)) < _GAP_SHARE
     ivar[has_gap & (bins >= start) & (bins < stop)] = 0
-    lost = rng.choice(
-        (-1.0, 0.0, 1.0), (n, 1), p=(_LOST_ARM_SHARE / 2, 1 - _LOST_ARM_SHARE, _LOST_ARM_SHARE / 2)
-    )
+    lost = rng.choice((-1.0, 0.0, 1.0), (n, 1), p=(_LOST_ARM_SHARE / 2, 1 - _LOST_ARM_SHARE, _LOST_ARM_SHARE / 2))
     ivar[lost == _ARM] = 0
 
 
-def observe(
-    flux: np.ndarray, snr: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def observe(flux: np.ndarray, snr: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Observe objects: scale them to the wanted signal-to-noise ratio, then calibrate, add noise and mask.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quasarcurves.spectra.grid import LOG_STEP, N_BINS, WAVELENGTH
-from quasarcurves.spectra.sources.simulated_lines import (
+from quasarcurves.spectra.sources.simulated.lines import (
     FAINT_QUASARS,
     KM_S_PER_BIN,
     QUASAR_BROAD,
@@ -188,9 +188,7 @@ def draw_bal(z: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
     return has_trough, bal
 
 
-def absorb_troughs(
-    flux: np.ndarray, rows: np.ndarray, one_plus_z: np.ndarray, rng: np.random.Generator
-) -> None:
+def absorb_troughs(flux: np.ndarray, rows: np.ndarray, one_plus_z: np.ndarray, rng: np.random.Generator) -> None:
     """Absorb broad troughs blueward of C IV, Si IV, N V and Ly-alpha, in place.
 
     All ions share the outflow's velocity profile: from 1,000 to 9,000 km/s on, 2,000 to 12,000 km/s wide (the

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from quasarcurves.spectra.grid import LOG_STEP, N_BINS, WAVELENGTH
-from quasarcurves.spectra.sources.simulated_lines import (
+from quasarcurves.spectra.sources.simulated.lines import (
     BALMER,
     METALS,
     NEBULAR,
