@@ -1,31 +1,31 @@
-# Two commands: `make study` and `make test`. Each sets itself up on a fresh machine.
+# Two commands: `make study` and `make test`. Each sets itself up on a fresh machine with python3, its venv module and make.
 PYTHON ?= python3
-BIN := .venv/bin
 STUDY ?= config.yaml
 CORES ?= all
+BIN := .venv/bin
 
-.PHONY: study setup test lint lock clean
+.PHONY: study setup setup-dev test test-slow lint lock
 
-study: setup  ## run the default study (STUDY=file for another) and say where the figures are
+study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
 
-setup:  ## create .venv from the hashed lock; does nothing when it is up to date
+setup:  ## make .venv hold what the lock says; does nothing where it does already
 	@PYTHON=$(PYTHON) sh requirements/install.sh cpu
 
 setup-dev:
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
-test: setup-dev  ## everything but the tests marked slow
+test: setup-dev  ## all tests but those marked slow
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: setup-dev  ## the long ones alone
 	$(BIN)/python -m pytest -m slow
 
-lint: setup-dev
+lint: setup-dev  ## format and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
-lock:  ## resolve the locks anew from pyproject.toml
+lock: setup-dev  ## resolve the locks anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv

@@ -11,6 +11,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, str(Path(workflow.basedir, "workflow")))
 
+from quasarcurves import fingerprint
+from quasarcurves.contents import digest_files
 from quasarcurves.schema import StudyError
 from quasarcurves.study import Run, Study
 
@@ -36,9 +38,10 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        RESULTS / "epochs.csv",
-        RESULTS / "runs.csv",
-        RESULTS / "histories.h5",
+        rules.prepare_spectra.output,
+        expand(rules.draw_subset.output, zip, **study.run_wildcards()),
+        expand(rules.train.output, zip, **study.run_wildcards()),
+        rules.collect_histories.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
 

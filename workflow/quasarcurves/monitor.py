@@ -5,6 +5,7 @@ Snakemake runs as a process of its own, its output kept in a log. What is shown 
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -171,7 +172,8 @@ def _update_bars(bars: Progress, tasks: dict[Run, TaskID], view: StudyView) -> N
     for run, report in view.training.items():
         if run not in tasks:
             tasks[run] = bars.add_task(run.name, total=report.epochs, unit="epochs", note="")
-        left = timedelta(seconds=round(report.seconds_left))
-        bars.update(tasks[run], completed=report.epoch, note=f"loss {report.loss:.4g}, {left} left")
+        known = math.isfinite(report.seconds_left)
+        left = f", {timedelta(seconds=round(report.seconds_left))} left" if known else ""
+        bars.update(tasks[run], completed=report.epoch, note=f"loss {report.loss:.4g}{left}")
     for run in tasks.keys() - view.training.keys():
         bars.remove_task(tasks.pop(run))

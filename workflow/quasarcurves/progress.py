@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Report:
     loss : float
         Training loss of the last epoch.
     seconds_left : float
-        Expected, from the epochs done by this process.
+        Expected, from the epochs done by this process; NaN before there is a pace.
     state : {"training", "done", "diverged"}
     """
 
@@ -60,7 +61,8 @@ class Reporter:
         now = time.monotonic()
         # the first epoch holds the compilation: it would spoil the estimate
         self._start = self._start or (now, epoch)
-        per_epoch = (now - self._start[0]) / max(1, epoch - self._start[1])
+        since = epoch - self._start[1]
+        per_epoch = (now - self._start[0]) / since if since else math.nan
         if epoch % self._log_every == 0 or epoch == self._epochs:
             logger.info("epoch %d/%d  loss %.5g  val_loss %.5g", epoch, self._epochs, loss, val_loss)
         if now - self._written >= _SECONDS_BETWEEN:

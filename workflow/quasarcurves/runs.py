@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping
-from importlib.metadata import version
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from quasarcurves.files import whole_file
+from quasarcurves.fingerprint import digest
 from quasarcurves.progress import Reporter
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import weighted_line_losses
@@ -21,12 +21,18 @@ from quasarcurves.quasarnet.objective import line_targets
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN
-from quasarcurves.training import optimizers
+from quasarcurves.training import optimizer_specs, optimizers
+from quasarcurves.training.checkpoint import Checkpoints, sole_owner
 from quasarcurves.training.history import History
-from quasarcurves.training.loop import Plan, Progress, Task, train
+from quasarcurves.training.loop import Plan, Task, Trainer
+from quasarcurves.training.resume import capture, restore
+from quasarcurves.training.signals import StopSignals
 
 _WEIGHTS, _ORDER = 1, 2
 """Tags that keep the random streams of initial weights and batch order apart."""
+
+_SAVE_SECONDS = 600
+"""The state is saved at least this often, whatever `checkpoint_every` says."""
 
 logger = logging.getLogger(__name__)
 
@@ -100,15 +106,20 @@ def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
 
 
 def train_run(
+    *,
     spectra: Path,
     subset: Path,
     params: Mapping[str, Any],
+    key: str,
+    settings: Mapping[str, Any],
+    state: Path,
     history: Path,
     model: Path,
     best: Path,
-    state: Path,
 ) -> None:
     """Train one model and write its history, its final weights and those of its lowest validation loss.
+
+    Goes on from a state that an earlier call has left, if one fits: after a kill, or to extend a training.
 
     Parameters
     ----------
@@ -116,59 +127,141 @@ def train_run(
         The prepared spectra and the rows to train and validate on.
     params : mapping
         `Study.run_params` of the run.
-    history, model, best : Path
-        Files written. Without validation `best` holds the final weights.
+    key : str
+        Stands for everything that the training depends on, apart from the number of epochs.
+    settings : mapping
+        `Study.state_settings`: what does not change the result.
     state : Path
         Folder of what is kept while the training is under way.
+    history, model, best : Path
+        Files written. Without validation `best` holds the final weights.
+
+    Raises
+    ------
+    Stopped
+        If the process is told to end; the state has been saved.
     """
     rows = Subset.load(subset)
+    with sole_owner(state), StopSignals() as stop:
+        trainer = build_trainer(spectra, rows, params)
+        reporter = Reporter(state, trainer.plan.epochs)
+        checkpoints = Checkpoints(state, key)
+        resumed = _train_with_checkpoints(trainer, checkpoints, settings["checkpoint_every"], reporter, stop)
+        trainer.finish()
+        outcome = _outcome(trainer, len(rows.train), len(rows.validation), resumed)
+        record = trainer.progress.history()
+        History(record.epochs, record.steps, {**params, "outcome": outcome}).save(history)
+        _save_models(trainer, model, best)
+        size = checkpoints.tidy(settings["keep_state"])
+        logger.info("training state kept: %.1f MB", size / 1e6)
+        reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
+
+
+def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
+    """Give the key of a run's training states: they fit each other if all but the number of epochs is the same.
+
+    Parameters
+    ----------
+    params : mapping
+        `Study.run_params` of the run.
+    data : iterable of str
+        Hashes of the files it is trained on.
+    code : str
+        Fingerprint of the code that trains.
+    """
+    training = dict(params["training"])
+    if not optimizer_specs.depends_on_total_steps(params["optimizer_spec"]):
+        del training["epochs"]
+    names = ("study", "fraction", "optimizer")
+    others = {name: value for name, value in params.items() if name not in names}
+    return digest([{**others, "training": training}, sorted(data), code])
+
+
+def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any]) -> Trainer:
+    """Build everything that a run of a study trains with.
+
+    Parameters
+    ----------
+    spectra : Path
+        The prepared spectra.
+    rows : Subset
+        Those to train and validate on.
+    params : mapping
+        `Study.run_params` of the run.
+    """
     settings = params["network"]
-    data = load_examples(spectra, rows.train, settings)
-    validation = load_examples(spectra, rows.validation, settings) if len(rows.validation) else None
     plan = build_plan(params, len(rows.train))
-    steps_per_epoch = plan.steps_per_epoch(len(rows.train))
-    network_model = build_model(settings, params["seed"], params["replicate"])
     task = Task(
-        model=network_model,
-        optimizer=optimizers.build(params["optimizer_spec"], total_steps=steps_per_epoch * plan.epochs),
+        model=build_model(settings, params["seed"], params["replicate"]),
+        optimizer=optimizers.build(params["optimizer_spec"], plan.steps_per_epoch(len(rows.train)) * plan.epochs),
         loss=weighted_line_losses,
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
     )
-    reporter = Reporter(state, plan.epochs)
-    progress = train(
-        task,
-        data,
-        plan,
-        validation,
-        lambda p: reporter.epoch(p.epoch, p.epochs["loss"][-1], p.epochs["val_loss"][-1]),
-    )
-    outcome = _outcome(progress, len(rows.train), len(rows.validation), steps_per_epoch)
-    record = progress.history()
-    History(record.epochs, record.steps, {**params, "outcome": outcome}).save(history)
-    _save_model(network_model, model)
-    if progress.best_weights:
-        network_model.set_weights(progress.best_weights)
-    _save_model(network_model, best)
-    reporter.end(progress.epoch, progress.epochs["loss"][-1], outcome["diverged"])
-    if outcome["diverged"]:
-        logger.warning("diverged: the loss of step %d is not finite", progress.diverged_step)
+    validation = load_examples(spectra, rows.validation, settings) if len(rows.validation) else None
+    return Trainer(task, plan, load_examples(spectra, rows.train, settings), validation)
 
 
-def _outcome(progress: Progress, n_train: int, n_validation: int, steps_per_epoch: int) -> dict[str, Any]:
+def _train_with_checkpoints(
+    trainer: Trainer, checkpoints: Checkpoints, every: int, reporter: Reporter, stop: StopSignals
+) -> list[int]:
+    """Train from the latest state that fits to the end; give the epochs at which it was gone on with."""
+    resumed = _resume(trainer, checkpoints)
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        checkpoints.save(capture(trainer, resumed))
+        saved = time.monotonic()
+
+    def after_block() -> None:
+        if stop.received or time.monotonic() - saved > _SAVE_SECONDS:
+            save()
+        stop.raise_if_received()
+
+    def after_epoch() -> None:
+        progress = trainer.progress
+        reporter.epoch(progress.epoch, progress.epochs["loss"][-1], progress.epochs["val_loss"][-1])
+        if progress.epoch % every == 0:
+            save()
+
+    first = trainer.progress.epoch
+    trainer.train(after_block, after_epoch)
+    logger.info("%d epochs computed", trainer.progress.epoch - first)
+    checkpoints.save_finished(capture(trainer, resumed))
+    return resumed
+
+
+def _resume(trainer: Trainer, checkpoints: Checkpoints) -> list[int]:
+    state = checkpoints.load(trainer.plan.epochs)
+    if state is None:
+        return []
+    restore(trainer, state)
+    logger.info("going on from epoch %d, step %d", *state.place)
+    return [*state.values["resumed"], trainer.progress.epoch]
+
+
+def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[int]) -> dict[str, Any]:
     """What is known of a run once it is over, as JSON can hold it."""
+    progress = trainer.progress
+    if progress.diverged_step is not None:
+        logger.warning("diverged: the loss of step %d is not finite", progress.diverged_step)
     return {
         "n_train": n_train,
         "n_validation": n_validation,
-        "steps_per_epoch": steps_per_epoch,
+        "steps_per_epoch": trainer.plan.steps_per_epoch(n_train),
         "epochs": progress.epoch,
         "diverged": progress.diverged_step is not None,
         "diverged_step": progress.diverged_step,
+        "resumed_at_epochs": resumed,
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-        "host_cores": os.cpu_count(),
-        "versions": {name: version(name) for name in ("keras", "numpy", "h5py")} | {"tensorflow": tf.__version__},
     }
 
 
-def _save_model(model: keras.Model, path: Path) -> None:
-    with whole_file(path) as temporary:
-        model.save(temporary)
+def _save_models(trainer: Trainer, model: Path, best: Path) -> None:
+    network_model = trainer.task.model
+    with whole_file(model) as temporary:
+        network_model.save(temporary)
+    if trainer.progress.best_weights:
+        network_model.set_weights(trainer.progress.best_weights)
+    with whole_file(best) as temporary:
+        network_model.save(temporary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -21,7 +22,9 @@ class StudyError(ValueError):
 def canonical(value: Any) -> Any:
     """Write equal values alike: `1e-3` (a string to YAML 1.1) and 0.001, 32.0 and 32, and mappings sorted by key."""
     if isinstance(value, Mapping):
-        return {str(key): canonical(value[key]) for key in sorted(value, key=str)}
+        # a study may be called 1e3
+        names = {key for key, item in value.items() if key == "name" and isinstance(item, str)}
+        return {str(key): value[key] if key in names else canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
@@ -51,6 +54,7 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, 
     StudyError
         Names the key, what was found and what was expected, for every fault.
     """
+    _refuse_not_finite(config, ())
     config = _with_defaults(canonical(config), schema, schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
@@ -111,3 +115,14 @@ def _explain(error: ValidationError) -> str:
         case "minItems" | "minProperties" | "minLength":
             return f"{place} is empty"
     return f"{place}: {error.message}"
+
+
+def _refuse_not_finite(value: Any, place: tuple[object, ...]) -> None:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            _refuse_not_finite(child, (*place, key))
+    elif isinstance(value, list | tuple):
+        for i, child in enumerate(value):
+            _refuse_not_finite(child, (*place, i))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise StudyError(f"{'.'.join(map(str, place))} is {value!r}, expected a finite number")

@@ -148,6 +148,11 @@ class Study:
         """Files that the spectra are read from; none for simulated spectra."""
         return sources.input_files(self.data)
 
+    @property
+    def source_module(self) -> str:
+        """Module that reads or makes the spectra."""
+        return f"{sources.__name__}.{self.config['data']['source']}"
+
     def subset_params(self, fraction: float, replicate: int) -> dict[str, Any]:
         """Arguments of `subsets.draw`."""
         keys = ("test_fraction", "validation_fraction", "scheme")
@@ -167,6 +172,15 @@ class Study:
             "network": self.config["network"],
             "training": {key: self.config["training"][key] for key in keys},
         }
+
+    def state_settings(self) -> dict[str, Any]:
+        """How the training state is kept; no result depends on it."""
+        return {key: self.config["training"][key] for key in ("checkpoint_every", "keep_state")}
+
+    @property
+    def subset_names(self) -> list[str]:
+        """Names of the subsets, as they stand in paths."""
+        return list(dict.fromkeys(run.subset for run in self.runs))
 
     def run_wildcards(self) -> dict[str, list]:
         """Wildcards of every run, by name."""

@@ -11,15 +11,7 @@ from rich.table import Table
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.spikes import HIGH_RATIO, SETTLED_EPOCH
 
-_COLUMNS = (
-    "training spectra",
-    "optimizer",
-    "last loss",
-    "lowest val. loss",
-    f"spikes above {HIGH_RATIO:g}x",
-    "highest spike",
-    "diverged",
-)
+_COLUMNS = ("spectra", "optimizer", "last loss", "val. loss", "spikes", "highest", "diverged")
 
 
 def show(results: Path, console: Console) -> None:
@@ -34,7 +26,8 @@ def show(results: Path, console: Console) -> None:
     runs = tables.read(results / "runs.csv")
     console.print(_table(runs))
     console.print(
-        f"Medians over replicates. Spikes: epoch loss over its running median, after epoch {SETTLED_EPOCH}.",
+        f"Medians over replicates; lowest validation loss. Spikes: times the epoch loss rises above {HIGH_RATIO:g}x "
+        f"its running median after epoch {SETTLED_EPOCH}, and the highest ratio.",
         style="dim",
         highlight=False,
     )
@@ -46,7 +39,7 @@ def show(results: Path, console: Console) -> None:
 def _table(runs: pd.DataFrame) -> Table:
     table = Table()
     for name in _COLUMNS:
-        table.add_column(name, justify="left" if name == "optimizer" else "right")
+        table.add_column(name, justify="left" if name == "optimizer" else "right", no_wrap=True)
     for (_, optimizer), group in runs.groupby(["fraction", "optimizer"], sort=False):
         median = group.median(numeric_only=True)
         table.add_row(

@@ -3,11 +3,13 @@
 
 rule collect_histories:
     input:
-        expand(rules.train.output.history, zip, **study.run_wildcards()),
+        histories=ancient(expand(HISTORY, zip, **study.run_wildcards())),
+        receipts=expand(rules.train.output.receipt, zip, **study.run_wildcards()),
     output:
         histories=ensure(RESULTS / "histories.h5", non_empty=True),
-        epochs=ensure(RESULTS / "epochs.csv", non_empty=True),
-        summary=ensure(RESULTS / "runs.csv", non_empty=True),
+        epochs=ensure(EPOCHS, non_empty=True),
+        summary=ensure(SUMMARY, non_empty=True),
+        receipt=RECEIPTS / "collect_histories.json",
     log:
         LOGS / "collect_histories.log",
     benchmark:
@@ -18,10 +20,12 @@ rule collect_histories:
         mem_mb=2000,
         runtime=30,
     params:
-        runs=RESULTS / "runs",
-        subsets=SUBSETS,
+        # the runs by what they are made of: thousands of paths would not fit on a command line
+        runs=lambda wc, output: Path(output.epochs).parent / "runs",
+        subsets=study.subset_names,
         optimizers=study.optimizers,
+        code=fingerprint.code("collect_histories"),
     shell:
         "python -m scripts.collect_histories --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --histories {output.histories:q} --epochs {output.epochs:q}"
-        " --summary {output.summary:q} 2> {log:q}"
+        " --summary {output.summary:q} --receipt {output.receipt:q} 2> {log:q}"

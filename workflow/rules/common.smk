@@ -1,12 +1,18 @@
-"""What all rules share: where results go, and how a rule calls its script."""
+"""What all rules share: where results go, how a rule calls its script, and what makes it run again."""
 
 RESULTS = study.results
 LOGS = RESULTS / "logs"
 BENCHMARKS = RESULTS / "benchmarks"
-SUBSET = RESULTS / "data" / "subsets" / "f{fraction}_r{replicate}.h5"
-RUN = RESULTS / "runs" / "f{fraction}_r{replicate}" / "{optimizer}"
-STATE = RESULTS / "state" / "f{fraction}_r{replicate}" / "{optimizer}"
-SUBSETS = list(dict.fromkeys(run.subset for run in study.runs))
+RECEIPTS = RESULTS / "receipts"
+SUBSET_NAME = "f{fraction}_r{replicate}"
+RUN_NAME = "f{fraction}_r{replicate}/{optimizer}"
+
+# `ancient(rules.x.output)` would mark the output itself, so files that are read under that mark have a name here
+SPECTRA = str(RESULTS / "data" / "spectra.h5")
+SUBSET = str(RESULTS / "data" / "subsets" / f"{SUBSET_NAME}.h5")
+HISTORY = str(RESULTS / "runs" / RUN_NAME / "history.h5")
+EPOCHS = str(RESULTS / "epochs.csv")
+SUMMARY = str(RESULTS / "runs.csv")
 
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one
@@ -17,6 +23,10 @@ os.environ.update(
 )
 
 
+# A step runs again when its parameters change, the code fingerprint among them, or the receipt of what it reads. Receipts
+# are small, so Snakemake compares them by content. The files themselves are `ancient`: their age says nothing.
+
+
 wildcard_constraints:
     fraction=r"[0-9.]+(e-[0-9]+)?",
     replicate=r"\d+",
@@ -24,4 +34,10 @@ wildcard_constraints:
 
 
 def train_resources(wildcards, input, attempt):
-    return study.train_resources(float(wildcards.fraction), input.size_mb, attempt)
+    megabytes = Path(input.spectra).stat().st_size / 2**20
+    return study.train_resources(float(wildcards.fraction), megabytes, attempt)
+
+
+def run_params(wildcards):
+    run = Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
+    return json.dumps(study.run_params(run))

@@ -3,9 +3,10 @@
 
 rule prepare_spectra:
     input:
-        study.data_files(),
+        ancient(study.data_files()),
     output:
-        spectra=ensure(RESULTS / "data" / "spectra.h5", non_empty=True),
+        spectra=ensure(SPECTRA, non_empty=True),
+        receipt=RECEIPTS / "prepare_spectra.json",
     log:
         LOGS / "prepare_spectra.log",
     benchmark:
@@ -17,19 +18,24 @@ rule prepare_spectra:
         runtime=60,
     params:
         data=json.dumps(study.data, sort_keys=True),
+        content=digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
+        code=fingerprint.code("prepare_spectra", [study.source_module]),
     shell:
-        "python -m scripts.prepare_spectra --data {params.data:q} --spectra {output.spectra:q} 2> {log:q}"
+        "python -m scripts.prepare_spectra --data {params.data:q} --spectra {output.spectra:q}"
+        " --receipt {output.receipt:q} 2> {log:q}"
 
 
 rule draw_subset:
     input:
-        spectra=rules.prepare_spectra.output.spectra,
+        spectra=ancient(SPECTRA),
+        receipts=rules.prepare_spectra.output.receipt,
     output:
         subset=ensure(SUBSET, non_empty=True),
+        receipt=RECEIPTS / "draw_subset" / f"{SUBSET_NAME}.json",
     log:
-        LOGS / "draw_subset" / "f{fraction}_r{replicate}.log",
+        LOGS / "draw_subset" / f"{SUBSET_NAME}.log",
     benchmark:
-        BENCHMARKS / "draw_subset" / "f{fraction}_r{replicate}.tsv"
+        BENCHMARKS / "draw_subset" / f"{SUBSET_NAME}.tsv"
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
@@ -37,6 +43,7 @@ rule draw_subset:
         runtime=5,
     params:
         settings=lambda wc: json.dumps(study.subset_params(float(wc.fraction), int(wc.replicate))),
+        code=fingerprint.code("draw_subset"),
     shell:
         "python -m scripts.draw_subset --spectra {input.spectra:q} --settings {params.settings:q}"
-        " --subset {output.subset:q} 2> {log:q}"
+        " --subset {output.subset:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

@@ -3,16 +3,20 @@
 
 rule train:
     input:
-        spectra=rules.prepare_spectra.output.spectra,
-        subset=rules.draw_subset.output.subset,
+        spectra=ancient(SPECTRA),
+        subset=ancient(SUBSET),
+        receipts=[rules.prepare_spectra.output.receipt, rules.draw_subset.output.receipt],
     output:
-        history=ensure(RUN / "history.h5", non_empty=True),
-        model=ensure(RUN / "model.keras", non_empty=True),
-        best=ensure(RUN / "best.keras", non_empty=True),
+        history=ensure(HISTORY, non_empty=True),
+        model=ensure(RESULTS / "runs" / RUN_NAME / "model.keras", non_empty=True),
+        best=ensure(RESULTS / "runs" / RUN_NAME / "best.keras", non_empty=True),
+        receipt=RECEIPTS / "train" / f"{RUN_NAME}.json",
     log:
-        LOGS / "train" / "f{fraction}_r{replicate}" / "{optimizer}.log",
+        LOGS / "train" / f"{RUN_NAME}.log",
     benchmark:
-        BENCHMARKS / "train" / "f{fraction}_r{replicate}" / "{optimizer}.tsv"
+        BENCHMARKS / "train" / f"{RUN_NAME}.tsv"
+    # the longest first, so that no core waits for one of them at the end
+    priority: lambda wc: float(wc.fraction)
     conda:
         "../../envs/quasarcurves.yaml"
     threads: study.config["training"]["threads"]
@@ -21,9 +25,13 @@ rule train:
         runtime=lambda wc, input, attempt: train_resources(wc, input, attempt)["runtime"],
         gpu=0,
     params:
-        run=lambda wc: json.dumps(study.run_params(Run(float(wc.fraction), int(wc.replicate), wc.optimizer))),
-        state=str(STATE),
+        run=run_params,
+        code=fingerprint.code("train"),
+        # where and how often the state is kept changes no result: Snakemake does not track functions of the input
+        state=lambda wc, input: str(RESULTS / "state" / RUN_NAME.format(**wc)),
+        settings=lambda wc, input: json.dumps(study.state_settings()),
     shell:
         "python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
-        " --threads {threads} --history {output.history:q} --model {output.model:q} --best {output.best:q}"
-        " --state {params.state:q} 2> {log:q}"
+        " --code {params.code} --settings {params.settings:q} --threads {threads} --state {params.state:q}"
+        " --history {output.history:q} --model {output.model:q} --best {output.best:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

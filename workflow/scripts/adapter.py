@@ -1,7 +1,7 @@
 """What the adapters share: a function's keyword arguments become options of the command line that a rule calls.
 
 A rule calls its adapter as a plain command, so `snakemake -p` shows what ran and anyone can run it again. A wrong
-input ends as one line in the log, not as a traceback.
+input ends as one line in the log, not as a traceback. A job that succeeds leaves a receipt.
 """
 
 from __future__ import annotations
@@ -13,21 +13,59 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NewType
 
-_PARSERS = {str: str, int: int, float: float, Path: Path, dict: json.loads}
+from quasarcurves import fingerprint, receipts
+
+Input = NewType("Input", Path)
+Output = NewType("Output", Path)
+
+_PARSERS = {str: str, int: int, float: float, Path: Path, Input: Path, Output: Path, dict: json.loads}
 
 
 def main(step: Callable[..., None]) -> None:
-    """Run a step with the arguments of the command line; its keyword arguments are all required."""
+    """Run a step with the arguments of the command line, and write its receipt.
+
+    Besides the step's own arguments, all of them required, there are `--receipt`, the file to write, and `--receipts`,
+    those of the files that the step reads.
+    """
     parser = argparse.ArgumentParser(description=step.__doc__)
-    for name, parameter in inspect.signature(step, eval_str=True).parameters.items():
-        kind = parameter.annotation
+    kinds = {
+        name: parameter.annotation for name, parameter in inspect.signature(step, eval_str=True).parameters.items()
+    }
+    for name, kind in kinds.items():
         several = getattr(kind, "__origin__", None) is list
         parse = _PARSERS[kind.__args__[0] if several else kind]
         parser.add_argument(f"--{name}", type=parse, required=True, nargs="+" if several else None)
+    parser.add_argument("--receipt", type=Path, required=True)
+    if "receipts" not in kinds:
+        parser.add_argument("--receipts", type=Path, nargs="*", default=[])
+    options = vars(parser.parse_args())
+    receipt, known = options.pop("receipt"), options["receipts"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        step(**vars(parser.parse_args()))
+        step(**{name: options[name] for name in kinds})
+        _receipt(step.__name__, kinds, options, known).save(receipt)
     except (ValueError, OSError) as error:
-        logging.getLogger(step.__name__).debug("", exc_info=True)
         sys.exit(f"error: {error}")
+
+
+def _receipt(rule: str, kinds: dict, options: dict, known: list[Path]) -> receipts.Receipt:
+    """Say what was made: by the modules that were really imported."""
+    files = {kind: _paths(kinds, options, kind) for kind in (Input, Output)}
+    read = {str(path) for path in files[Input]}
+    imported = {name for name in sys.modules if name.split(".")[0] in fingerprint.PACKAGES}
+    modules = (imported | {f"scripts.{rule}"}) - fingerprint.BOOKKEEPING
+    return receipts.Receipt(
+        rule=rule,
+        settings={name: options[name] for name, kind in kinds.items() if kind in (str, int, float, dict, list[str])},
+        code={name: fingerprint.module_hash(name) for name in sorted(modules)},
+        versions=fingerprint.versions(),
+        inputs={path: value for path, value in receipts.made(known).items() if path in read},
+        outputs=receipts.hashes(files[Output]),
+    )
+
+
+def _paths(kinds: dict, options: dict, kind: NewType) -> list[Path]:
+    single = [options[name] for name, found in kinds.items() if found is kind]
+    return single + [path for name, found in kinds.items() if found == list[kind] for path in options[name]]

@@ -6,6 +6,7 @@ from pathlib import Path
 from quasarcurves.analysis import tables
 from quasarcurves.training.history import collect
 from scripts import adapter
+from scripts.adapter import Output
 
 
 def collect_histories(
@@ -13,9 +14,9 @@ def collect_histories(
     runs: Path,
     subsets: list[str],
     optimizers: list[str],
-    histories: Path,
-    epochs: Path,
-    summary: Path,
+    histories: Output,
+    epochs: Output,
+    summary: Output,
 ) -> None:
     """Collect the histories of a study."""
     names = ["/".join(key) for key in product(subsets, optimizers)]

@@ -1,13 +1,12 @@
 """rule draw_subset: who trains, validates and tests, as row numbers."""
 
-from pathlib import Path
-
 from quasarcurves.spectra.subsets import draw
 from quasarcurves.spectra.table import load_column
 from scripts import adapter
+from scripts.adapter import Input, Output
 
 
-def draw_subset(*, spectra: Path, settings: dict, subset: Path) -> None:
+def draw_subset(*, spectra: Input, settings: dict, subset: Output) -> None:
     """Draw the rows of one fraction and replicate."""
     draw(load_column(spectra, "target_id"), **settings).save(subset)
 

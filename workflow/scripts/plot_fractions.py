@@ -1,16 +1,16 @@
 """rule plot_fractions: loss against epoch, one curve per training-set size, for one optimizer."""
 
-from pathlib import Path
-
 from quasarcurves.analysis import tables
-from quasarcurves.figures import loss_by_fraction, style
+from quasarcurves.figures import loss_by_fraction
+from quasarcurves.figures.style import save
 from scripts import adapter
+from scripts.adapter import Input, Output
 
 
-def plot_fractions(*, epochs: Path, runs: Path, optimizer: str, figures: list[Path]) -> None:
+def plot_fractions(*, epochs: Input, runs: Input, optimizer: str, style: dict, figures: list[Output]) -> None:
     """Draw the loss of one optimizer for every fraction."""
-    figure = loss_by_fraction.draw(tables.read(epochs), tables.read(runs), optimizer)
-    style.save(figure, figures)
+    figure = loss_by_fraction.draw(tables.read(epochs), tables.read(runs), optimizer, **style)
+    save(figure, figures)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """rule plot_optimizers: loss against epoch, one curve per optimizer, a panel per training-set size."""
 
-from pathlib import Path
-
 from quasarcurves.analysis import tables
-from quasarcurves.figures import loss_by_optimizer, style
+from quasarcurves.figures import loss_by_optimizer
+from quasarcurves.figures.style import save
 from scripts import adapter
+from scripts.adapter import Input, Output
 
 
-def plot_optimizers(*, epochs: Path, runs: Path, figures: list[Path]) -> None:
+def plot_optimizers(*, epochs: Input, runs: Input, style: dict, figures: list[Output]) -> None:
     """Draw the losses of all optimizers side by side."""
-    style.save(loss_by_optimizer.draw(tables.read(epochs), tables.read(runs)), figures)
+    save(loss_by_optimizer.draw(tables.read(epochs), tables.read(runs), **style), figures)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,31 @@
 
 from pathlib import Path
 
-from quasarcurves.runs import train_run, use_threads
+from quasarcurves.receipts import made
+from quasarcurves.runs import state_key, train_run, use_threads
 from scripts import adapter
+from scripts.adapter import Input, Output
 
 
 def train(
     *,
-    spectra: Path,
-    subset: Path,
+    spectra: Input,
+    subset: Input,
+    receipts: list[Path],
     run: dict,
+    settings: dict,
+    code: str,
     threads: int,
-    history: Path,
-    model: Path,
-    best: Path,
     state: Path,
+    history: Output,
+    model: Output,
+    best: Output,
 ) -> None:
     """Train one model."""
     use_threads(threads)
-    train_run(spectra, subset, run, history, model, best, state)
+    key = state_key(run, made(receipts).values(), code)
+    files = {"spectra": spectra, "subset": subset, "state": state, "history": history, "model": model, "best": best}
+    train_run(params=run, key=key, settings=settings, **files)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def _epochs_of(history: History) -> pd.DataFrame:
 def _run_of(history: History) -> dict[str, Any]:
     outcome = history.params["outcome"]
     loss, val_loss = history.epochs["loss"], history.epochs["val_loss"]
-    ratio = height_ratio(loss)[SETTLED_EPOCH:]
+    # a loss that is not finite ends a run; it is no spike
+    ratio = height_ratio(loss[np.isfinite(loss)])[SETTLED_EPOCH:]
     validated = np.isfinite(val_loss).any()
     return {
         **dict(zip(RUN_KEYS, _key(history.params), strict=True)),
@@ -67,7 +68,7 @@ def _run_of(history: History) -> dict[str, Any]:
         "val_loss_last": val_loss[-1],
         "val_loss_lowest": np.nanmin(val_loss) if validated else np.nan,
         "epoch_best": int(np.nanargmin(val_loss)) + 1 if validated else outcome["epochs"],
-        "highest_ratio": np.nanmax(ratio) if np.isfinite(ratio).any() else np.nan,
+        "highest_ratio": ratio.max() if len(ratio) else np.nan,
         "spikes_above_3x": count_excursions(ratio),
         "diverged": outcome["diverged"],
         "diverged_step": outcome["diverged_step"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,13 +14,15 @@ from quasarcurves.figures import style
 _PANEL_HEIGHT = 2.0
 
 
-def draw(epochs: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] | None = None) -> Figure:
     """Draw the losses of all optimizers of a study.
 
     Parameters
     ----------
     epochs, runs : DataFrame
         The study's `epochs.csv` and `runs.csv`.
+    loss_range : pair of float, optional
+        Lowest and highest loss shown.
 
     Returns
     -------
@@ -34,6 +37,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame) -> Figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
         for fraction, axes in zip(fractions, panels, strict=False):
             _draw_panel(axes, epochs[epochs["fraction"] == fraction], runs[runs["fraction"] == fraction])
+        figure.axes[0].set_ylim(loss_range)
         for axes in panels:  # those left over
             axes.set_axis_off()
         figure.supxlabel("epoch", fontsize=8)

@@ -120,6 +120,6 @@ def _draw_train(pool: np.ndarray, sizes: np.ndarray, n: int, replicate: int, see
         order = np.random.default_rng([seed, _POOL, replicate]).permutation(pool)
         return _take(order, sizes, n)[0]
     order = np.random.default_rng([seed, _POOL]).permutation(pool)
-    end = np.cumsum(sizes[order])
-    start = end - sizes[order]
-    return order[(start >= replicate * n) & (end <= (replicate + 1) * n)]
+    for _ in range(replicate):
+        order = _take(order, sizes, n)[1]
+    return _take(order, sizes, n)[0]

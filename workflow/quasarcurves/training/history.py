@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class History:
         ValueError
             If there is no history.
         """
-        with h5py.File(path, "r") as file:
+        with _opened(path) as file:
             group = file.get(name)
             if group is None or "params" not in group.attrs or any(key not in group for key in _GROUPS):
                 raise ValueError(f"{path}: no history at {name!r}, expected the groups {' and '.join(_GROUPS)}")
@@ -90,8 +91,21 @@ def collect(histories: Iterable[tuple[str, str | Path]], path: str | Path) -> No
 
 def runs_of(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield name and parameters of every run of a collection."""
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         names: list[str] = []
         file.visititems(lambda name, item: names.append(name) if "params" in item.attrs else None)
         for name in names:
             yield name, json.loads(file[name].attrs["params"])
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file; one that cannot be read is named."""
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OSError(f"{path}: cannot be read, expected an HDF5 file of histories ({error})") from error
+    with file:
+        yield file

@@ -1,22 +1,28 @@
-"""The training loop: whole blocks of steps are compiled, every step is recorded.
+"""The training loop: whole blocks of steps are compiled, every step is recorded, any step can be gone on from.
 
-Differs from `keras.Model.fit` in that the data stay resident, the order of examples is given from outside (so that
-runs can be paired), an epoch is one call into compiled code, and nothing of a step's record is averaged away.
+Differs from `keras.Model.fit` in that the data stay resident, the order of examples is given from outside (so that runs
+can be paired), a block of steps is one call into compiled code, and nothing of a step's record is averaged away.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from quasarcurves.training.history import History
 from quasarcurves.training.measures import STEP_RECORD, Measure, Step
+from quasarcurves.training.record import Progress
+
+_BLOCK_SECONDS = 1.0
+"""Length of a block of steps: a training can be stopped, and saved, between two blocks."""
+
+_FIRST_BLOCK = 16
+"""Steps of a block before their speed is known."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Plan:
     last_batch : {"keep", "drop"}
         What to do with an incomplete last batch.
     validate_every : int
-        Epochs between computations of the validation loss; 0 for never. The last epoch is always validated.
+        Epochs between computations of the validation loss. The last epoch is always validated.
     measures : sequence of Measure
         What is recorded per step.
     """
@@ -64,135 +70,111 @@ class Plan:
     validate_every: int = 1
     measures: Sequence[Measure] = STEP_RECORD
 
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        """Give the epoch's batches as (steps, batch) index arrays: the full ones, then the incomplete one if kept."""
-        order = np.asarray(self.order(epoch), np.int32)
-        n_full = len(order) // self.batch_size * self.batch_size
-        blocks = [order[:n_full].reshape(-1, self.batch_size)]
-        if self.last_batch == "keep":
-            blocks.append(order[n_full:].reshape(1, -1))
-        return [block for block in blocks if block.size]
-
     def steps_per_epoch(self, n: int) -> int:
         """Give the number of optimizer steps in an epoch of n examples."""
         full, rest = divmod(n, self.batch_size)
         return full + (1 if rest and self.last_batch == "keep" else 0)
 
-    def validates(self, epoch: int) -> bool:
-        """Whether the validation loss is computed after an epoch."""
-        if not self.validate_every:
-            return False
-        return (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
+    def block(self, order: np.ndarray, step: int, most: int) -> np.ndarray | None:
+        """Give the next batches of an epoch, alike in size.
+
+        Parameters
+        ----------
+        order : (n,) int array
+            The epoch's examples.
+        step : int
+            Steps done in the epoch.
+        most : int
+            Batches at most.
+
+        Returns
+        -------
+        (steps, batch) int32 array or None
+            None at the end of the epoch.
+        """
+        n_full = len(order) // self.batch_size
+        if step < n_full:
+            end = min(step + most, n_full)
+            return order[step * self.batch_size : end * self.batch_size].reshape(-1, self.batch_size)
+        rest = order[n_full * self.batch_size :].reshape(1, -1)
+        return rest if step == n_full and self.last_batch == "keep" and rest.size else None
 
 
-@dataclass
-class Progress:
-    """A training under way: what is recorded so far, and the best weights seen.
-
-    Parameters
-    ----------
-    epoch : int
-        Epochs done.
-    epochs, steps : dict of str to list
-        The record so far: a number per epoch, an array per block of steps.
-    best_loss : float
-        Lowest validation loss so far.
-    best_weights : list of arrays
-        The model's weights there; empty before the first validation.
-    diverged_step : int or None
-        First step (from 0) whose loss was not finite.
-    """
-
-    epoch: int = 0
-    epochs: dict[str, list[float]] = field(default_factory=dict)
-    steps: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    best_loss: float = np.inf
-    best_weights: list[np.ndarray] = field(default_factory=list)
-    diverged_step: int | None = None
-
-    @property
-    def step(self) -> int:
-        """Steps done."""
-        return int(self.epochs["step"][-1]) if self.epochs else 0
-
-    def history(self) -> History:
-        """Give the record as arrays: float32 but for the step number and the seconds."""
-        wide = {"step": np.int64, "seconds": np.float64}
-        epochs = {name: np.array(values, wide.get(name, np.float32)) for name, values in self.epochs.items()}
-        steps = {name: np.concatenate(parts) for name, parts in self.steps.items()}
-        return History(epochs, steps)
-
-
-def train(
-    task: Task,
-    data: Sequence[np.ndarray],
-    plan: Plan,
-    validation: Sequence[np.ndarray] | None = None,
-    on_epoch: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
-    """Train a model, recording every step.
-
-    Training ends early at the first loss that is not finite: the run is then marked with that step, the record ends
-    with it, and the best weights seen before stay.
+class Trainer:
+    """A training that goes on, block by block, from wherever its progress is.
 
     Parameters
     ----------
     task : Task
-    data, validation : sequences of (n, ...) arrays
-        The model's input, then the targets that `task.loss` takes.
     plan : Plan
-    on_epoch : callable
-        Called after every epoch.
-
-    Returns
-    -------
-    Progress
-        The model of `task` holds the final weights.
+    data, validation : sequences of (n, ...) arrays
+        The model's input, then the targets that `task.loss` takes; `validation` may be None.
     """
-    task.optimizer.build(task.model.trainable_variables)
-    run_steps = _compile_steps(task, data, plan.measures)
-    validation_loss = _compile_validation(task, validation) if validation is not None else None
-    progress = Progress()
-    while progress.epoch < plan.epochs and progress.diverged_step is None:
-        _run_epoch(run_steps, task, plan, progress)
-        validate = validation_loss is not None and plan.validates(progress.epoch)
-        progress.epochs.setdefault("val_loss", []).append(validation_loss() if validate else np.nan)
-        if validate and progress.epochs["val_loss"][-1] < progress.best_loss:
-            progress.best_loss = progress.epochs["val_loss"][-1]
-            progress.best_weights = task.model.get_weights()
-        progress.epoch += 1
-        on_epoch(progress)
-    if task.optimizer.use_ema:
-        task.optimizer.finalize_variable_values(task.model.trainable_variables)
-    return progress
 
+    def __init__(
+        self,
+        task: Task,
+        plan: Plan,
+        data: Sequence[np.ndarray],
+        validation: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        task.optimizer.build(task.model.trainable_variables)
+        self.task, self.plan = task, plan
+        self.progress = Progress()
+        self._run_steps = _compile_steps(task, data, plan.measures)
+        self._validation_loss = None if validation is None else _compile_validation(task, validation)
+        self._most = _FIRST_BLOCK
 
-def _run_epoch(run_steps: Callable[..., Any], task: Task, plan: Plan, progress: Progress) -> None:
-    """Run one epoch and add it to the record, up to the first loss that is not finite."""
-    start = time.perf_counter()
-    blocks = plan.batches(progress.epoch)
-    results = [run_steps(block) for block in blocks]
-    parts = np.concatenate([np.asarray(part) for part, _ in results])
-    measures = [np.concatenate([np.asarray(values[i]) for _, values in results]) for i in range(len(plan.measures))]
-    seconds = time.perf_counter() - start
+    def train(
+        self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
+    ) -> None:
+        """Train to the last epoch of the plan, or to the first loss that is not finite.
 
-    bad = np.flatnonzero(~np.isfinite(parts).all(axis=1))
-    n_steps = bad[0] + 1 if bad.size else len(parts)
-    progress.diverged_step = progress.step + int(bad[0]) if bad.size else None
-    for measure, values in zip(plan.measures, measures, strict=True):
-        progress.steps.setdefault(measure.name, []).append(values[:n_steps])
+        The record then ends with that step, and the best weights seen before stay.
 
-    sizes = np.concatenate([np.full(len(block), block.shape[1]) for block in blocks])[:n_steps]
-    means = np.average(parts[:n_steps].astype(np.float64), axis=0, weights=sizes)
-    row = {
-        "loss": means.sum(),
-        **{f"loss_{name}": mean for name, mean in zip(task.parts, means, strict=True)},
-        "learning_rate": float(task.optimizer.learning_rate),
-        "step": progress.step + n_steps,
-        "seconds": seconds,
-    }
-    for name, value in row.items():
-        progress.epochs.setdefault(name, []).append(value)
+        Parameters
+        ----------
+        after_block, after_epoch : callable
+            Called between blocks of steps and between epochs; an exception they raise ends the training there.
+        """
+        progress = self.progress
+        while progress.epoch < self.plan.epochs and progress.diverged_step is None:
+            order = np.asarray(self.plan.order(progress.epoch), np.int32)
+            while progress.diverged_step is None:
+                batches = self.plan.block(order, progress.step_in_epoch, self._most)
+                if batches is None:
+                    break
+                self._run_block(batches)
+                after_block()
+            progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
+            if progress.epoch % self.plan.validate_every == 0:
+                self.validate()
+            after_epoch()
+
+    def validate(self) -> None:
+        """Compute the validation loss after the last epoch done, and keep the weights if it is the lowest."""
+        if self._validation_loss is not None:
+            progress = self.progress
+            progress.epochs["val_loss"][-1] = loss = self._validation_loss()
+            if loss < progress.best_loss:
+                progress.best_loss, progress.best_weights = loss, self.task.model.get_weights()
+
+    def finish(self) -> None:
+        """Do what belongs to the end of a training alone: validate its last epoch, and apply averaged weights."""
+        if np.isnan(self.progress.epochs["val_loss"][-1]):
+            self.validate()
+        if self.task.optimizer.use_ema:
+            self.task.optimizer.finalize_variable_values(self.task.model.trainable_variables)
+
+    def _run_block(self, batches: np.ndarray) -> None:
+        start = time.perf_counter()
+        parts, values = self._run_steps(batches)
+        columns = {measure.name: np.asarray(column) for measure, column in zip(self.plan.measures, values, strict=True)}
+        parts = np.asarray(parts)
+        seconds = time.perf_counter() - start
+        self.progress.add_block(parts, columns, batches.shape[1], seconds)
+        # the first block holds the compilation: what it says of the speed is too low, and mended by the next
+        self._most = max(1, int(_BLOCK_SECONDS * len(parts) / seconds))
 
 
 def _compile_steps(task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure]) -> Callable[..., Any]:

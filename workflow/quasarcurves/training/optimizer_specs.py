@@ -42,6 +42,9 @@ def check(spec: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: 'class' is missing, expected one of {', '.join(sorted(optimizer_classes()))}")
     arguments = {key: value for key, value in spec.items() if key not in ("class", "schedule")}
     _check_class(spec["class"], arguments, optimizer_classes(), "keras.optimizers", where)
+    clipping = [key for key in _CLIPPING if arguments.get(key) is not None]
+    if len(clipping) > 1:
+        raise ValueError(f"{where}: {' and '.join(clipping)} are given, expected one of them at most")
     if "schedule" in spec:
         _check_schedule(spec, f"{where}.schedule")
 
@@ -118,6 +121,10 @@ def _check_value(where: str, key: str, value: object, default: object) -> None:
         raise ValueError(f"{where} is {value!r}, expected true or false")
     if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
         raise ValueError(f"{where} is {value!r}, expected a number")
+    if (default is None or default is _REQUIRED) and key not in _LISTS and value is not None and not is_number:
+        raise ValueError(f"{where} is {value!r}, expected a number")
+    if key in _CLIPPING and is_number and value <= 0:
+        raise ValueError(f"{where} is {value!r}, expected a number above 0")
     if key in ("learning_rate", "initial_learning_rate") and not (is_number and value > 0):
         raise ValueError(f"{where} is {value!r}, expected a number above 0")
     if key.startswith("beta_") and not (is_number and 0 <= value < 1):
@@ -125,6 +132,13 @@ def _check_value(where: str, key: str, value: object, default: object) -> None:
 
 
 _REQUIRED = object()
+"""Stands for the default of an argument that has none."""
+
+_LISTS = ("boundaries", "values", "exclude_layers")
+"""Arguments that are lists; all others without a default are numbers."""
+
+_CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
+"""Arguments of which Keras takes one at most."""
 
 
 def _exported_classes(face: str) -> dict[str, Path]:

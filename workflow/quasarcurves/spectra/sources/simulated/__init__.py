@@ -20,7 +20,7 @@ import numpy as np
 
 from quasarcurves.spectra.grid import median_snr, normalise
 from quasarcurves.spectra.sources.simulated.observation import observe
-from quasarcurves.spectra.sources.simulated.quasars import quasars
+from quasarcurves.spectra.sources.simulated.quasars import simulate_quasars
 from quasarcurves.spectra.sources.simulated.starlight import draw_galaxies, draw_stars, power_laws
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, STAR, Spectra
 
@@ -271,7 +271,7 @@ def _objects(
     z = np.full(len(kind), np.nan)
     bal = np.zeros(len(kind), np.int8)
     z[rows[QUASAR_KIND]] = draw_redshifts(counts[QUASAR_KIND], rng)
-    of_quasars, bal[rows[QUASAR_KIND]] = quasars(z[rows[QUASAR_KIND]], luminosity[rows[QUASAR_KIND]], rng)
+    of_quasars, bal[rows[QUASAR_KIND]] = simulate_quasars(z[rows[QUASAR_KIND]], luminosity[rows[QUASAR_KIND]], rng)
     of_stars, z[rows[STAR_KIND]] = draw_stars(counts[STAR_KIND], rng)
     of_galaxies, z[rows[GALAXY_KIND]] = draw_galaxies(counts[GALAXY_KIND], rng)
     parts = of_stars, of_galaxies, of_quasars, power_laws(counts[FEATURELESS_KIND], rng)

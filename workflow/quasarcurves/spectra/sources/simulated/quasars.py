@@ -73,7 +73,7 @@ _TROUGHS = {1549.06: 1.0, 1396.76: 0.65, 1240.81: 0.8, LYMAN_ALPHA: 0.5}
 _TROUGH_BINS = int(30000 / KM_S_PER_BIN)
 
 
-def quasars(z: np.ndarray, luminosity: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def simulate_quasars(z: np.ndarray, luminosity: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Simulate quasars without noise.
 
     Parameters

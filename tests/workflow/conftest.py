@@ -1,0 +1,49 @@
+"""Studies run for real, each in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_snakemake(folder: Path, *arguments: object, profile: str = "none") -> subprocess.CompletedProcess:
+    """Run Snakemake on the project's Snakefile in a folder; its output is in `stdout`, errors included."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--workflow-profile", profile]
+    return subprocess.run(
+        [str(part) for part in [*command, *arguments]],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+
+
+@pytest.fixture
+def snakemake() -> Callable[..., subprocess.CompletedProcess]:
+    """Give the function that runs Snakemake."""
+    return run_snakemake
+
+
+@pytest.fixture(scope="session")
+def smoke_config() -> dict:
+    """Give the smoke study."""
+    return yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder in which the smoke study has run; tests must not change it."""
+    folder = tmp_path_factory.mktemp("smoke")
+    result = run_snakemake(folder, "--cores", 2, "--configfile", ROOT / "workflow" / "studies" / "smoke.yaml")
+    assert result.returncode == 0, result.stdout
+    (folder / "output.txt").write_text(result.stdout)
+    return folder

@@ -1,0 +1,63 @@
+"""What README says is true: its commands exist, its snippets are valid studies."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from quasarcurves.study import Study
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch, reference):
+    """Give a folder with the files that the snippets name."""
+    (tmp_path / "data.fits").symlink_to(reference / "boss_like" / "data.fits")
+    (tmp_path / "truth.fits").symlink_to(reference / "boss_like" / "truth.fits")
+    (tmp_path / "sdss_spec").symlink_to(reference / "sdss_spec")
+    shutil.copy(reference / "desi" / "test_coadd.fits", tmp_path / "coadd-1.fits")
+    (tmp_path / "redrock.fits").write_bytes(_redshift_catalogue())
+    monkeypatch.chdir(tmp_path)
+
+
+def _redshift_catalogue() -> bytes:
+    import io
+
+    from astropy.table import Table
+
+    buffer = io.BytesIO()
+    table = Table({"TARGETID": range(25), "Z": [1.0] * 25, "SPECTYPE": ["QSO"] * 25})
+    table.write(buffer, format="fits")
+    return buffer.getvalue()
+
+
+def test_there_is_a_snippet_for_every_source():
+    sources = {yaml.safe_load(text).get("data", {}).get("source") for text in SNIPPETS} - {None}
+    assert sources == {"simulated", "quasarnet_fits", "sdss", "desi"}
+
+
+@pytest.mark.usefixtures("data_folder")
+@pytest.mark.parametrize("text", SNIPPETS)
+def test_snippet_is_a_valid_study(text):
+    smoke = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
+    study = Study.from_config({**smoke, **yaml.safe_load(text)})
+    from quasarcurves.spectra import sources
+
+    assert len(next(sources.read_chunks(study.data, 64))) > 0
+
+
+def test_commands_of_make_exist():
+    for target in set(re.findall(r"`?make ([a-z-]+)`?", README)):
+        result = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"make {target}: {result.stderr}"
+
+
+def test_linked_files_exist():
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link

@@ -1,0 +1,363 @@
+"""What a change to a finished study reruns: exactly the steps it touches. Every scenario is asked for, then run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from quasarcurves.training.history import History
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+RUNS = [(fraction, optimizer) for fraction in ("0.8", "0.2") for optimizer in ("adam", "amsgrad")]
+
+Job = tuple[str, ...]
+
+PREPARE: set[Job] = {("prepare_spectra",)}
+DRAW: set[Job] = {("draw_subset", "0.8", "0"), ("draw_subset", "0.2", "0")}
+COLLECT: set[Job] = {("collect_histories",)}
+FRACTIONS: set[Job] = {("plot_fractions", "adam"), ("plot_fractions", "amsgrad")}
+OPTIMIZERS: set[Job] = {("plot_optimizers",)}
+DOWNSTREAM = COLLECT | FRACTIONS | OPTIMIZERS
+
+
+def trainings(runs=RUNS, replicate="0") -> set[Job]:
+    return {("train", fraction, replicate, optimizer) for fraction, optimizer in runs}
+
+
+TRAIN = trainings()
+ALL = PREPARE | DRAW | TRAIN | DOWNSTREAM
+
+
+@dataclass
+class Project:
+    """A copy of the project's workflow with a study that has run in it."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "smoke"
+
+    @property
+    def library(self) -> Path:
+        return self.folder / "workflow" / "quasarcurves"
+
+    @property
+    def config(self) -> dict:
+        return yaml.safe_load((self.folder / "study.yaml").read_text())
+
+    def configure(self, change: Callable[[dict], object]) -> None:
+        config = self.config
+        change(config)
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
+
+    def snakemake(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "none", "--configfile", "study.yaml"]
+        result = subprocess.run(
+            [*command, "--cores", "2", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    def quasarcurves(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "quasarcurves.cli", *arguments, "--configfile", "study.yaml"]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
+        result = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert not result.stderr, result.stderr
+        return result.stdout
+
+    def log(self, fraction: str, optimizer: str) -> str:
+        return (self.results / "logs" / "train" / f"f{fraction}_r0" / f"{optimizer}.log").read_text()
+
+    def history(self, fraction: str, optimizer: str) -> History:
+        return History.load(self.results / "runs" / f"f{fraction}_r0" / optimizer / "history.h5")
+
+    def add_code(self, module: str, code: str = "\n\n_CHANGED = 1\n") -> None:
+        with (self.folder / "workflow" / module).open("a") as file:
+            file.write(code)
+
+    def epochs_computed(self) -> dict[Job, int]:
+        """Epochs that the last training of each run really went through."""
+        found = {}
+        for fraction, optimizer in RUNS:
+            log = self.log(fraction, optimizer)
+            found[fraction, optimizer] = int(re.findall(r"(\d+) epochs computed", log)[-1])
+        return found
+
+
+def jobs_of(output: str) -> set[Job]:
+    """Jobs that Snakemake's output speaks of: rule and wildcards."""
+    found = set()
+    for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", output, re.MULTILINE):
+        wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+        values = [part.split("=")[1] for part in wildcards[1].split(", ")] if wildcards else []
+        if rule != "all":
+            found.add((rule, *values))
+    return found
+
+
+def run_and_count(project: Project) -> set[Job]:
+    """Ask what would run, run it, and check that it is the same, and that nothing is left to do."""
+    planned = jobs_of(project.snakemake("-n"))
+    done = jobs_of(project.snakemake())
+    assert done == planned
+    assert "Nothing to be done" in project.snakemake("-n")
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished_project(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reruns") / "project"
+    folder.mkdir()
+    shutil.copy(ROOT / "Snakefile", folder)
+    shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "envs", folder / "envs")
+    shutil.copy(ROOT / "workflow" / "studies" / "smoke.yaml", folder / "study.yaml")
+    done = jobs_of(Project(folder).snakemake())
+    assert done == ALL
+    return folder
+
+
+@pytest.fixture
+def project(finished_project, tmp_path) -> Project:
+    """Give a copy of the finished study, with the age of every file."""
+    shutil.copytree(finished_project, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def touch_everything(project: Project) -> None:
+    for path in [
+        *(project.folder / "workflow").rglob("*"),
+        project.folder / "Snakefile",
+        project.folder / "study.yaml",
+    ]:
+        os.utime(path)
+
+
+def copy_without_ages(project: Project) -> None:
+    """Copy as `cp -r` does: the files are as old as the order of copying has it."""
+    elsewhere = project.folder.parent / "elsewhere"
+    shutil.copytree(project.folder, elsewhere, symlinks=True, copy_function=shutil.copyfile)
+    project.folder = elsewhere
+
+
+def edit_without_effect(project: Project) -> None:
+    """Comments, docstrings, layout and type hints in every module of the library."""
+    for path in sorted(project.library.rglob("*.py")):
+        source = re.sub(r'"""', '"""Said otherwise. ', path.read_text(), count=1)
+        source = source.replace("from __future__ import annotations\n", "from __future__ import annotations\n\n# why\n")
+        source = re.sub(r"\) -> None:", ") -> object:", source)
+        path.write_text(source + "\n\n# the end\n")
+
+
+def reorder_and_rewrite(project: Project) -> None:
+    config = project.config
+    text = yaml.safe_dump(dict(reversed(config.items())), sort_keys=False)
+    assert "learning_rate: 0.001" in text
+    assert "batch_size: 32" in text
+    text = text.replace("learning_rate: 0.001", "learning_rate: 1e-3").replace("batch_size: 32", "batch_size: 32.0")
+    (project.folder / "study.yaml").write_text(text)
+
+
+def set_optimizer(name: str, **arguments) -> Callable[[Project], None]:
+    return lambda project: project.configure(lambda c: c["optimizers"].setdefault(name, {}).update(arguments))
+
+
+def set_fractions(*fractions: float) -> Callable[[Project], None]:
+    return lambda project: project.configure(lambda c: c["subsets"].update(fractions=list(fractions)))
+
+
+def change_code(module: str) -> Callable[[Project], None]:
+    return lambda project: project.add_code(module)
+
+
+def delete(name: str) -> Callable[[Project], None]:
+    return lambda project: (project.results / name).unlink()
+
+
+SCENARIOS = {
+    "nothing": (lambda project: None, set()),
+    "every file touched, as a git pull does": (touch_everything, set()),
+    "results and .snakemake copied elsewhere": (copy_without_ages, set()),
+    "comments, docstrings, layout, type hints": (edit_without_effect, set()),
+    "a figure module": (change_code("quasarcurves/figures/loss_by_optimizer.py"), OPTIMIZERS),
+    "a figure's style in the config": (
+        lambda p: p.configure(lambda c: c.update(figures={"loss_by_optimizer": {"loss_range": [0.1, 10]}})),
+        OPTIMIZERS,
+    ),
+    "spikes": (change_code("quasarcurves/analysis/spikes.py"), DOWNSTREAM),
+    "the loop": (change_code("quasarcurves/training/loop.py"), TRAIN | DOWNSTREAM),
+    "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
+    "the loss": (change_code("quasarcurves/quasarnet/loss.py"), TRAIN | DOWNSTREAM),
+    "the optimizers": (change_code("quasarcurves/training/optimizers.py"), TRAIN | DOWNSTREAM),
+    "a source that is not used": (change_code("quasarcurves/spectra/sources/sdss.py"), set()),
+    "study.py": (change_code("quasarcurves/study.py"), set()),
+    "cli.py": (change_code("quasarcurves/cli.py"), set()),
+    "the simulator": (change_code("quasarcurves/spectra/sources/simulated/quasars.py"), ALL),
+    "a learning rate": (
+        set_optimizer("adam", learning_rate=2e-3),
+        trainings([("0.8", "adam"), ("0.2", "adam")]) | DOWNSTREAM,
+    ),
+    "an optimizer added": (
+        set_optimizer("lion", **{"class": "Lion", "learning_rate": 1e-4}),
+        trainings([("0.8", "lion"), ("0.2", "lion")]) | DOWNSTREAM | {("plot_fractions", "lion")},
+    ),
+    "a fraction added": (
+        set_fractions(0.8, 0.4, 0.2),
+        {("draw_subset", "0.4", "0")} | trainings([("0.4", "adam"), ("0.4", "amsgrad")]) | DOWNSTREAM,
+    ),
+    "a replicate added": (
+        lambda p: p.configure(lambda c: c["study"].update(replicates=2)),
+        {("draw_subset", "0.8", "1"), ("draw_subset", "0.2", "1")} | trainings(replicate="1") | DOWNSTREAM,
+    ),
+    "config keys reordered, numbers written differently": (reorder_and_rewrite, set()),
+    "how often the state is saved": (
+        lambda p: p.configure(lambda c: c["training"].update(checkpoint_every=7)),
+        set(),
+    ),
+    "a history deleted": (delete("runs/f0.8_r0/adam/history.h5"), trainings([("0.8", "adam")]) | DOWNSTREAM),
+    "a model deleted": (delete("runs/f0.2_r0/amsgrad/model.keras"), trainings([("0.2", "amsgrad")]) | DOWNSTREAM),
+    "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS),
+    "the table deleted": (delete("epochs.csv"), DOWNSTREAM),
+    "the spectra deleted": (delete("data/spectra.h5"), ALL),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(project, name):
+    change, expected = SCENARIOS[name]
+    change(project)
+    assert run_and_count(project) == expected
+
+
+def test_removed_runs_show_nowhere_and_can_be_pruned(project):
+    project.configure(lambda c: c["optimizers"].pop("amsgrad"))
+    assert run_and_count(project) == DOWNSTREAM - {("plot_fractions", "amsgrad")}
+    for table in ("epochs.csv", "runs.csv"):
+        assert set(pd.read_csv(project.results / table)["optimizer"]) == {"adam"}
+    assert "amsgrad" not in (project.results / "figures" / "loss_by_optimizer.svg").read_text()
+    listed = project.quasarcurves("orphans")
+    left = {str(path.relative_to(project.folder)) for path in project.results.rglob("*amsgrad*")}
+    assert len(left) >= 10
+    top = {path for path in left if not any(path.startswith(f"{other}/") for other in left)}
+    assert {line.split()[-1] for line in listed.splitlines()[:-1]} == top
+    assert "removed" in project.quasarcurves("prune", "--yes")
+    assert not list(project.results.rglob("*amsgrad*"))
+    assert "0 files" in project.quasarcurves("orphans")
+    assert "Nothing to be done" in project.snakemake("-n")
+
+
+def test_removed_fraction_can_be_pruned(project):
+    set_fractions(0.8)(project)
+    assert run_and_count(project) == DOWNSTREAM
+    assert set(pd.read_csv(project.results / "runs.csv")["fraction"]) == {0.8}
+    project.quasarcurves("prune", "--yes")
+    assert not list(project.results.rglob("*f0.2_r0*"))
+
+
+def test_more_epochs_go_on(project):
+    """60 -> 120 computes 60 epochs, and gives what an uninterrupted training of 120 gives."""
+    project.configure(lambda c: c["training"].update(epochs=120))
+    assert run_and_count(project) == TRAIN | DOWNSTREAM
+    assert set(project.epochs_computed().values()) == {60}
+    extended = project.history("0.8", "adam")
+    shutil.rmtree(project.results / "state")
+    (project.results / "runs" / "f0.8_r0" / "adam" / "history.h5").unlink()
+    assert run_and_count(project) == trainings([("0.8", "adam")]) | DOWNSTREAM
+    assert project.epochs_computed()["0.8", "adam"] == 120
+    assert_same_record(extended, project.history("0.8", "adam"))
+
+
+def test_fewer_epochs_come_back_to_a_kept_state(project):
+    before = {run: project.history(*run) for run in RUNS}
+    project.configure(lambda c: c["training"].update(epochs=120))
+    project.snakemake()
+    project.configure(lambda c: c["training"].update(epochs=60))
+    assert run_and_count(project) == TRAIN | DOWNSTREAM
+    assert set(project.epochs_computed().values()) == {0}
+    for run in RUNS:
+        assert_same_record(before[run], project.history(*run))
+    project.configure(lambda c: c["training"].update(epochs=30))
+    assert run_and_count(project) == TRAIN | DOWNSTREAM
+    assert set(project.epochs_computed().values()) == {30}
+    assert "no state of at most 30 epochs is kept, training from the start" in project.log("0.8", "adam")
+
+
+def test_schedule_over_the_whole_training_starts_again(project):
+    set_optimizer("adam", schedule={"class": "CosineDecay"})(project)
+    run_and_count(project)
+    project.configure(lambda c: c["training"].update(epochs=90))
+    assert run_and_count(project) == TRAIN | DOWNSTREAM
+    computed = project.epochs_computed()
+    assert computed["0.8", "adam"] == 90
+    assert computed["0.8", "amsgrad"] == 30
+
+
+def test_input_files_count_by_content(project, reference):
+    """Touching an input reruns nothing, changing it reruns all."""
+    from astropy.io import fits
+
+    for name in ("data", "truth"):
+        shutil.copyfile(reference / "boss_like" / f"{name}.fits", project.folder / f"{name}.fits")
+    data = {"source": "quasarnet_fits", "spectra": ["data.fits"], "truth": ["truth.fits"]}
+    project.configure(lambda c: c.update(data=data))
+    project.configure(lambda c: c["subsets"].update(fractions=[0.02], test_fraction=0.9))
+    project.configure(lambda c: c["training"].update(epochs=2))
+    project.snakemake()
+    os.utime(project.folder / "data.fits")
+    os.utime(project.folder / "truth.fits")
+    assert run_and_count(project) == set()
+    with fits.open(project.folder / "truth.fits", mode="update") as hdus:
+        hdus[1].data["Z_VI"][100:] += 0.001
+    mine = {("draw_subset", "0.02", "0")} | trainings([("0.02", "adam"), ("0.02", "amsgrad")])
+    assert run_and_count(project) == PREPARE | mine | DOWNSTREAM
+
+
+@pytest.mark.parametrize("name", ["runs/f0.8_r0/adam/model.keras", "epochs.csv", "figures/loss_by_optimizer.pdf"])
+def test_damaged_file_is_found_named_and_made_again(project, name):
+    path = project.results / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    command = [sys.executable, "-m", "quasarcurves.cli", "verify", "--configfile", "study.yaml"]
+    found = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stdout.splitlines()[0] == f"results/smoke/{name}: its content has changed since it was made"
+    assert "1 damaged" in found.stdout
+    project.quasarcurves("verify", "--remove")
+    run_and_count(project)
+    assert "every file is as it was made" in project.quasarcurves("verify")
+
+
+def test_why_names_what_has_changed(project):
+    project.add_code("quasarcurves/quasarnet/loss.py")
+    set_optimizer("adam", learning_rate=5e-4)(project)
+    lines = project.quasarcurves("why", "f0.8_r0/adam").splitlines()
+    changed = {" ".join(line.split()[:2]) for line in lines if "NOW" in line}
+    assert changed == {"code quasarcurves.quasarnet.loss", "setting optimizer_spec.learning_rate"}
+    assert any(line.startswith("version keras") for line in lines)
+    assert any(line.startswith("data results/smoke/data/spectra.h5") for line in lines)
+
+
+def assert_same_record(one: History, other: History) -> None:
+    for group in ("steps", "epochs"):
+        columns, others = getattr(one, group), getattr(other, group)
+        assert columns.keys() == others.keys()
+        for name in columns:
+            if name != "seconds":
+                np.testing.assert_array_equal(columns[name], others[name], err_msg=name)

@@ -1,0 +1,145 @@
+"""The smoke study, run once for real: its files, and that they say the same thing."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import h5py
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from quasarcurves.spectra import Spectra
+from quasarcurves.spectra.subsets import Subset
+from quasarcurves.training.history import History, runs_of
+
+RUNS = [f"f{fraction}_r0/{optimizer}" for fraction in (0.8, 0.2) for optimizer in ("adam", "amsgrad")]
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return finished / "results" / "smoke"
+
+
+def test_prepared_spectra(results):
+    spectra = Spectra.load(results / "data" / "spectra.h5")
+    assert len(spectra) == 320
+    assert len(np.unique(spectra.target_id)) == 320
+    assert np.isfinite(spectra.flux).all()
+    assert spectra.is_quasar.sum() > 150
+
+
+def test_subsets_are_nested_and_disjoint(results):
+    large, small = (Subset.load(results / "data" / "subsets" / f"f{f}_r0.h5") for f in (0.8, 0.2))
+    assert (len(large.train), len(small.train), len(large.validation), len(large.test)) == (256, 64, 16, 48)
+    assert np.isin(small.train, large.train).all()
+    assert np.array_equal(small.test, large.test)
+    assert len(np.unique(np.concatenate([large.train, large.validation, large.test]))) == 320
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_history_of_a_run(results, name):
+    history = History.load(results / "runs" / name / "history.h5")
+    steps_per_epoch = history.params["outcome"]["steps_per_epoch"]
+    assert steps_per_epoch == {"f0.8": 8, "f0.2": 2}[name.split("_")[0]]
+    assert len(history.steps["loss"]) == 60 * steps_per_epoch
+    by_epoch = history.steps["loss"].reshape(60, steps_per_epoch).mean(axis=1)
+    np.testing.assert_allclose(history.epochs["loss"], by_epoch, rtol=1e-5)
+    lines = sum(values for key, values in history.epochs.items() if key.startswith("loss_"))
+    np.testing.assert_allclose(history.epochs["loss"], lines, rtol=1e-5)
+    assert np.array_equal(np.flatnonzero(np.isfinite(history.epochs["val_loss"])), np.arange(9, 60, 10))
+    assert history.epochs["loss"][-1] < 0.8 * history.epochs["loss"][0]
+    assert not history.params["outcome"]["diverged"]
+    assert history.params["training"]["batch_size"] == 32
+
+
+def test_runs_are_paired(results):
+    first = {name: History.load(results / "runs" / name / "history.h5").steps["loss"][0] for name in RUNS}
+    assert first["f0.8_r0/adam"] == first["f0.8_r0/amsgrad"]
+    assert first["f0.2_r0/adam"] == first["f0.2_r0/amsgrad"]
+    assert first["f0.8_r0/adam"] != first["f0.2_r0/adam"]
+
+
+def test_models_reproduce_their_validation_loss(results):
+    """The models on disk are the ones the history speaks of."""
+    from quasarcurves.quasarnet.loss import weighted_line_losses
+    from quasarcurves.runs import load_examples
+
+    run = results / "runs" / RUNS[0]
+    history = History.load(run / "history.h5")
+    subset = Subset.load(results / "data" / "subsets" / "f0.8_r0.h5")
+    x, *targets = load_examples(results / "data" / "spectra.h5", subset.validation, history.params["network"])
+    for name, expected in (("model", history.epochs["val_loss"][-1]), ("best", np.nanmin(history.epochs["val_loss"]))):
+        model = keras.saving.load_model(run / f"{name}.keras", safe_mode=True)
+        loss = float(np.sum(weighted_line_losses(model(x, training=False), *targets))) / len(x)
+        assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_collected_tables_agree_with_the_histories(results):
+    assert sorted(name for name, _ in runs_of(results / "histories.h5")) == sorted(RUNS)
+    epochs, runs = pd.read_csv(results / "epochs.csv"), pd.read_csv(results / "runs.csv")
+    assert list(epochs.columns[:8]) == [
+        "fraction", "replicate", "optimizer", "n_train", "epoch", "step", "loss", "val_loss",
+    ]  # fmt: skip
+    assert len(epochs) == 4 * 60
+    assert len(runs) == 4
+    for name in RUNS:
+        history = History.load(results / "runs" / name / "history.h5")
+        fraction, optimizer = float(name[1:4]), name.split("/")[1]
+        rows = epochs[(epochs["fraction"] == fraction) & (epochs["optimizer"] == optimizer)]
+        np.testing.assert_allclose(rows["loss"], history.epochs["loss"], rtol=1e-6)
+        row = runs[(runs["fraction"] == fraction) & (runs["optimizer"] == optimizer)].iloc[0]
+        assert row["loss_last"] == pytest.approx(history.epochs["loss"][-1], rel=1e-6)
+        assert row["epoch_best"] == np.nanargmin(history.epochs["val_loss"]) + 1
+
+
+@pytest.mark.parametrize("name", ["loss_by_fraction_adam", "loss_by_fraction_amsgrad", "loss_by_optimizer"])
+def test_figures_in_three_formats(results, name):
+    path = results / "figures" / name
+    image = plt.imread(path.with_suffix(".png"))
+    assert image.shape[1] >= 1000  # at least a column at 300 dots per inch
+    assert image[..., :3].std() > 0.05
+    assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    text = "".join(ET.parse(path.with_suffix(".svg")).getroot().itertext())
+    for words in ("training loss", "optimizer steps", "epoch", "256", "64"):
+        assert words in text
+
+
+def test_every_job_has_a_log_and_a_benchmark(results):
+    for name in RUNS:
+        assert "epoch 60/60" in (results / "logs" / "train" / f"{name}.log").read_text()
+        benchmark = pd.read_csv(results / "benchmarks" / "train" / f"{name}.tsv", sep="\t")
+        assert benchmark["max_rss"].iat[0] > 100
+    assert "320 spectra kept" in (results / "logs" / "prepare_spectra.log").read_text()
+
+
+def test_ends_with_the_main_numbers_and_where_the_figures_are(finished):
+    output = (finished / "output.txt").read_text()
+    assert "results/smoke/figures/loss_by_optimizer.png" in output
+    assert "amsgrad" in output.split("Figures:")[0].split("training spectra")[-1]
+
+
+def test_a_second_call_has_nothing_to_do(finished, snakemake, smoke_config):
+    config = finished / "smoke.yaml"
+    config.write_text(json.dumps(smoke_config))
+    result = snakemake(finished, "-n", "--configfile", config)
+    assert "Nothing to be done" in result.stdout, result.stdout
+
+
+def test_nothing_is_pickled(results):
+    with h5py.File(results / "histories.h5") as file:
+        json.loads(file[RUNS[0]].attrs["params"])
+    assert not [path for path in results.rglob("*") if path.suffix in (".pkl", ".pickle", ".npy", ".npz")]
+
+
+def test_readme_shows_how_to_read_a_history(finished, monkeypatch):
+    import re
+    from pathlib import Path
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1].replace("quickstart", "smoke")
+    monkeypatch.chdir(finished)
+    scope = {}
+    exec(code, scope)
+    assert len(scope["history"].steps["loss"]) == 480

@@ -1,0 +1,114 @@
+"""Progress: what a training under way has recorded, and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quasarcurves.training.history import History
+
+_WIDE = {"step": np.int64, "seconds": np.float64}
+"""Columns of the epochs that float32 is too narrow for."""
+
+
+@dataclass
+class Progress:
+    """A training under way.
+
+    Parameters
+    ----------
+    epoch : int
+        Epochs done.
+    epochs : dict of str to list
+        The record of these: a number per epoch.
+    steps : dict of str to list of arrays
+        The record of all steps, block by block.
+    epoch_parts : list of (steps, parts) arrays
+        Losses by part of the steps done in the present epoch.
+    epoch_sizes : list of (steps,) arrays
+        Their batch sizes.
+    epoch_seconds : float
+        Time they took.
+    best_loss : float
+        Lowest validation loss so far.
+    best_weights : list of arrays
+        The model's weights there; empty before the first validation.
+    diverged_step : int or None
+        First step (from 0) whose loss was not finite.
+    """
+
+    epoch: int = 0
+    epochs: dict[str, list[float]] = field(default_factory=dict)
+    steps: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    epoch_parts: list[np.ndarray] = field(default_factory=list)
+    epoch_sizes: list[np.ndarray] = field(default_factory=list)
+    epoch_seconds: float = 0.0
+    best_loss: float = np.inf
+    best_weights: list[np.ndarray] = field(default_factory=list)
+    diverged_step: int | None = None
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Steps done in the present epoch."""
+        return sum(map(len, self.epoch_parts))
+
+    @property
+    def step(self) -> int:
+        """Steps done in all."""
+        return (int(self.epochs["step"][-1]) if self.epochs else 0) + self.step_in_epoch
+
+    def add_block(self, parts: np.ndarray, columns: Mapping[str, np.ndarray], batch: int, seconds: float) -> None:
+        """Add a block of steps, up to its first loss that is not finite.
+
+        Parameters
+        ----------
+        parts : (steps, parts) array
+            Losses by part.
+        columns : mapping of str to (steps,) array
+            The measures.
+        batch : int
+            Examples per step.
+        seconds : float
+            Time the block took.
+        """
+        bad = np.flatnonzero(~np.isfinite(parts).all(axis=1))
+        if bad.size:
+            self.diverged_step = self.step + int(bad[0])
+        n_steps = bad[0] + 1 if bad.size else len(parts)
+        self.epoch_parts.append(parts[:n_steps])
+        self.epoch_sizes.append(np.full(n_steps, batch))
+        self.epoch_seconds += seconds
+        for name, values in columns.items():
+            self.steps.setdefault(name, []).append(values[:n_steps])
+
+    def close_epoch(self, parts: Sequence[str], learning_rate: float) -> None:
+        """End the present epoch: its losses are means over the examples it trained on.
+
+        Parameters
+        ----------
+        parts : sequence of str
+            Names of the loss's parts.
+        learning_rate : float
+        """
+        losses, sizes = np.concatenate(self.epoch_parts).astype(np.float64), np.concatenate(self.epoch_sizes)
+        means = np.average(losses, axis=0, weights=sizes)
+        row = {
+            "loss": means.sum(),
+            **{f"loss_{name}": mean for name, mean in zip(parts, means, strict=True)},
+            "val_loss": np.nan,
+            "learning_rate": learning_rate,
+            "step": self.step,
+            "seconds": self.epoch_seconds,
+        }
+        for name, value in row.items():
+            self.epochs.setdefault(name, []).append(float(value))
+        self.epoch += 1
+        self.epoch_parts, self.epoch_sizes, self.epoch_seconds = [], [], 0.0
+
+    def history(self) -> History:
+        """Give the record as arrays: float32 but for the step number and the seconds."""
+        epochs = {name: np.array(values, _WIDE.get(name, np.float32)) for name, values in self.epochs.items()}
+        steps = {name: np.concatenate(parts) for name, parts in self.steps.items()}
+        return History(epochs, steps)

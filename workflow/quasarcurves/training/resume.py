@@ -1,0 +1,60 @@
+"""Between a training and its state: what is kept of it, and put back for it to go on as if it had not stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quasarcurves.training.checkpoint import State
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.record import Progress
+
+
+def capture(trainer: Trainer, resumed: list[int]) -> State:
+    """Copy all that a training goes on from.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    resumed : list of int
+        Epochs at which it was gone on with before.
+    """
+    progress = trainer.progress
+    sequences = {
+        # variables hold the states of random generators as well, weights do not
+        "model": [np.asarray(variable) for variable in trainer.task.model.variables],
+        "optimizer": [np.asarray(variable) for variable in trainer.task.optimizer.variables],
+        "best": progress.best_weights,
+        "epoch_parts": progress.epoch_parts,
+        "epoch_sizes": progress.epoch_sizes,
+    }
+    arrays = {f"{name}/{i}": array for name, arrays in sequences.items() for i, array in enumerate(arrays)}
+    arrays |= {f"epochs/{name}": np.array(values, np.float64) for name, values in progress.epochs.items()}
+    arrays |= {f"steps/{name}": np.concatenate(blocks) for name, blocks in progress.steps.items()}
+    values = {
+        "epoch": progress.epoch,
+        "step": progress.step_in_epoch,
+        "epoch_seconds": progress.epoch_seconds,
+        "best_loss": progress.best_loss,
+        "diverged_step": progress.diverged_step,
+        "resumed": resumed,
+    }
+    return State(arrays, values)
+
+
+def restore(trainer: Trainer, state: State) -> None:
+    """Put a training where a state of it was captured."""
+    for name, variables in (("model", trainer.task.model.variables), ("optimizer", trainer.task.optimizer.variables)):
+        for variable, value in zip(variables, state.sequence(name), strict=True):
+            variable.assign(value)
+    values = state.values
+    trainer.progress = Progress(
+        epoch=values["epoch"],
+        epochs={name: list(column) for name, column in state.group("epochs").items()},
+        steps={name: [column] for name, column in state.group("steps").items()},
+        epoch_parts=state.sequence("epoch_parts"),
+        epoch_sizes=state.sequence("epoch_sizes"),
+        epoch_seconds=values["epoch_seconds"],
+        best_loss=values["best_loss"],
+        best_weights=state.sequence("best"),
+        diverged_step=values["diverged_step"],
+    )
