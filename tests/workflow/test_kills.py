@@ -1,0 +1,270 @@
+"""No training is lost: killed at any moment and started again, it ends bit by bit as if it had not been."""
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quasarcurves.training.history import History
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+SEED = 20261123
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """Give a folder with spectra and a subset."""
+    from quasarcurves.spectra.prepare import prepare
+    from quasarcurves.spectra.subsets import draw
+    from quasarcurves.spectra.table import load_column
+
+    folder = tmp_path_factory.mktemp("kills")
+    prepare({"source": "simulated", "n_spectra": 400, "seed": 5}, folder / "spectra.h5")
+    draw(load_column(folder / "spectra.h5", "target_id"), fraction=0.77).save(folder / "subset.h5")
+    return folder
+
+
+def params(epochs: int = 40, **spec) -> dict:
+    lines = ["LYA", "CIV(1548)", "MgII(2796)"]
+    network = {"filters": 8, "layers": 4, "boxes": 13, "dropout": 0.1, "lines": lines, "bal_lines": ["CIV(1548)"]}
+    optimizer = {"class": "Adam", "learning_rate": 1e-3, "amsgrad": True, **spec}
+    training = {"epochs": epochs, "batch_size": 32, "last_batch": "keep", "validate_every": 3}
+    return {
+        "study": "kills", "seed": 3, "fraction": 0.77, "replicate": 0, "optimizer": "amsgrad",
+        "optimizer_spec": optimizer, "network": network, "training": training,
+    }  # fmt: skip
+
+
+NURSERY = """
+import json, logging, os, sys
+from pathlib import Path
+from quasarcurves.runs import train_run, use_threads
+for line in sys.stdin:
+    folder, out, params, every, before = json.loads(line)
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    folder, out = Path(folder), Path(out)
+    logging.basicConfig(level=logging.INFO, filename=out / "log")
+    sys.stderr = (out / "log").open("a", buffering=1)
+    os.setsid()
+    exec(before)
+    try:
+        use_threads(1)
+        train_run(
+            spectra=folder / "spectra.h5", subset=folder / "subset.h5", params=params, key="k", state=out / "state",
+            settings={"checkpoint_every": every, "keep_state": True},
+            history=out / "history.h5", model=out / "model.keras", best=out / "best.keras",
+        )
+    except OSError as error:
+        print("error:", error, file=sys.stderr)
+        os._exit(1)
+    except SystemExit as end:
+        os._exit(end.code)
+    os._exit(0)
+"""
+"""Imports TensorFlow once and forks a process for every training asked for, before TensorFlow has done anything."""
+
+
+class Training:
+    """A training in a process of its own, forked by a nursery; it is really killed by real signals."""
+
+    def __init__(self, prepared: Path, out: Path, settings: dict, before: str = "", every: int = 2) -> None:
+        out.mkdir(exist_ok=True)
+        self.out = out
+        self._nursery = subprocess.Popen(
+            [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=QUIET
+        )
+        self._ask = [str(prepared), str(out), settings, every, before]
+        self.start()
+
+    def start(self) -> None:
+        """Start the training, or start it again."""
+        print(json.dumps(self._ask), file=self._nursery.stdin, flush=True)
+        self.pid = int(self._nursery.stdout.readline())
+        self._status: int | None = None
+
+    def again(self) -> str:
+        """Start the training again as anybody would, let it end, and give its log."""
+        self._ask[3:] = [2, ""]
+        self.start()
+        assert self.wait(120) == 0, self.log
+        return self.log
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int | None:
+        """Give the exit status (negative: the signal it died of), or None if it has not ended by then."""
+        ready, _, _ = select.select([self._nursery.stdout], [], [], seconds)
+        return int(self._nursery.stdout.readline()) if ready else None
+
+    @property
+    def log(self) -> str:
+        return (self.out / "log").read_text()
+
+    def close(self) -> None:
+        self._nursery.stdin.close()
+        self._nursery.wait()
+
+
+QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+@pytest.fixture
+def start(prepared) -> Iterator[Callable[..., Training]]:
+    """Give the function that starts a training."""
+    trainings = []
+
+    def begin(*arguments, **options) -> Training:
+        trainings.append(Training(prepared, *arguments, **options))
+        return trainings[-1]
+
+    yield begin
+    for training in trainings:
+        training.close()
+
+
+def assert_same(out: Path, other: Path) -> None:
+    """Two trainings have the same record and the same models, bit by bit."""
+    one, two = History.load(out / "history.h5"), History.load(other / "history.h5")
+    for group in ("steps", "epochs"):
+        columns, others = getattr(one, group), getattr(two, group)
+        assert columns.keys() == others.keys()
+        for name in columns.keys() - {"seconds"}:
+            np.testing.assert_array_equal(columns[name], others[name], err_msg=name)
+    import keras
+
+    for name in ("model.keras", "best.keras"):
+        weights = [keras.saving.load_model(folder / name).get_weights() for folder in (out, other)]
+        for array, expected in zip(*weights, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared) -> tuple[Path, float]:
+    """Give the folder of a training that nothing disturbed, and the seconds it took."""
+    training = Training(prepared, prepared / "uninterrupted", params())
+    begin = time.monotonic()
+    assert training.wait(120) == 0, training.log
+    training.close()
+    return training.out, time.monotonic() - begin
+
+
+def test_killed_at_random_moments(uninterrupted, start, tmp_path):
+    """Trainings are killed over and over, 20 times in all; every one of them ends with the same result."""
+    reference, seconds = uninterrupted
+    moments = random.Random(SEED)
+    kills, per_training = 0, []
+    while kills < KILLS:
+        training = start(tmp_path / f"training{len(per_training)}", params())
+        before = kills
+        while (status := training.wait(moments.uniform(0.3, 1.1) * seconds)) is None:
+            training.signal(signal.SIGKILL)
+            assert training.wait(10) == -signal.SIGKILL
+            kills += 1
+            training.start()
+        assert status == 0, training.log
+        assert_same(training.out, reference)
+        per_training.append(kills - before)
+    print(f"{kills} kills (seed {SEED}) in trainings that ended after {per_training} of them")
+
+
+@pytest.mark.parametrize("written", [0.0, 0.5, 1.0])
+def test_killed_while_a_checkpoint_is_written(uninterrupted, start, tmp_path, written):
+    """SIGKILL in the middle of the third checkpoint: nothing, half or all of it is in the file, but not its name."""
+    kill = f"""
+import signal
+write, count = Path.write_bytes, [0]
+def die(self, content):
+    count[0] += ".h5" in self.name
+    if count[0] == 3:
+        write(self, content[:int({written} * len(content))])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(self, content)
+Path.write_bytes = die
+"""
+    training = start(tmp_path / "out", params(), before=kill)
+    assert training.wait(120) == -signal.SIGKILL
+    assert "going on from epoch 4, step 0" in training.again()
+    assert_same(training.out, uninterrupted[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_saves_and_goes_on_from_there(uninterrupted, start, tmp_path, number):
+    """Within 10 s, even where no checkpoint is due."""
+    training = start(tmp_path / "out", params(), every=10_000)
+    wait_for((training.out / "state" / "progress.json").exists)
+    training.signal(number)
+    assert training.wait(10) == 128 + number
+    assert (training.out / "state" / "k" / "newest.h5").exists()
+    assert not (training.out / "history.h5").exists()
+    assert "going on from epoch" in training.again()
+    assert History.load(training.out / "history.h5").params["outcome"]["resumed_at_epochs"]
+    assert_same(training.out, uninterrupted[0])
+
+
+def test_damaged_newest_state_falls_back_to_the_one_before(uninterrupted, start, tmp_path):
+    training = start(tmp_path / "out", params())
+    wait_for((training.out / "state" / "k" / "previous.h5").exists)
+    training.signal(signal.SIGTERM)
+    assert training.wait(10) == 128 + signal.SIGTERM
+    newest = training.out / "state" / "k" / "newest.h5"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    log = training.again()
+    assert f"{newest}: damaged, its content does not fit its checksum; it is not used" in log
+    assert "going on from epoch" in log
+    assert_same(training.out, uninterrupted[0])
+
+
+def test_second_training_of_the_same_run_is_refused(uninterrupted, start, tmp_path):
+    first = start(tmp_path / "out", params())
+    wait_for((first.out / "state" / "progress.json").exists)
+    first.signal(signal.SIGSTOP)
+    second = start(tmp_path / "out", params())
+    assert second.wait(60) == 1
+    first.signal(signal.SIGCONT)
+    assert f"this run is being trained already, by process {first.pid} on" in second.log
+    assert first.wait(120) == 0
+    assert_same(first.out, uninterrupted[0])
+
+
+def test_full_disk_keeps_the_last_state(uninterrupted, start, tmp_path):
+    """A tmpfs with room for two states, not three: a clear error; with more room the training goes on."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", out], check=True)
+    try:
+        training = start(out, params())
+        assert training.wait(120) == 1
+        assert "No space left on device" in training.log
+        assert list((out / "state" / "k").glob("[!.]*.h5"))
+        subprocess.run(["mount", "-o", "remount,size=50m", out], check=True)
+        assert "going on from epoch" in training.again()
+        assert_same(out, uninterrupted[0])
+    finally:
+        subprocess.run(["umount", "-l", out], check=True)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.01)
