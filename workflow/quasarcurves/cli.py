@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from quasarcurves import inventory, monitor, receipts, summary
+from quasarcurves import inventory, receipts
+from quasarcurves.console import monitor, summary
 from quasarcurves.schema import StudyError
 from quasarcurves.study import Study
 

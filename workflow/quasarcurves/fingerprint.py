@@ -1,4 +1,4 @@
-"""What a step's result depends on: the code that it really imports, as hashes that layout and comments do not change.
+"""What a step's result depends on: the code that it really imports, and the content of the files it reads.
 
 Snakemake does not track the modules that a script imports. So every rule carries a fingerprint of them as a parameter:
 the modules that its script imports, transitively, each without comments, docstrings, layout and type hints.
@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import grimp
+
+from quasarcurves.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("quasarcurves", "scripts")
@@ -103,9 +105,43 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_files(paths: Iterable[Path], cache: Path) -> str:
+    """Hash of the contents of files, in order: a touched file is the same file.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    cache : Path
+        Remembers the hash of each file with its size and time of change; made if there is something to remember.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    known = _remembered(cache)
+    now = {}
+    for path in paths:
+        status = path.stat()
+        stamp = [status.st_size, status.st_mtime_ns]
+        before = known.get(str(path))
+        now[str(path)] = before if before and before[:2] == stamp else [*stamp, file_hash(path)]
+    if now != known:
+        with whole_file(cache) as temporary:
+            temporary.write_text(json.dumps(now))
+    return digest([entry[2] for entry in now.values()])
+
+
 @cache
 def _graph() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES, cache_dir=None)
+
+
+def _remembered(cache: Path) -> dict[str, list]:
+    try:
+        return json.loads(cache.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def _source(module: str) -> Path:

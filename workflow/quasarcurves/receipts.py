@@ -89,25 +89,23 @@ class Damage:
     what: str
 
 
-def verify(results: Path, base: Path = Path()) -> list[Damage]:
-    """Compare every file of a study's results with its receipt.
+def verify(results: Path) -> list[Damage]:
+    """Compare every file of a study's results with its receipt; to be called where the workflow runs.
 
     Parameters
     ----------
     results : Path
         Folder of the results.
-    base : Path
-        Folder that paths in receipts are relative to: where the workflow ran.
     """
     damages = []
-    for path in sorted((base / results / FOLDER).rglob("*.json")):
+    for path in sorted((results / FOLDER).rglob("*.json")):
         try:
             outputs = Receipt.load(path).outputs
         except ValueError as error:
-            damages.append(Damage(str(path.relative_to(base)), path, f"damaged receipt: {error}"))
+            damages.append(Damage(str(path), path, f"damaged receipt: {error}"))
             continue
         for name, expected in outputs.items():
-            what = _what_is_wrong(base / name, expected)
+            what = _what_is_wrong(Path(name), expected)
             if what:
                 damages.append(Damage(name, path, what))
     return damages

@@ -18,7 +18,7 @@ rule prepare_spectra:
         runtime=60,
     params:
         data=json.dumps(study.data, sort_keys=True),
-        content=digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
+        content=fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
         code=fingerprint.code("prepare_spectra", [study.source_module]),
     shell:
         "python -m scripts.prepare_spectra --data {params.data:q} --spectra {output.spectra:q}"
