@@ -41,9 +41,14 @@ def smoke_config() -> dict:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder in which the smoke study has run; tests must not change it."""
+    """Give a folder in which the smoke study has run, as `make study` runs it; tests must not change it."""
     folder = tmp_path_factory.mktemp("smoke")
-    result = run_snakemake(folder, "--cores", 2, "--configfile", ROOT / "workflow" / "studies" / "smoke.yaml")
+    command = [sys.executable, "-m", "quasarcurves.cli", "run"]
+    command += ["--configfile", ROOT / "workflow" / "studies" / "smoke.yaml", "--cores", "2"]
+    command += ["--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]
+    result = subprocess.run(
+        list(map(str, command)), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout
     (folder / "output.txt").write_text(result.stdout)
     return folder

@@ -1,6 +1,7 @@
 """The smoke study, run once for real: its files, and that they say the same thing."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import h5py
@@ -117,7 +118,17 @@ def test_every_job_has_a_log_and_a_benchmark(results):
 def test_ends_with_the_main_numbers_and_where_the_figures_are(finished):
     output = (finished / "output.txt").read_text()
     assert "results/smoke/figures/loss_by_optimizer.png" in output
-    assert "amsgrad" in output.split("Figures:")[0].split("training spectra")[-1]
+    table = output.split("Figures:")[0].split("optimizer")[-1]
+    assert table.count("amsgrad") == table.count("adam") == 2
+    assert "256" in table
+
+
+def test_says_how_far_it_is_while_it_runs(finished):
+    """Plain lines where the output is no terminal."""
+    lines = (finished / "output.txt").read_text().splitlines()
+    assert lines[0] == "Study smoke: 4 runs. Snakemake's log is results/smoke/logs/snakemake.log"
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d \d of 4 runs trained.*", line) for line in lines)
+    assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
 def test_a_second_call_has_nothing_to_do(finished, snakemake, smoke_config):
@@ -134,7 +145,6 @@ def test_nothing_is_pickled(results):
 
 
 def test_readme_shows_how_to_read_a_history(finished, monkeypatch):
-    import re
     from pathlib import Path
 
     readme = (Path(__file__).parents[2] / "README.md").read_text()

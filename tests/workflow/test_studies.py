@@ -92,7 +92,8 @@ def test_study_without_usable_spectra_says_why(tmp_path, snakemake, smoke_config
     """Known only once the spectra are read: the job fails with one line that has the reasons and their numbers."""
     truth = tmp_path / "truth.fits"
     with fits.open(reference / "boss_like" / "truth.fits") as hdus:
-        hdus[1].data["THING_ID"] += 10**12
+        ids = hdus[1].data["THING_ID"]
+        ids[ids > 0] += 10**12
         hdus.writeto(truth)
     spectra = str((reference / "boss_like" / "data.fits").resolve())
     config = {**smoke_config, "data": {"source": "quasarnet_fits", "spectra": [spectra], "truth": [str(truth)]}}

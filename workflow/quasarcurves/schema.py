@@ -12,6 +12,9 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from quasarcurves.spelling import nearest
 
+_EXACT = 2**53
+"""Below it every integer is a float64."""
+
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
@@ -29,7 +32,7 @@ def canonical(value: Any) -> Any:
         return [canonical(item) for item in value]
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         value = float(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return int(value)
     return value
 

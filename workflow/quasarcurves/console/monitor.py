@@ -164,8 +164,14 @@ def _watch_terminal(process: subprocess.Popen, view: StudyView, console: Console
             time.sleep(_REFRESH_SECONDS)
             view.update()
             _update_bars(bars, tasks, view)
-            note = f"{view.time_left()} left" if view.time_left() else "preparing"
-            bars.update(whole, completed=view.n_done, total=view.n_runs, unit="runs", note=note)
+            bars.update(whole, completed=view.n_done, total=view.n_runs, unit="runs", note=_phase(view))
+
+
+def _phase(view: StudyView) -> str:
+    if view.n_done == view.n_runs:
+        return "tables and figures"
+    left = view.time_left()
+    return f"{left} left" if left else "preparing"
 
 
 def _update_bars(bars: Progress, tasks: dict[Run, TaskID], view: StudyView) -> None:
