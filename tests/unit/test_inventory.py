@@ -1,0 +1,63 @@
+"""What is left on disk of runs that a study does not have."""
+
+import pytest
+import yaml
+
+from quasarcurves import inventory
+from quasarcurves.study import Study
+
+CONFIG = """
+study: {name: planted}
+data: {source: simulated, n_spectra: 100}
+subsets: {fractions: [0.8]}
+optimizers: {adam: {class: Adam}}
+"""
+
+ASKED = [
+    "runs/f0.8_r0/adam/history.h5",
+    "state/f0.8_r0/adam/key/epoch-000010.h5",
+    "state/input_hashes.json",
+    "logs/train/f0.8_r0/adam.log",
+    "data/subsets/f0.8_r0.h5",
+    "figures/loss_by_fraction_adam.svg",
+    "figures/loss_by_optimizer.png",
+    "receipts/train/f0.8_r0/adam.json",
+    "receipts/plot_fractions/adam.json",
+    "runs.csv",
+]
+ORPHANS = [
+    "runs/f0.8_r0/sgd/",
+    "runs/f0.4_r0/",
+    "state/f0.8_r1/",
+    "logs/train/f0.8_r0/sgd.log",
+    "data/subsets/f0.4_r0.h5",
+    "figures/loss_by_fraction_sgd.svg",
+    "receipts/draw_subset/f0.4_r0.json",
+    "benchmarks/plot_fractions/sgd.tsv",
+]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Study:
+    monkeypatch.chdir(tmp_path)
+    study = Study.from_config(yaml.safe_load(CONFIG))
+    for name in [*ASKED, *ORPHANS]:
+        path = study.results / (f"{name}file" if name.endswith("/") else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * 10)
+    return study
+
+
+def test_lists_and_removes_exactly_the_orphans(study):
+    found = inventory.orphans(study)
+    assert {str(orphan.path.relative_to(study.results)) for orphan in found} == {name.rstrip("/") for name in ORPHANS}
+    assert all(orphan.size == 10 for orphan in found)
+    inventory.remove(found)
+    left = {str(path.relative_to(study.results)) for path in study.results.rglob("*") if path.is_file()}
+    assert left == set(ASKED)
+    assert inventory.orphans(study) == []
+
+
+def test_run_without_a_receipt_is_refused_with_those_that_have_one(study):
+    with pytest.raises(FileNotFoundError, match=r"no receipt of a run 'f0.8_r0/lion'; there are f0.8_r0/adam"):
+        inventory.explain(study, "f0.8_r0/lion")
