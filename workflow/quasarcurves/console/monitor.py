@@ -116,7 +116,7 @@ def run(study: Study, arguments: Sequence[str]) -> int:
     console.print(f"Study {study.name}: {len(study.runs)} runs. Snakemake's log is {log}", highlight=False)
     view = StudyView(study, time.time())
     with log.open("w") as output:
-        command = [sys.executable, "-m", "snakemake", "--show-failed-logs", *arguments]
+        command = [sys.executable, "-m", "snakemake", "--show-failed-logs", "--rerun-incomplete", *arguments]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         watch = _watch_terminal if console.is_terminal else _watch_lines
         while True:
@@ -128,7 +128,7 @@ def run(study: Study, arguments: Sequence[str]) -> int:
                 console.print("stopping ...")
     if process.returncode:
         tail = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        console.print("\n".join(tail), markup=False, highlight=False)
+        console.print("\n".join(tail), markup=False, highlight=False, soft_wrap=True)
         console.print(f"The study failed; the whole log is {log}", style="bold red", highlight=False)
     return process.returncode
 

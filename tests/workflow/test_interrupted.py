@@ -1,0 +1,49 @@
+"""Ctrl-C in the middle of a study, and the study run again by Snakemake alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from quasarcurves.training.history import History
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ctrl_c_saves_every_training_and_the_next_call_goes_on(tmp_path, snakemake, smoke_config):
+    config = yaml.safe_load(yaml.safe_dump(smoke_config))
+    config["training"].update(epochs=500, checkpoint_every=100_000)
+    config["subsets"]["fractions"] = [0.8]
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "quasarcurves.cli", "run", "--configfile", study, "--cores", "2"]
+    command += ["--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]
+    process = subprocess.Popen(list(map(str, command)), cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while len(list(tmp_path.glob("results/smoke/state/*/*/progress.json"))) < 2:
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    assert process.wait(30) != 0
+    assert len(list(tmp_path.glob("results/smoke/state/*/*/*/newest.h5"))) == 2
+    assert not list(tmp_path.glob("results/smoke/runs/*/*/*"))
+
+    result = snakemake(tmp_path, "--cores", 2, "--configfile", study)
+    assert result.returncode == 0, result.stdout
+    for optimizer in ("adam", "amsgrad"):
+        history = History.load(tmp_path / "results" / "smoke" / "runs" / "f0.8_r0" / optimizer / "history.h5")
+        (resumed,) = history.params["outcome"]["resumed_at_epochs"]
+        assert 0 <= resumed < 500
+        assert len(history.epochs["loss"]) == 500
+        assert np.isfinite(history.steps["loss"]).all()
+        log = tmp_path / "results" / "smoke" / "logs" / "train" / "f0.8_r0" / f"{optimizer}.log"
+        assert f"going on from epoch {resumed}, " in log.read_text()
