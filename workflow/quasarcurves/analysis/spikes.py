@@ -1,9 +1,16 @@
-"""How far a loss jumps out of its own course."""
+"""Where a loss jumps out of its own course: finding spikes, and simpler measures that other work uses."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from scipy import ndimage
+
+from quasarcurves.analysis import baseline
 
 EPOCH_WINDOW = 51
 """Epochs of the running median."""
@@ -39,3 +46,274 @@ def count_excursions(ratio: np.ndarray, threshold: float = HIGH_RATIO) -> int:
     """Count the stretches of consecutive values above a threshold."""
     above = np.concatenate([[False], np.asarray(ratio) > threshold])
     return int((above[1:] & ~above[:-1]).sum())
+
+
+WIDTHS = (1, 5, 25)
+"""Steps that a loss is averaged over in the search: short spikes stand out at once, low ones only if they last."""
+
+FALSE_RATES = (6.8e-6, 3e-7, 1e-7)
+"""Probability at each width that Gaussian noise exceeds the threshold: together under 1 event in 10^5 steps."""
+
+HEAVY_FALSE_RATES = (2e-5, 5e-7, 1e-7)
+"""The same if the noise has heavier tails."""
+
+BACK_RATIO = 1.1
+"""A spike is over when the loss is back below this many times its course."""
+
+PER_EPOCH: dict[str, Any] = {"min_height": 1.3}
+"""Options of `find_spikes` for the mean losses of epochs."""
+
+PER_STEP: dict[str, Any] = {}
+"""Options of `find_spikes` for the losses of steps."""
+
+COLUMNS = ["onset", "peak", "end", "height_ratio", "area", "recovery", "significance", "width_found"]
+
+_COUNTS = ("onset", "peak", "width_found")
+_WINDOWS = (101, 2001)
+_PASSES = 3
+_CLIP = 5.0
+
+
+def find_spikes(
+    loss: np.ndarray,
+    *,
+    window: int | None = None,
+    min_height: float = BACK_RATIO,
+    false_rates: Sequence[float] = FALSE_RATES,
+    heavy_false_rates: Sequence[float] = HEAVY_FALSE_RATES,
+) -> pd.DataFrame:
+    """Find the spikes of a loss, per step or per epoch.
+
+    The log loss is compared with its running median, in units of its running noise, step by step and averaged over 5 and
+    25 steps. What stands out is a spike; it is then left out of the medians and the search repeated, so that no spike
+    hides itself or its neighbours. Thresholds are probabilities under noise whose tails are measured on the loss
+    itself; they were set on simulated noise (`benchmarks/spikes.py`).
+
+    Parameters
+    ----------
+    loss : (t,) array
+        What is not finite is passed over, and what is not positive counts as very small.
+    window : int, optional
+        Steps of the running median: a fifth of the loss, but from 101 to 2001, unless given.
+    min_height : float
+        Lower spikes are no spikes, however significant. At the width at which a spike is found.
+    false_rates : sequence of float
+        Probability per step that Gaussian noise is taken for a spike, for each of `WIDTHS`.
+    heavy_false_rates : sequence of float
+        The same for noise with heavier tails than Gaussian.
+
+    Returns
+    -------
+    DataFrame
+        A row per spike, by onset. All positions count from 0.
+
+        - `onset`: first step above the course; `peak`: highest step
+        - `end`: first step back within 10 % of the course (or within what noise allows to tell), NaN if never
+        - `height_ratio`: loss over course at the peak
+        - `area`: sum over the spike of loss / course - 1, in steps
+        - `recovery`: steps from peak to end
+        - `significance`: how far the spike stands out, in standard deviations of the noise, at `width_found`, the
+          number of steps averaged over when it was found
+
+    Raises
+    ------
+    ValueError
+        If the loss is not one-dimensional or an option makes no sense.
+    """
+    loss = np.asarray(loss, np.float64)
+    if loss.ndim != 1:
+        raise ValueError(f"expected a loss of shape (t,), found {loss.shape}")
+    if min_height < 1 or (window is not None and window < 3):
+        raise ValueError(f"expected min_height >= 1 and window >= 3, found {min_height} and {window}")
+    steps = np.flatnonzero(np.isfinite(loss))
+    if not len(steps):
+        return _table([], steps, np.array([]), np.array([]))
+    log_loss = _log(loss[steps])
+    width = _odd(window or np.clip(len(steps) // 5, *_WINDOWS))
+    spikes: list[_Spike] = []
+    for number in range(_PASSES):
+        thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
+        known = _quiet(spikes, len(steps))
+        course = baseline.fit(log_loss, known, width)
+        noise_window = baseline.NOISE_WINDOWS * width
+        # the first pass cannot tell spikes from heavy tails yet: what it takes too much is given back later
+        spikes = _search(log_loss, course, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
+    return _table(spikes, steps, log_loss, course.level)
+
+
+@dataclass
+class _Spike:
+    """Positions among the finite steps; `end` is their number if the loss never comes back."""
+
+    onset: int
+    end: int
+    width: int
+    significance: float
+
+
+def _log(loss: np.ndarray) -> np.ndarray:
+    positive = loss > 0
+    lowest = loss[positive].min() if positive.any() else 1.0
+    return np.log(np.maximum(loss, lowest))
+
+
+def _odd(window: int) -> int:
+    return int(window) // 2 * 2 + 1
+
+
+def _quiet(spikes: Iterable[_Spike], t: int) -> np.ndarray:
+    """Say which steps lie in no spike; at least the first does."""
+    quiet = np.ones(t, bool)
+    for spike in spikes:
+        quiet[max(spike.onset, 1) : spike.end] = False
+    return quiet
+
+
+def _search(
+    log_loss: np.ndarray,
+    course: baseline.Baseline,
+    quiet: np.ndarray,
+    thresholds: Iterable[tuple[int, float, float]],
+    min_log_height: float,
+    noise_window: int,
+    heavy: bool,
+) -> list[_Spike]:
+    """Find what stands out at each width, from the narrowest; what a narrower one explains is no news to a wider one."""
+    excess = log_loss - course.level
+    bounds = _Bounds.of(excess, course.sigma)
+    noise = excess / course.sigma
+    spikes: list[_Spike] = []
+    for width, *rates in thresholds:
+        # clipped, so that one step alone is no lasting rise
+        signal = noise if width == 1 else _mean(np.clip(noise, -_CLIP, _CLIP) * _quiet(spikes, len(noise)), width)
+        spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet])), width**-0.5)
+        signal = signal / spread
+        values = min(noise_window, int(quiet.sum())) / width
+        weight = baseline.tail_weight(signal, quiet, width) if heavy else 0.0
+        needed = baseline.threshold(weight, *rates, values)
+        high = (signal > needed) & (signal * spread * course.sigma >= min_log_height)
+        spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
+    return spikes
+
+
+def _mean(values: np.ndarray, width: int) -> np.ndarray:
+    return ndimage.uniform_filter1d(values, min(width, len(values)), mode="nearest")
+
+
+def _stretches(high: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of the steps that the windows around high values cover."""
+    if width > 1:
+        high = ndimage.binary_dilation(high, np.ones(width, bool))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]])))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """For each step the next one at which the loss is back on its course, and the last one at which it still was."""
+
+    back: np.ndarray
+    before: np.ndarray
+
+    @classmethod
+    def of(cls, excess: np.ndarray, sigma: np.ndarray) -> _Bounds:
+        """Find them: the loss is on its course if it is itself and the median over the steps beyond is.
+
+        The median is over as many steps as noise needs not to hide 10 %, from 5 to 31.
+        """
+        typical, t = float(np.median(sigma)), len(excess)
+        size = _odd(np.clip((1.25 * typical / np.log(BACK_RATIO)) ** 2, 5, 31))
+        allowed = np.maximum(np.log(BACK_RATIO), 1.25 * sigma / np.sqrt(size))
+        medians = ndimage.median_filter(excess, size, mode="nearest")
+        on_course, beyond = excess <= allowed, np.minimum(np.arange(t) + size // 2, t - 1)
+        behind = np.maximum(np.arange(t) - size // 2, 0)
+        back = np.where(on_course & (medians[beyond] <= allowed), np.arange(t), t)
+        before = np.where(on_course & (medians[behind] <= allowed), np.arange(t), -1)
+        return cls(np.minimum.accumulate(back[::-1])[::-1], np.maximum.accumulate(before))
+
+
+def _spike(stretch: tuple[int, int], width: int, signal: np.ndarray, noise: np.ndarray, bounds: _Bounds) -> _Spike:
+    """Make a spike of a stretch that stands out: as much of it as is really high, and on to where the loss is back."""
+    begin, end = stretch
+    highest = float(signal[begin:end].max())
+    if width > 1:
+        level = _mean(noise[begin:end], width).max() / 2
+        begin, end = (begin + edge for edge in _highest_sum(noise[begin:end] - level))
+    onset = int(bounds.before[begin]) + 1
+    return _Spike(min(onset, begin), int(bounds.back[end]) if end < len(noise) else end, width, highest)
+
+
+def _highest_sum(values: np.ndarray) -> tuple[int, int]:
+    """Begin and end of the stretch with the highest sum (Kadane's algorithm)."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    gain = sums - np.minimum.accumulate(sums)
+    end = int(np.argmax(gain))
+    return int(np.argmin(sums[: end + 1])), end
+
+
+def _merged(spikes: Iterable[_Spike]) -> list[_Spike]:
+    """Join spikes that touch; the place of one found at some width is not known to better than that width."""
+    merged: list[_Spike] = []
+    for spike in sorted(spikes, key=lambda spike: spike.onset):
+        last = merged[-1] if merged else None
+        if last is None or spike.onset - last.end >= max(last.width, spike.width):
+            merged.append(spike)
+        else:
+            stronger = max(last, spike, key=lambda one: one.significance)
+            merged[-1] = _Spike(last.onset, max(last.end, spike.end), stronger.width, stronger.significance)
+    return merged
+
+
+def _table(spikes: Sequence[_Spike], steps: np.ndarray, log_loss: np.ndarray, level: np.ndarray) -> pd.DataFrame:
+    """Measure each spike; positions become those in the loss as it was given."""
+    rows = []
+    for spike in spikes:
+        inside = slice(spike.onset, spike.end)
+        ratio = np.exp(log_loss[inside] - level[inside])
+        highest = int(np.argmax(ratio))
+        peak = int(steps[spike.onset + highest])
+        end = float(steps[spike.end]) if spike.end < len(steps) else np.nan
+        measured = (ratio[highest], (ratio - 1).sum(), end - peak, spike.significance, spike.width)
+        rows.append((int(steps[spike.onset]), peak, end, *measured))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype({name: "int64" if name in _COUNTS else "float64" for name in COLUMNS})
+
+
+def olmo_spike_score(loss: np.ndarray, window: int = 1000, sigmas: float = 7.0) -> float:
+    """Share of steps more than 7 standard deviations above the mean of the last 1,000 (OLMo 2, arXiv:2501.00656).
+
+    A spike lies in the window of the steps after it, so that one hides the next.
+
+    Parameters
+    ----------
+    loss : (t,) array
+    window : int
+        Steps before the one that is judged.
+    sigmas : float
+
+    Returns
+    -------
+    float
+        Of the steps that have so many before them; NaN if none has.
+    """
+    series = pd.Series(np.asarray(loss, np.float64)).replace([np.inf, -np.inf], np.nan).dropna()
+    past = series.shift(1).rolling(window)
+    judged = series.iloc[window:] > (past.mean() + sigmas * past.std(ddof=0)).iloc[window:]
+    return float(judged.mean()) if len(judged) else float("nan")
+
+
+def loss_ratio(loss: np.ndarray) -> np.ndarray:
+    """Loss over the lowest loss so far; other work counts how often it exceeds 1.2 or 1.5.
+
+    Parameters
+    ----------
+    loss : (t,) array
+
+    Returns
+    -------
+    (t,) float64 array
+        NaN where the loss is not finite.
+    """
+    values = np.asarray(loss, np.float64)
+    values = np.where(np.isfinite(values), values, np.nan)
+    return values / np.fmin.accumulate(values)
