@@ -41,6 +41,7 @@ rule all:
         expand(rules.draw_subset.output, zip, **study.run_wildcards()),
         expand(rules.train.output, zip, **study.run_wildcards()),
         rules.collect_histories.output,
+        rules.find_spikes.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
 

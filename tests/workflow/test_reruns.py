@@ -26,9 +26,10 @@ Job = tuple[str, ...]
 PREPARE: set[Job] = {("prepare_spectra",)}
 DRAW: set[Job] = {("draw_subset", "0.8", "0"), ("draw_subset", "0.2", "0")}
 COLLECT: set[Job] = {("collect_histories",)}
+SPIKES: set[Job] = {("find_spikes",)}
 FRACTIONS: set[Job] = {("plot_fractions", "adam"), ("plot_fractions", "amsgrad")}
 OPTIMIZERS: set[Job] = {("plot_optimizers",)}
-DOWNSTREAM = COLLECT | FRACTIONS | OPTIMIZERS
+DOWNSTREAM = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS
 
 
 def trainings(runs=RUNS, replicate="0") -> set[Job]:

@@ -6,7 +6,7 @@ rule collect_histories:
         histories=ancient(expand(HISTORY, zip, **study.run_wildcards())),
         receipts=expand(rules.train.output.receipt, zip, **study.run_wildcards()),
     output:
-        histories=ensure(RESULTS / "histories.h5", non_empty=True),
+        histories=ensure(HISTORIES, non_empty=True),
         epochs=ensure(EPOCHS, non_empty=True),
         summary=ensure(SUMMARY, non_empty=True),
         receipt=RECEIPTS / "collect_histories.json",
@@ -29,3 +29,29 @@ rule collect_histories:
         "python -m scripts.collect_histories --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --histories {output.histories:q} --epochs {output.epochs:q}"
         " --summary {output.summary:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule find_spikes:
+    input:
+        histories=ancient(HISTORIES),
+        receipts=rules.collect_histories.output.receipt,
+    output:
+        spikes=ensure(RESULTS / "spikes.csv", non_empty=True),
+        statistics=ensure(RESULTS / "spike_statistics.csv", non_empty=True),
+        trends=ensure(RESULTS / "spike_trends.csv", non_empty=True),
+        receipt=RECEIPTS / "find_spikes.json",
+    log:
+        LOGS / "find_spikes.log",
+    benchmark:
+        BENCHMARKS / "find_spikes.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=fingerprint.code("find_spikes"),
+    shell:
+        "python -m scripts.find_spikes --histories {input.histories:q} --spikes {output.spikes:q}"
+        " --statistics {output.statistics:q} --trends {output.trends:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

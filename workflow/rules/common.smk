@@ -11,6 +11,7 @@ RUN_NAME = "f{fraction}_r{replicate}/{optimizer}"
 SPECTRA = str(RESULTS / "data" / "spectra.h5")
 SUBSET = str(RESULTS / "data" / "subsets" / f"{SUBSET_NAME}.h5")
 HISTORY = str(RESULTS / "runs" / RUN_NAME / "history.h5")
+HISTORIES = str(RESULTS / "histories.h5")
 EPOCHS = str(RESULTS / "epochs.csv")
 SUMMARY = str(RESULTS / "runs.csv")
 

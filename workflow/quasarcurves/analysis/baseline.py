@@ -1,4 +1,4 @@
-"""The course and the noise of a loss, both blind to its spikes: running medians that leave out what is known to be spike.
+"""The course and the noise of a loss, both blind to its spikes: running medians that leave out spikes once found.
 
 All works on log loss, where a spike's height and the noise are the same early and late in a training.
 """
@@ -56,13 +56,12 @@ def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
         Steps that a median is over; there are fewer of them near the beginning.
     """
     steps, kept = np.arange(len(log_loss)), np.flatnonzero(quiet)
-    level = np.interp(steps, kept, running_median(log_loss[kept], window))
-    level = _not_lost(level, window)
-    # where a loss falls steeply, each step is the median of its window, its noise included: only a smooth course shows it
-    deviations = np.abs(log_loss - _smooth(level, window // 8))[kept]
+    median = np.interp(steps, kept, running_median(log_loss[kept], window))
+    # where a loss falls steeply, each step is the median of its window, noise included: only a smooth course shows it
+    deviations = np.abs(log_loss - _smooth(median, window // 8))[kept]
     # wider than the course's window, as an error of the noise moves every threshold
     sigma = np.interp(steps, kept, MAD_TO_SIGMA * _median_filter(deviations, NOISE_WINDOWS * window + 1))
-    return Baseline(level, np.maximum(sigma, _SMALLEST_SIGMA))
+    return Baseline(_not_lost(median, window), np.maximum(sigma, _SMALLEST_SIGMA))
 
 
 def running_median(values: np.ndarray, window: int) -> np.ndarray:

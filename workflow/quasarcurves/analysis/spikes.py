@@ -84,9 +84,9 @@ def find_spikes(
 ) -> pd.DataFrame:
     """Find the spikes of a loss, per step or per epoch.
 
-    The log loss is compared with its running median, in units of its running noise, step by step and averaged over 5 and
-    25 steps. What stands out is a spike; it is then left out of the medians and the search repeated, so that no spike
-    hides itself or its neighbours. Thresholds are probabilities under noise whose tails are measured on the loss
+    The log loss is compared with its running median, in units of its running noise, step by step and averaged over 5
+    and 25 steps. What stands out is a spike; it is then left out of the medians and the search repeated, so that no
+    spike hides itself or its neighbours. Thresholds are probabilities under noise whose tails are measured on the loss
     itself; they were set on simulated noise (`benchmarks/spikes.py`).
 
     Parameters
@@ -178,7 +178,7 @@ def _search(
     noise_window: int,
     heavy: bool,
 ) -> list[_Spike]:
-    """Find what stands out at each width, from the narrowest; what a narrower one explains is no news to a wider one."""
+    """Find what stands out at each width, from the narrowest; what one explains is no news to the next."""
     excess = log_loss - course.level
     bounds = _Bounds.of(excess, course.sigma)
     noise = excess / course.sigma

@@ -19,13 +19,13 @@ _FIRST_COLUMNS = ["n_train", "epoch", "step", "loss", "val_loss", "learning_rate
 
 def write_epochs(histories: Path, path: Path) -> None:
     """Write one tidy row per run and epoch, from a collection of histories to CSV."""
-    tables = [_epochs_of(history) for history in _by_run(histories)]
-    _write(pd.concat(tables, ignore_index=True), path)
+    tables = [_epochs_of(history) for history in by_run(histories)]
+    write(pd.concat(tables, ignore_index=True), path)
 
 
 def write_runs(histories: Path, path: Path) -> None:
     """Write one row per run, from a collection of histories to CSV."""
-    _write(pd.DataFrame([_run_of(history) for history in _by_run(histories)]), path)
+    write(pd.DataFrame([_run_of(history) for history in by_run(histories)]), path)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"optimizer": str})
 
 
-def _by_run(histories: Path) -> Iterator[History]:
+def by_run(histories: Path) -> Iterator[History]:
     """Yield histories by falling fraction, then replicate and optimizer."""
     keys = {name: _key(params) for name, params in runs_of(histories)}
     for name in sorted(keys, key=lambda name: (-keys[name][0], *keys[name][1:])):
@@ -76,6 +76,7 @@ def _run_of(history: History) -> dict[str, Any]:
     }
 
 
-def _write(table: pd.DataFrame, path: Path) -> None:
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, to 8 digits."""
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.8g")

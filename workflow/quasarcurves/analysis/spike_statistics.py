@@ -1,0 +1,363 @@
+"""What the spikes of a run amount to, with intervals, and whether they follow steps or epochs over many runs.
+
+All intervals are at 95 %. Runs of several studies are pooled by concatenating their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+
+from quasarcurves.analysis.spikes import loss_ratio, olmo_spike_score
+
+LEVEL = 0.95
+SHUFFLES = 499
+"""Random placements of the spikes that a test of periodicity compares with."""
+
+_MOST_TESTED = 100
+_PERMUTATIONS = 1999
+
+
+def poisson_interval(count: int, exposure: float = 1.0) -> tuple[float, float]:
+    """Exact interval of a Poisson rate (Garwood 1936).
+
+    Parameters
+    ----------
+    count : int
+        Events seen.
+    exposure : float
+        Time they were seen in.
+    """
+    tail = (1 - LEVEL) / 2
+    low = stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    return float(low / exposure), float(stats.chi2.isf(tail, 2 * count + 2) / 2 / exposure)
+
+
+def weighted_poisson_interval(weights: Sequence[float], exposure: float) -> tuple[float, float]:
+    """Interval of a rate to which every event adds a weight of its own (Fay & Feuer 1997, Stat. Med. 16, 791).
+
+    With weights of 1 it is the exact interval of a Poisson rate. Without events the upper end is not known.
+    """
+    weights = np.asarray(weights, float)
+    if not len(weights):
+        return 0.0, float("nan")
+    tail, total, variance, largest = (1 - LEVEL) / 2, weights.sum(), (weights**2).sum(), weights.max()
+    low = variance / (2 * total) * stats.chi2.ppf(tail, 2 * total**2 / variance)
+    above, spread = total + largest, variance + largest**2
+    high = spread / (2 * above) * stats.chi2.isf(tail, 2 * above**2 / spread)
+    return float(low / exposure), float(high / exposure)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Interval of a median between two of the values, whatever their distribution; NaN if they are fewer than 6."""
+    values = np.sort(values)
+    rank = int(stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
+    # the interval from the rank-th to the rank-th last value (from 1) covers with P(rank <= below <= n - rank)
+    while rank > 0 and stats.binom.cdf(rank - 1, len(values), 0.5) > (1 - LEVEL) / 2:
+        rank -= 1
+    return (float(values[rank - 1]), float(values[-rank])) if rank > 0 else (float("nan"), float("nan"))
+
+
+def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
+    """Interval of the coefficient of variation of spacings that follow a gamma distribution.
+
+    For a shape k, 2 n k ln(arithmetic / geometric mean) / (1 + (1 + 1/n) / (6 k)) is very nearly chi squared with
+    n - 1 degrees of freedom (Bartlett's correction); the coefficient of variation is 1/sqrt(k).
+    """
+    spacings = np.asarray(spacings, float)
+    n = len(spacings)
+    spread = np.log(spacings.mean()) - np.log(spacings).mean() if n > 1 and spacings.min() > 0 else 0.0
+    if spread <= 0:
+        return float("nan"), float("nan")
+    bounds = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) / (2 * n * spread)
+    shapes = (bounds + np.sqrt(bounds**2 + 4 * bounds * (1 + 1 / n) / 6)) / 2
+    seen = _variation(spacings)
+    # spacings that follow another distribution may lie outside
+    return float(min(1 / np.sqrt(shapes[0]), seen)), float(max(1 / np.sqrt(shapes[1]), seen))
+
+
+def periodicity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Period of spikes and the probability that as clear a one arises by chance.
+
+    The strength of a period is its power in the Lomb-Scargle periodogram of unit spikes,
+    |sum exp(2 pi i onset/period)|^2, at its highest between half the mean spacing and half the run. It is compared with
+    that of the same spikes thrown down at random where they do not overlap: two spikes cannot begin in one, which alone
+    would look regular.
+
+    Parameters
+    ----------
+    onsets, durations : (n,) array
+        In steps or epochs; the first 100 spikes are used.
+    t : int
+        Length of the run.
+    rng : Generator
+
+    Returns
+    -------
+    period, p : float
+        NaN for fewer than 4 spikes.
+    """
+    n = min(len(onsets), _MOST_TESTED)
+    if n < 4:
+        return float("nan"), float("nan")
+    span = t if n == len(onsets) else int(onsets[n])
+    onsets, durations = np.asarray(onsets, float)[:n], np.asarray(durations, float)[:n]
+    frequencies = np.arange(2 / span, 2 * n / span, 0.25 / span)
+    powers = _power(onsets, frequencies)
+    chance = [_power(_thrown(durations, span, rng), frequencies).max() for _ in range(SHUFFLES)]
+    p = (1 + np.sum(np.array(chance) >= powers.max())) / (1 + SHUFFLES)
+    return float(1 / frequencies[np.argmax(powers)]), float(p)
+
+
+def regularity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.random.Generator) -> float:
+    """Probability that spikes thrown down at random, as in `periodicity`, are as evenly spaced; NaN for fewer than 4.
+
+    Unlike a period it also sees spacings that repeat while the phase drifts, as if each spike wound up a clock anew.
+    """
+    if len(onsets) < 4:
+        return float("nan")
+    seen = _variation(np.diff(onsets))
+    chance = np.array([_variation(np.diff(_thrown(durations, t, rng))) for _ in range(SHUFFLES)])
+    return float((1 + np.sum(chance <= seen)) / (1 + SHUFFLES))
+
+
+def _power(onsets: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    return np.abs(np.exp(2j * np.pi * frequencies[:, None] * onsets).sum(axis=1)) ** 2
+
+
+def _thrown(durations: np.ndarray, t: float, rng: np.random.Generator) -> np.ndarray:
+    """Give onsets of spikes in random order that lie at random without overlap."""
+    durations = rng.permutation(durations)
+    free = max(t - durations.sum(), 1)
+    return np.sort(rng.uniform(0, free, len(durations))) + np.cumsum(durations) - durations
+
+
+def _variation(spacings: np.ndarray) -> float:
+    return float(np.std(spacings, ddof=1) / np.mean(spacings)) if len(spacings) > 1 else float("nan")
+
+
+def describe(spikes: pd.DataFrame, loss: np.ndarray, steps_per_point: float, steps_per_epoch: float) -> dict[str, Any]:
+    """Statistics of one run's spikes.
+
+    Parameters
+    ----------
+    spikes : DataFrame
+        As `find_spikes` gives it.
+    loss : (t,) array
+        That they were found in.
+    steps_per_point : float
+        Steps that one value of the loss stands for: 1, or those of an epoch.
+    steps_per_epoch : float
+
+    Returns
+    -------
+    dict
+        Names ending in `_low` and `_high` bound the 95 % interval. `recovery` and `spacing` are in units of the loss:
+        epochs or steps. `share_in_spike`: of the time. `end_over_best`: last loss over the lowest.
+    """
+    finite = np.isfinite(loss)
+    t, onsets = int(finite.sum()), spikes["onset"].to_numpy(float)
+    durations = spikes["end"].fillna(len(loss)).to_numpy(float) - onsets
+    steps, rng = t * steps_per_point, np.random.default_rng(0)
+    row: dict[str, Any] = {"points": t, "steps": steps, "spikes": len(spikes)}
+    row |= {"never_back": int(spikes["end"].isna().sum())}
+    for unit, size in (("epoch", steps_per_epoch), ("1000_steps", 1000.0)):
+        exposure = max(steps, 1) / size
+        row |= _with_interval(f"per_{unit}", len(spikes) / exposure, poisson_interval(len(spikes), exposure))
+    spacings = np.diff(onsets)
+    for name, values in (
+        ("height", spikes["height_ratio"].to_numpy()),
+        ("recovery", spikes["recovery"].dropna().to_numpy()),
+        ("spacing", spacings),
+    ):
+        row |= _with_interval(name, float(np.median(values)) if len(values) else np.nan, median_interval(values))
+    row |= _with_interval("spacing_cv", _variation(spacings), variation_interval(spacings))
+    row["regularity_p"] = regularity(onsets, durations, t, rng)
+    row["period"], row["period_p"] = periodicity(onsets, durations, t, rng)
+    share = durations.sum() / max(t, 1)
+    row |= _with_interval("share_in_spike", share, weighted_poisson_interval(durations, max(t, 1)))
+    return row | _other_measures(np.asarray(loss, float)[finite])
+
+
+def _with_interval(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {name: value, f"{name}_low": interval[0], f"{name}_high": interval[1]}
+
+
+def _other_measures(loss: np.ndarray) -> dict[str, float]:
+    """Numbers that other work gives, for comparison."""
+    ratio = loss_ratio(loss)
+    return {
+        "end_over_best": float(loss[-1] / loss.min()) if len(loss) else np.nan,
+        "olmo_spike_score": olmo_spike_score(loss),
+        "share_above_1.2": float(np.mean(ratio > 1.2)) if len(loss) else np.nan,
+        "share_above_1.5": float(np.mean(ratio > 1.5)) if len(loss) else np.nan,
+    }
+
+
+@dataclass(frozen=True)
+class PoissonFit:
+    """A Poisson regression with logarithmic link.
+
+    Parameters
+    ----------
+    coefficients : (k,) array
+    covariance : (k, k) array
+    log_likelihood : float
+        Up to a constant of the counts.
+    dispersion : float
+        Pearson's chi squared per degree of freedom: 1 for Poisson counts, more if runs differ by more.
+    """
+
+    coefficients: np.ndarray
+    covariance: np.ndarray
+    log_likelihood: float
+    dispersion: float
+
+
+def poisson_regression(counts: np.ndarray, design: np.ndarray, offset: np.ndarray) -> PoissonFit:
+    """Fit counts with mean exp(design @ coefficients + offset) by iteratively reweighted least squares.
+
+    McCullagh & Nelder 1989, Generalized Linear Models, section 2.5.
+
+    Parameters
+    ----------
+    counts : (n,) array
+    design : (n, k) array
+    offset : (n,) array
+        Log of the exposure.
+    """
+    linear = np.log(counts + 0.5)
+    for _ in range(100):
+        mean = np.exp(linear)
+        working = linear - offset + (counts - mean) / mean
+        root = np.sqrt(mean)
+        coefficients = np.linalg.lstsq(root[:, None] * design, root * working, rcond=None)[0]
+        # counts that are all zero on one side drive a slope to infinity: means stop where nothing changes any more
+        updated = np.clip(design @ coefficients + offset, -30, 30)
+        done = np.allclose(updated, linear, atol=1e-10)
+        linear = updated
+        if done:
+            break
+    mean = np.exp(linear)
+    covariance = np.linalg.pinv(design.T @ (mean[:, None] * design))
+    freedom = max(len(counts) - design.shape[1], 1)
+    dispersion = float(((counts - mean) ** 2 / mean).sum() / freedom)
+    return PoissonFit(coefficients, covariance, float((special.xlogy(counts, mean) - mean).sum()), dispersion)
+
+
+def likelihood_ratio_p(full: PoissonFit, restricted: PoissonFit, restrictions: int, freedom: int) -> float:
+    """Probability of a restriction to fit so much worse by chance.
+
+    Runs that differ by more than Poisson counts do are allowed for: the likelihood ratio is divided by their dispersion
+    and compared with F. Less dispersed ones are not given credit for it.
+    """
+    statistic = max(2 * (full.log_likelihood - restricted.log_likelihood), 0.0)
+    if freedom < 1 or full.dispersion <= 1:
+        return float(stats.chi2.sf(statistic, restrictions))
+    return float(stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
+
+
+def locking(runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", "n_train")) -> dict[str, Any]:
+    """Test whether spikes follow steps, epochs or neither (their rate, over runs of one optimizer).
+
+    log(spikes per step) = a + b log(steps per epoch) + c log(number of spectra) + ...: spikes locked to steps have all
+    slopes 0, those locked to epochs b = -1 and the others 0. At one batch size the covariates are collinear: one that
+    those before determine is left out, and a dependence on the number of spectra cannot be told from one on epochs.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        A row per run: `spikes`, `steps` and the covariates. Replicates and studies are pooled.
+    covariates : sequence of str
+        The first is `steps_per_epoch`; more, such as `batch_size` or the optimizer's memory in steps, may follow.
+
+    Returns
+    -------
+    dict
+        `slope_<covariate>` with intervals (NaN if left out), `steps_p`, `epochs_p` (small: not locked to them),
+        `dispersion`, `verdict`: steps, epochs, neither, or undecided.
+    """
+    logs = np.log(runs[list(covariates)].to_numpy(float))
+    kept = _independent(logs - logs.mean(axis=0))
+    counts, steps = runs["spikes"].to_numpy(float), np.log(runs["steps"].to_numpy(float))
+    # centred, so that the intercept is the rate of a typical run
+    one, slopes = np.ones((len(runs), 1)), (logs - logs.mean(axis=0))[:, kept]
+    full = poisson_regression(counts, np.hstack([one, slopes]), steps)
+    by_steps, by_epochs = (poisson_regression(counts, one, steps - shift) for shift in (0, logs[:, 0]))
+    usable, freedom = counts.sum() > 0 and 0 in kept, len(runs) - 1 - len(kept)
+    steps_p, epochs_p = (
+        likelihood_ratio_p(full, null, len(kept), freedom) if usable else float("nan") for null in (by_steps, by_epochs)
+    )
+    row: dict[str, Any] = {"runs": len(runs), "spikes": int(counts.sum())}
+    for i, name in enumerate(covariates):
+        row |= _slope(name, full, kept.index(i) + 1 if usable and i in kept else None)
+    verdict = _verdict(steps_p, epochs_p)
+    return row | {"dispersion": full.dispersion, "steps_p": steps_p, "epochs_p": epochs_p, "verdict": verdict}
+
+
+def _independent(columns: np.ndarray) -> list[int]:
+    """Indices of the columns that those before do not determine."""
+    kept: list[int] = []
+    for i in range(columns.shape[1]):
+        if np.linalg.matrix_rank(columns[:, [*kept, i]], tol=1e-6) > len(kept):
+            kept.append(i)
+    return kept
+
+
+def _slope(name: str, fit: PoissonFit, place: int | None) -> dict[str, float]:
+    if place is None:
+        return _with_interval(f"slope_{name}", np.nan, (np.nan, np.nan))
+    value = float(fit.coefficients[place])
+    reach = stats.norm.isf((1 - LEVEL) / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
+    # where all runs of one size have no spike, no slope is too steep
+    reach = float("inf") if reach > 100 else float(reach)
+    return _with_interval(f"slope_{name}", value, (value - reach, value + reach))
+
+
+def _verdict(steps_p: float, epochs_p: float) -> str:
+    """Name the hypothesis that is left when the others are refused."""
+    refused = (steps_p < 1 - LEVEL, epochs_p < 1 - LEVEL)
+    return {(False, True): "steps", (True, False): "epochs", (True, True): "neither"}.get(refused, "undecided")
+
+
+def rank_trend(runs: pd.DataFrame, of: str, against: str = "steps_per_epoch") -> tuple[float, float]:
+    """Spearman's rank correlation over runs and its probability by chance; NaN with fewer than 4 runs."""
+    pairs = runs[[against, of]].dropna()
+    if len(pairs) < 4 or (pairs.nunique() < 2).any():
+        return float("nan"), float("nan")
+    x, y = (stats.zscore(pairs[name].rank().to_numpy()) for name in (against, of))
+    # few runs with ties: the usual approximation by t would be wrong
+    shuffled = np.random.default_rng(0).permuted(np.tile(x, (_PERMUTATIONS, 1)), axis=1)
+    chance, seen = np.abs(shuffled @ y), abs(x @ y)
+    p = (1 + np.sum(chance >= seen - 1e-9)) / (1 + _PERMUTATIONS)
+    return float(x @ y / len(x)), float(p)
+
+
+def height_trend(runs: pd.DataFrame, against: str = "steps_per_epoch") -> dict[str, float]:
+    """Regress the log median height of each run's spikes on the log of a covariate: slope, interval and p of slope 0.
+
+    One value per run, as the spikes of a run are alike. NaN with fewer than 4 runs that have spikes.
+    """
+    pairs = np.log(runs[[against, "height"]].dropna().to_numpy(float))
+    if len(pairs) < 4 or np.ptp(pairs[:, 0]) == 0:
+        return _with_interval("slope_height", np.nan, (np.nan, np.nan)) | {"height_p": np.nan}
+    fit = stats.linregress(pairs[:, 0], pairs[:, 1])
+    reach = stats.t.isf((1 - LEVEL) / 2, len(pairs) - 2) * fit.stderr
+    interval = (float(fit.slope - reach), float(fit.slope + reach))
+    return _with_interval("slope_height", float(fit.slope), interval) | {"height_p": float(fit.pvalue)}
+
+
+def trends(runs: pd.DataFrame) -> pd.DataFrame:
+    """Trends over the runs of each optimizer and scale: a row each, from the rows of many runs (see `describe`)."""
+    rows = []
+    for (optimizer, scale), group in runs.groupby(["optimizer", "scale"], sort=True):
+        row: dict[str, Any] = {"optimizer": optimizer, "scale": scale, **locking(group)}
+        for name in ("per_epoch", "per_1000_steps", "height"):
+            row[f"rank_{name}"], row[f"rank_{name}_p"] = rank_trend(group, name)
+        rows.append(row | height_trend(group))
+    return pd.DataFrame(rows)

@@ -1,0 +1,53 @@
+"""The spikes of a study as tables: a row per spike, a row per run, a row per optimizer; each per epoch and per step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quasarcurves.analysis import spike_statistics, tables
+from quasarcurves.analysis.spikes import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
+from quasarcurves.training.history import History
+
+
+def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None:
+    """Write the tables of a collection of histories, read one run at a time.
+
+    Parameters
+    ----------
+    histories : Path
+        HDF5 file of all runs.
+    spikes, statistics, trends : Path
+        CSV files: a row per spike, per run and per optimizer; in each, `scale` says which loss was searched.
+    """
+    found, rows = [], []
+    for history in tables.by_run(histories):
+        for keys, table, row in _of_run(history):
+            found.append(table.assign(**keys)[[*keys, *COLUMNS]])
+            rows.append(row)
+    runs = pd.DataFrame(rows)
+    # spikes of runs that have some: an empty table would turn counts into fractions
+    some = [table for table in found if len(table)] or found[:1]
+    tables.write(pd.concat(some, ignore_index=True), spikes)
+    tables.write(runs, statistics)
+    tables.write(spike_statistics.trends(runs), trends)
+
+
+def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, dict[str, Any]]]:
+    """Yield keys, spikes and statistics of a run, per epoch and per step."""
+    outcome = history.params["outcome"]
+    per_epoch = outcome["steps_per_epoch"]
+    sizes = {"n_train": outcome["n_train"], "steps_per_epoch": per_epoch, "batch_size": _batch_size(history)}
+    run = {key: history.params[key] for key in tables.RUN_KEYS}
+    scales = (("epoch", history.epochs["loss"], PER_EPOCH, per_epoch), ("step", history.steps["loss"], PER_STEP, 1))
+    for scale, loss, options, steps_per_point in scales:
+        spikes, keys = find_spikes(loss, **options), {**run, "scale": scale}
+        described = spike_statistics.describe(spikes, loss, steps_per_point, per_epoch)
+        yield keys, spikes, {**keys, **sizes, **described}
+
+
+def _batch_size(history: History) -> float:
+    return history.params.get("training", {}).get("batch_size", float("nan"))

@@ -1,0 +1,14 @@
+"""rule find_spikes: every spike of every run, the statistics of each run, and trends over runs."""
+
+from quasarcurves.analysis import spike_tables
+from scripts import adapter
+from scripts.adapter import Input, Output
+
+
+def find_spikes(*, histories: Input, spikes: Output, statistics: Output, trends: Output) -> None:
+    """Find the spikes of a study's losses."""
+    spike_tables.write(histories, spikes, statistics, trends)
+
+
+if __name__ == "__main__":
+    adapter.main(find_spikes)
