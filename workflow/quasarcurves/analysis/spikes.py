@@ -51,10 +51,10 @@ def count_excursions(ratio: np.ndarray, threshold: float = HIGH_RATIO) -> int:
 WIDTHS = (1, 5, 25)
 """Steps that a loss is averaged over in the search: short spikes stand out at once, low ones only if they last."""
 
-FALSE_RATES = (6.8e-6, 3e-7, 1e-7)
+FALSE_RATES = (6.8e-6, 4e-7, 1e-7)
 """Probability at each width that Gaussian noise exceeds the threshold: together under 1 event in 10^5 steps."""
 
-HEAVY_FALSE_RATES = (2e-5, 5e-7, 1e-7)
+HEAVY_FALSE_RATES = (2e-5, 4e-6, 1e-6)
 """The same if the noise has heavier tails."""
 
 BACK_RATIO = 1.1
@@ -188,7 +188,8 @@ def _search(
         signal = noise if width == 1 else _mean(np.clip(noise, -_CLIP, _CLIP) * _quiet(spikes, len(noise)), width)
         spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet])), width**-0.5)
         signal = signal / spread
-        values = min(noise_window, int(quiet.sum())) / width
+        # the noise of a step is judged over its window, that of a mean over all means that do not overlap
+        values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
         weight = baseline.tail_weight(signal, quiet, width) if heavy else 0.0
         needed = baseline.threshold(weight, *rates, values)
         high = (signal > needed) & (signal * spread * course.sigma >= min_log_height)
@@ -197,7 +198,8 @@ def _search(
 
 
 def _mean(values: np.ndarray, width: int) -> np.ndarray:
-    return ndimage.uniform_filter1d(values, min(width, len(values)), mode="nearest")
+    # beyond the ends there is nothing: repeating the last value would let it count several times
+    return ndimage.uniform_filter1d(values, min(width, len(values)), mode="constant")
 
 
 def _stretches(high: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
