@@ -15,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from quasarcurves.training.measures import STEP_RECORD, Measure, Step
+from quasarcurves.training.measures import Loss, Measure, Step, step_record
 from quasarcurves.training.record import Progress
+from quasarcurves.training.scaling import flat
 
 _BLOCK_SECONDS = 1.0
 """Length of a block of steps: a training can be stopped, and saved, between two blocks."""
@@ -59,8 +60,8 @@ class Plan:
         What to do with an incomplete last batch.
     validate_every : int
         Epochs between computations of the validation loss. The last epoch is always validated.
-    measures : sequence of Measure
-        What is recorded per step.
+    measures : sequence of Measure, optional
+        What is recorded per step; all that the optimizer has (`measures.step_record`) unless given.
     """
 
     epochs: int
@@ -68,7 +69,7 @@ class Plan:
     order: Callable[[int], np.ndarray]
     last_batch: str = "keep"
     validate_every: int = 1
-    measures: Sequence[Measure] = STEP_RECORD
+    measures: Sequence[Measure] | None = None
 
     def steps_per_epoch(self, n: int) -> int:
         """Give the number of optimizer steps in an epoch of n examples."""
@@ -121,7 +122,8 @@ class Trainer:
         task.optimizer.build(task.model.trainable_variables)
         self.task, self.plan = task, plan
         self.progress = Progress()
-        self._run_steps = _compile_steps(task, data, plan.measures)
+        self._measures = step_record(task.optimizer) if plan.measures is None else plan.measures
+        self._run_steps = _compile_steps(task, data, self._measures)
         self._validation_loss = None if validation is None else _compile_validation(task, validation)
         self._most = _FIRST_BLOCK
 
@@ -169,8 +171,8 @@ class Trainer:
     def _run_block(self, batches: np.ndarray) -> None:
         start = time.perf_counter()
         parts, values = self._run_steps(batches)
-        columns = {measure.name: np.asarray(column) for measure, column in zip(self.plan.measures, values, strict=True)}
-        parts = np.asarray(parts)
+        parts, values = np.asarray(parts), np.asarray(values)
+        columns = {measure.name: values[:, i] for i, measure in enumerate(self._measures)}
         seconds = time.perf_counter() - start
         self.progress.add_block(parts, columns, batches.shape[1], seconds)
         # the first block holds the compilation: what it says of the speed is too low, and mended by the next
@@ -178,30 +180,33 @@ class Trainer:
 
 
 def _compile_steps(task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure]) -> Callable[..., Any]:
-    """Compile a block of steps: (steps, batch) indices -> losses by part (steps, parts), and each measure (steps,)."""
+    """Compile a block of steps: (steps, batch) indices -> losses by part (steps, parts), measures (steps, measures)."""
     arrays = [tf.constant(array) for array in data]
     model, optimizer = task.model, task.optimizer
+    moves = any(not isinstance(measure, Loss) for measure in measures)
 
-    def one_step(rows: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def one_step(rows: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         x, *targets = (tf.gather(array, rows) for array in arrays)
         with tf.GradientTape() as tape:
             parts = tf.reduce_mean(task.loss(model(x, training=True), *targets), axis=0)
             loss = tf.reduce_sum(parts)
         gradients = tape.gradient(loss, model.trainable_variables)
+        rate = tf.convert_to_tensor(optimizer.learning_rate)
         optimizer.apply(gradients, model.trainable_variables)
-        step = Step(loss, gradients, model, optimizer)
-        return parts, [tf.cast(measure(step), tf.float32) for measure in measures]
+        step = Step(loss, gradients, model, optimizer, rate, before)
+        values = tf.stack([tf.cast(measure(step), tf.float32) for measure in measures])
+        return parts, values, step.after if moves else before
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
-    def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         n_steps = tf.shape(batches)[0]
-        all_parts = tf.TensorArray(tf.float32, n_steps)
-        columns = [tf.TensorArray(tf.float32, n_steps) for _ in measures]
+        all_parts, all_values = tf.TensorArray(tf.float32, n_steps), tf.TensorArray(tf.float32, n_steps)
+        # the weights after a step are those before the next one: they are gathered once per step, not twice
+        weights = flat(model.trainable_variables)
         for i in tf.range(n_steps):
-            parts, values = one_step(batches[i])
-            all_parts = all_parts.write(i, parts)
-            columns = [column.write(i, value) for column, value in zip(columns, values, strict=True)]
-        return all_parts.stack(), [column.stack() for column in columns]
+            parts, values, weights = one_step(batches[i], weights)
+            all_parts, all_values = all_parts.write(i, parts), all_values.write(i, values)
+        return all_parts.stack(), all_values.stack()
 
     return run_steps
 

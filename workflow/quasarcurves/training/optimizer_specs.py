@@ -1,6 +1,6 @@
 """What a study may say about optimizers, known without importing TensorFlow.
 
-A specification is a mapping: `class` (a class of `keras.optimizers`), its arguments, and optionally `schedule` (a class
+A specification is a mapping: `class` (a class of `keras.optimizers`, or StableAdamW of this library), its arguments, and optionally `schedule` (a class
 of `keras.optimizers.schedules` with its arguments). Names and arguments are read from the source of the installed
 Keras, so that a study is checked against the version it will run with, in milliseconds.
 """
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from quasarcurves.spelling import nearest
+
+OWN_CLASSES = {"StableAdamW": Path(__file__).with_name("stable_adamw.py")}
+"""Source file of each optimizer class of this library, by name."""
 
 _WRAPPERS = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "LearningRateSchedule"}
 """Classes that Keras exports beside the optimizers and schedules, but that need another object to work on."""
@@ -81,8 +84,8 @@ def depends_on_total_steps(spec: Mapping[str, Any]) -> bool:
 
 @cache
 def optimizer_classes() -> dict[str, Path]:
-    """Source file of each optimizer class of the installed Keras, by name."""
-    return _exported_classes("optimizers/__init__.py")
+    """Source file of each optimizer class, of the installed Keras and of this library, by name."""
+    return {**_exported_classes("optimizers/__init__.py"), **OWN_CLASSES}
 
 
 @cache

@@ -8,6 +8,9 @@ from typing import Any
 import keras
 
 from quasarcurves.training import optimizer_specs
+from quasarcurves.training.stable_adamw import StableAdamW
+
+_OWN = {StableAdamW.__name__: StableAdamW}
 
 
 def build(spec: Mapping[str, Any], total_steps: int | None = None) -> keras.optimizers.Optimizer:
@@ -34,4 +37,5 @@ def build(spec: Mapping[str, Any], total_steps: int | None = None) -> keras.opti
     if "schedule" in spec:
         schedule = getattr(keras.optimizers.schedules, spec["schedule"]["class"])
         arguments["learning_rate"] = schedule(**optimizer_specs.schedule_arguments(spec, total_steps))
-    return getattr(keras.optimizers, spec["class"])(**arguments)
+    kind = _OWN.get(spec["class"]) or getattr(keras.optimizers, spec["class"])
+    return kind(**arguments)

@@ -1,0 +1,79 @@
+"""Cost of the step record: time of a step with all measures against one with the loss alone, side by side.
+
+Both trainings live in one process and take turns, many short blocks each, so that whatever else the machine does meets
+both alike; the ratio is the median over pairs of neighbouring blocks. `python benchmarks/step_record.py [Optimizer]`
+prints a table.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import keras
+import numpy as np
+
+from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.runs import use_threads
+from quasarcurves.training import optimizers
+from quasarcurves.training.loop import Plan, Task, _compile_steps
+from quasarcurves.training.measures import Loss, step_record
+
+CASES = ((16, 32, 3.0, 10), (100, 256, 3.0, 3))
+"""Filters, batch size, seconds per case and per cent allowed."""
+
+N, LINES = 2048, 7
+
+
+def make(filters: int, measures: object, name: str) -> object:
+    """Compile the steps of a network on random spectra."""
+    keras.utils.set_random_seed(1)
+    model = network.build(filters)
+    optimizer = optimizers.build({"class": name})
+    optimizer.build(model.trainable_variables)
+    rng = np.random.default_rng(1)
+    flux = rng.normal(size=(N, 443, 1)).astype(np.float32)
+    box, offset = rng.integers(-1, 13, (N, LINES)), rng.uniform(size=(N, LINES)).astype(np.float32)
+    data = flux, box.astype(np.int32), offset, np.ones((N, LINES), np.float32)
+    measures = step_record(optimizer) if measures is None else measures
+    return _compile_steps(Task(model, optimizer, weighted_line_losses, list("abcdefg")), data, measures)
+
+
+def seconds(run: object, batches: np.ndarray) -> float:
+    """Time a block, per step."""
+    start = time.process_time()
+    run(batches)[1].numpy()
+    return (time.process_time() - start) / len(batches)
+
+
+def compare(filters: int, batch: int, name: str, pairs: int) -> tuple[float, float, float, float]:
+    """Give median seconds per step with the loss alone and in full, and the ratio with its standard error."""
+    runs = [make(filters, measures, name) for measures in ((Loss(),), None)]
+    steps = max(1, 3200 // (filters * batch))
+    batches = np.random.default_rng(2).integers(0, N, (max(steps, 2 if filters > 50 else 30), batch)).astype(np.int32)
+    for run in runs:
+        seconds(run, batches)
+    times = np.empty((pairs, 2))
+    for i in range(pairs):
+        order = (0, 1) if i % 2 else (1, 0)
+        for j in order:
+            times[i, j] = seconds(runs[j], batches)
+    ratios = times[:, 1] / times[:, 0]
+    error = 1.2533 * 1.4826 * np.median(np.abs(ratios - np.median(ratios))) / np.sqrt(pairs)
+    return *np.median(times, axis=0), np.median(ratios), error
+
+
+def main() -> None:
+    """Measure both sizes and print a table."""
+    use_threads(1)
+    name = sys.argv[1] if len(sys.argv) > 1 else "Adam"
+    print(f"{name}: filters batch  loss alone (ms)  full record (ms)  cost (%)  allowed (%)")
+    for filters, batch, pairs, allowed in ((16, 32, 200, 10), (100, 256, 30, 3)):
+        alone, full, ratio, error = compare(filters, batch, name, pairs)
+        cost = f"{100 * (ratio - 1):.1f} +- {100 * error:.1f}"
+        print(f"{filters:14d} {batch:5d} {1e3 * alone:16.2f} {1e3 * full:17.2f}  {cost:>13} {allowed:8d}")
+
+
+if __name__ == "__main__":
+    main()
