@@ -17,11 +17,11 @@ from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.runs import use_threads
 from quasarcurves.training import optimizers
-from quasarcurves.training.loop import Plan, Task, _compile_steps
+from quasarcurves.training.loop import Task, _compile_steps
 from quasarcurves.training.measures import Loss, step_record
 
-CASES = ((16, 32, 3.0, 10), (100, 256, 3.0, 3))
-"""Filters, batch size, seconds per case and per cent allowed."""
+CASES = ((16, 32, 30, 200, 10), (100, 256, 2, 30, 3))
+"""Filters, batch size, steps of a block, pairs of blocks, and per cent allowed."""
 
 N, LINES = 2048, 7
 
@@ -47,11 +47,10 @@ def seconds(run: object, batches: np.ndarray) -> float:
     return (time.process_time() - start) / len(batches)
 
 
-def compare(filters: int, batch: int, name: str, pairs: int) -> tuple[float, float, float, float]:
+def compare(filters: int, batch: int, steps: int, pairs: int, name: str) -> tuple[float, float, float, float]:
     """Give median seconds per step with the loss alone and in full, and the ratio with its standard error."""
     runs = [make(filters, measures, name) for measures in ((Loss(),), None)]
-    steps = max(1, 3200 // (filters * batch))
-    batches = np.random.default_rng(2).integers(0, N, (max(steps, 2 if filters > 50 else 30), batch)).astype(np.int32)
+    batches = np.random.default_rng(2).integers(0, N, (steps, batch)).astype(np.int32)
     for run in runs:
         seconds(run, batches)
     times = np.empty((pairs, 2))
@@ -69,8 +68,8 @@ def main() -> None:
     use_threads(1)
     name = sys.argv[1] if len(sys.argv) > 1 else "Adam"
     print(f"{name}: filters batch  loss alone (ms)  full record (ms)  cost (%)  allowed (%)")
-    for filters, batch, pairs, allowed in ((16, 32, 200, 10), (100, 256, 30, 3)):
-        alone, full, ratio, error = compare(filters, batch, name, pairs)
+    for filters, batch, steps, pairs, allowed in CASES:
+        alone, full, ratio, error = compare(filters, batch, steps, pairs, name)
         cost = f"{100 * (ratio - 1):.1f} +- {100 * error:.1f}"
         print(f"{filters:14d} {batch:5d} {1e3 * alone:16.2f} {1e3 * full:17.2f}  {cost:>13} {allowed:8d}")
 

@@ -94,12 +94,12 @@ class ScheduleFree(Adam):
     warmup = 3
 
     def __call__(self, i, g, w, t):
-        z, x = self.state.setdefault((i, "z"), w), self.state.setdefault((i, "x"), w)
+        z = self.state.setdefault((i, "z"), w)
         v = self.mean((i, "v"), self.beta_2, g**2) / (1 - self.beta_2**t)
         multiplier = RATE * min(t / self.warmup, 1.0) / (np.sqrt(v) + self.epsilon)
-        z = z - multiplier * g
-        x = (1 - 1 / t) * x + z / t
-        self.state[i, "z"], self.state[i, "x"] = z, x
+        z = self.state[i, "z"] = z - multiplier * g
+        # Keras takes the average out of the weights with the z of after the step, where the paper has that of before
+        x = (1 - 1 / t) * (w - (1 - self.beta_1) * z) / self.beta_1 + z / t
         return w - ((1 - self.beta_1) * z + self.beta_1 * x), multiplier, v
 
 
@@ -222,9 +222,7 @@ def test_scaled_measures_are_those_of_the_formula(case):
         if squares[0] is None:
             assert not RMS & record.keys()
             continue
-        rms = [
-            np.sqrt(np.mean(each**2 / np.maximum(v, hand.epsilon**2))) for each, v in zip(g, squares, strict=True)
-        ]
+        rms = [np.sqrt(np.mean(each**2 / np.maximum(v, hand.epsilon**2))) for each, v in zip(g, squares, strict=True)]
         assert record["rms_worst"] == pytest.approx(max(rms), rel=3e-5)
         assert record["rms_mean"] == pytest.approx(np.mean(rms), rel=3e-5)
 

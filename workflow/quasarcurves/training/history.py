@@ -14,7 +14,7 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 
-_GROUPS = ("epochs", "steps")
+_GROUPS = ("epochs", "steps", "curvature")
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 _CHUNK_ROWS = 65536
 
@@ -29,14 +29,17 @@ class History:
         `loss` (mean over the spectra of the epoch, as trained), `loss_<part>`, `val_loss` (NaN where not computed),
         `learning_rate`, `step` (steps done by the end of the epoch), `seconds` (training steps only).
     steps : mapping of str to (steps,) array
-        `loss` and further measures, one value per optimizer step.
+        `loss` and further measures (`training.measures`), one value per optimizer step.
     params : mapping
         Everything the run was made from, and `outcome`: how it ended.
+    curvature : mapping of str to (measurements,) array
+        `step` (steps done before the measurement), and what `training.curvature` measures; empty if nothing was.
     """
 
     epochs: Mapping[str, np.ndarray]
     steps: Mapping[str, np.ndarray]
     params: Mapping[str, Any] = field(default_factory=dict)
+    curvature: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
         """Write to an HDF5 file."""

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import Loss, Measure, Step, step_record
 from quasarcurves.training.record import Progress
 from quasarcurves.training.scaling import flat
@@ -110,6 +111,8 @@ class Trainer:
     plan : Plan
     data, validation : sequences of (n, ...) arrays
         The model's input, then the targets that `task.loss` takes; `validation` may be None.
+    curvature : Curvature, optional
+        Measured along the way.
     """
 
     def __init__(
@@ -118,12 +121,14 @@ class Trainer:
         plan: Plan,
         data: Sequence[np.ndarray],
         validation: Sequence[np.ndarray] | None = None,
+        curvature: Curvature | None = None,
     ) -> None:
         task.optimizer.build(task.model.trainable_variables)
         self.task, self.plan = task, plan
         self.progress = Progress()
         self._measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._run_steps = _compile_steps(task, data, self._measures)
+        self._curvature = curvature
         self._validation_loss = None if validation is None else _compile_validation(task, validation)
         self._most = _FIRST_BLOCK
 
@@ -143,9 +148,10 @@ class Trainer:
         while progress.epoch < self.plan.epochs and progress.diverged_step is None:
             order = np.asarray(self.plan.order(progress.epoch), np.int32)
             while progress.diverged_step is None:
-                batches = self.plan.block(order, progress.step_in_epoch, self._most)
+                batches = self.plan.block(order, progress.step_in_epoch, min(self._most, self._until_curvature))
                 if batches is None:
                     break
+                self._measure_curvature()
                 self._run_block(batches)
                 after_block()
             progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
@@ -167,6 +173,17 @@ class Trainer:
             self.validate()
         if self.task.optimizer.use_ema:
             self.task.optimizer.finalize_variable_values(self.task.model.trainable_variables)
+
+    @property
+    def _until_curvature(self) -> int:
+        """Steps to the next measurement of the curvature, the one that is due now not counted."""
+        return self._curvature.every - self.progress.step % self._curvature.every if self._curvature else self._most
+
+    def _measure_curvature(self) -> None:
+        step = self.progress.step
+        # before the first step there is no preconditioner
+        if self._curvature and step and step % self._curvature.every == 0:
+            self.progress.add_curvature({"step": step, **self._curvature.measure()})
 
     def _run_block(self, batches: np.ndarray) -> None:
         start = time.perf_counter()

@@ -1,8 +1,9 @@
 """What a study may say about optimizers, known without importing TensorFlow.
 
-A specification is a mapping: `class` (a class of `keras.optimizers`, or StableAdamW of this library), its arguments, and optionally `schedule` (a class
-of `keras.optimizers.schedules` with its arguments). Names and arguments are read from the source of the installed
-Keras, so that a study is checked against the version it will run with, in milliseconds.
+A specification is a mapping: `class` (a class of `keras.optimizers`, or StableAdamW of this library), its arguments,
+and optionally `schedule` (a class of `keras.optimizers.schedules` with its arguments) or `match` (see `MATCH`). Names
+and arguments are read from the source of the installed Keras, so that a study is checked against the version it will
+run with, in milliseconds.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ class Progress:
         Their batch sizes.
     epoch_seconds : float
         Time they took.
+    curvature : dict of str to list
+        The record of the curvature: a number per measurement.
     best_loss : float
         Lowest validation loss so far.
     best_weights : list of arrays
@@ -45,6 +47,7 @@ class Progress:
     epoch_parts: list[np.ndarray] = field(default_factory=list)
     epoch_sizes: list[np.ndarray] = field(default_factory=list)
     epoch_seconds: float = 0.0
+    curvature: dict[str, list[float]] = field(default_factory=dict)
     best_loss: float = np.inf
     best_weights: list[np.ndarray] = field(default_factory=list)
     diverged_step: int | None = None
@@ -83,6 +86,11 @@ class Progress:
         for name, values in columns.items():
             self.steps.setdefault(name, []).append(values[:n_steps])
 
+    def add_curvature(self, values: Mapping[str, float]) -> None:
+        """Add a measurement of the curvature."""
+        for name, value in values.items():
+            self.curvature.setdefault(name, []).append(value)
+
     def close_epoch(self, parts: Sequence[str], learning_rate: float) -> None:
         """End the present epoch: its losses are means over the examples it trained on.
 
@@ -109,6 +117,9 @@ class Progress:
 
     def history(self) -> History:
         """Give the record as arrays: float32 but for the step number and the seconds."""
-        epochs = {name: np.array(values, _WIDE.get(name, np.float32)) for name, values in self.epochs.items()}
         steps = {name: np.concatenate(parts) for name, parts in self.steps.items()}
-        return History(epochs, steps)
+        return History(_columns(self.epochs), steps, curvature=_columns(self.curvature))
+
+
+def _columns(lists: Mapping[str, list[float]]) -> dict[str, np.ndarray]:
+    return {name: np.array(values, _WIDE.get(name, np.float32)) for name, values in lists.items()}

@@ -29,6 +29,7 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
     }
     arrays = {f"{name}/{i}": array for name, arrays in sequences.items() for i, array in enumerate(arrays)}
     arrays |= {f"epochs/{name}": np.array(values, np.float64) for name, values in progress.epochs.items()}
+    arrays |= {f"curvature/{name}": np.array(values, np.float64) for name, values in progress.curvature.items()}
     arrays |= {f"steps/{name}": np.concatenate(blocks) for name, blocks in progress.steps.items()}
     values = {
         "epoch": progress.epoch,
@@ -54,6 +55,7 @@ def restore(trainer: Trainer, state: State) -> None:
         epoch_parts=state.sequence("epoch_parts"),
         epoch_sizes=state.sequence("epoch_sizes"),
         epoch_seconds=values["epoch_seconds"],
+        curvature={name: list(column) for name, column in state.group("curvature").items()},
         best_loss=values["best_loss"],
         best_weights=state.sequence("best"),
         diverged_step=values["diverged_step"],

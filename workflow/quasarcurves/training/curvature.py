@@ -1,0 +1,166 @@
+"""Curvature: how sharply the loss bends where a training stands, and from where on the optimizer cannot bear it.
+
+On a fixed probe of training examples, with batch normalisation as in training and nothing of the model changed. The
+Hessian is never formed: its products with vectors come from differentiating the gradient once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from quasarcurves.training.scaling import flat, like, scaling
+
+if TYPE_CHECKING:
+    from quasarcurves.training.loop import Task
+
+_TOLERANCE = 1e-3
+"""Relative accuracy of an eigenvalue."""
+
+_BASIS = 10
+"""Vectors that Lanczos's method keeps."""
+
+_START_SEED, _START_SHARE = 20260102, 0.1
+"""Of the random part in the vector it starts from: a gradient could happen to be orthogonal to what is looked for."""
+
+
+class Curvature:
+    """The curvature of a training's loss, measured every so many steps.
+
+    Parameters
+    ----------
+    task : Task
+        With its optimizer built.
+    probe : sequence of (n, ...) arrays
+        The model's input, then the targets that `task.loss` takes.
+    every : int
+        Steps between measurements.
+    """
+
+    def __init__(self, task: Task, probe: Sequence[np.ndarray], every: int) -> None:
+        self.every = every
+        self._optimizer = task.optimizer
+        self._gradient, self._product = _compile_derivatives(task, probe)
+
+    def measure(self) -> dict[str, float]:
+        """Measure where the training stands; after one step at least, for optimizers with a preconditioner.
+
+        Returns
+        -------
+        dict
+            - `sharpness`: largest eigenvalue of P^-1 H, with H the Hessian and P the optimizer's preconditioner
+              (Cohen et al. 2022, arXiv:2207.14484, section 2); of H itself for optimizers that have none
+            - `gradient_curvature`: curvature along the preconditioned gradient d = P^-1 g, d.H d / d.P d, a lower
+              bound of the sharpness (Bai et al. 2025, arXiv:2506.04805)
+            - `threshold`: what `stability_threshold` gives; left out if it gives nothing
+        """
+        optimizer = self._optimizer
+        t = tf.cast(optimizer.iterations, tf.float32)
+        root = np.sqrt(np.float64(scaling(optimizer).preconditioner(t)))
+        gradient = np.float64(self._gradient()) / root
+
+        def product(vector: np.ndarray) -> np.ndarray:
+            # P^-1/2 H P^-1/2 is symmetric and has the eigenvalues of P^-1 H
+            return np.float64(self._product(tf.constant(np.ravel(vector) / root, tf.float32))) / root
+
+        values = {
+            "sharpness": largest_eigenvalue(product, gradient),
+            "gradient_curvature": rayleigh_quotient(product, gradient),
+            "threshold": stability_threshold(optimizer),
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], near: np.ndarray) -> float:
+    """Give the largest eigenvalue of a symmetric matrix, to 1e-3 of the largest in size, by Lanczos's method.
+
+    Unlike power iteration it is not led astray by a negative eigenvalue of larger size, and takes fewer products.
+
+    Parameters
+    ----------
+    product : callable
+        (n,) vector -> (n,) product of the matrix with it.
+    near : (n,) array
+        A vector with a share in the eigenvector, to start from.
+    """
+    n = near.size
+    noise = np.random.default_rng(_START_SEED).normal(size=n)
+    scale = np.linalg.norm(near) or 1.0
+    start = near / scale + _START_SHARE * noise / np.linalg.norm(noise)
+    if n <= _BASIS:
+        return float(np.linalg.eigvalsh(np.column_stack([product(row) for row in np.eye(n)]))[-1])
+    matrix = LinearOperator((n, n), matvec=product, dtype=np.float64)
+    return float(eigsh(matrix, k=1, which="LA", v0=start, ncv=_BASIS, tol=_TOLERANCE, return_eigenvectors=False)[0])
+
+
+def rayleigh_quotient(product: Callable[[np.ndarray], np.ndarray], vector: np.ndarray) -> float:
+    """Give v.A v / v.v; NaN for a vector of zeros."""
+    square = vector @ vector
+    return float(vector @ product(vector) / square) if square else np.nan
+
+
+def stability_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
+    """Give the eigenvalue of P^-1 H above which an optimizer with that P held fixed diverges on a quadratic.
+
+    With b the momentum and lr the present learning rate: 2 / lr without momentum; (2 + 2b) / lr for a running sum
+    of gradients and (2 + 2b) / ((1 - b) lr) for a running mean (Cohen et al. 2022, arXiv:2207.14484, equation 2 and
+    section 2); with Nesterov's look ahead 1 + 2b times less (Cohen et al. 2021, arXiv:2103.00065, appendix B).
+    Weight decay and clipping are left out of account.
+
+    Returns
+    -------
+    float or None
+        None where no threshold is known.
+    """
+    kind, rate = type(optimizer).__name__, float(optimizer.learning_rate)
+    if kind in ("Adam", "AdamW", "Adamax", "StableAdamW", "MatchedAdam"):
+        b = optimizer.beta_1
+        return (2 + 2 * b) / ((1 - b) * rate)
+    if kind == "Nadam":
+        b = optimizer.beta_1
+        return (2 + 2 * b) / ((1 - b) * (1 + 2 * b) * rate)
+    if kind in ("SGD", "RMSprop"):
+        b = optimizer.momentum
+        ahead = 1 + 2 * b if getattr(optimizer, "nesterov", False) else 1
+        return (2 + 2 * b) / (ahead * rate)
+    return 2 / rate if kind in ("Adagrad", "Adadelta") else None
+
+
+def _compile_derivatives(
+    task: Task, probe: Sequence[np.ndarray]
+) -> tuple[Callable[[], tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]:
+    """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
+    x, *targets = (tf.constant(array) for array in probe)
+    model = task.model
+
+    def differentiated(weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        # stateless: neither the running means of batch normalisation nor the random generators of dropout move
+        state = [tf.convert_to_tensor(variable) for variable in model.non_trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            outputs, _ = model.stateless_call(weights, state, x, training=True)
+            loss = tf.reduce_sum(tf.reduce_mean(task.loss(outputs, *targets), axis=0))
+        return tape.gradient(loss, weights)
+
+    def weights_now() -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(variable) for variable in model.trainable_variables]
+
+    @tf.function
+    def gradient() -> tf.Tensor:
+        return flat(differentiated(weights_now()))
+
+    @tf.function
+    def product(vector: tf.Tensor) -> tf.Tensor:
+        weights = weights_now()
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            gradients = differentiated(weights)
+        zero = tf.UnconnectedGradients.ZERO
+        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=zero))
+
+    return gradient, product
