@@ -122,6 +122,8 @@ def quadratic_run(spec, ratio, steps=60):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(100_000)  # the corrections for the start are over
+    if spec["class"] == "Nadam":
+        optimizer._u_product.assign(0.0)
     task = Task(model, optimizer, lambda out: out**2, "a")
     scale = spec.get("epsilon", 1.0) if spec["class"] in ("Adam", "Nadam") else 1.0
     h = ratio * stability_threshold(optimizer) * scale
