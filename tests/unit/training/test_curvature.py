@@ -8,7 +8,7 @@ import tensorflow as tf
 from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature, largest_eigenvalue, rayleigh_quotient, stability_threshold
 from quasarcurves.training.loop import Plan, Task, Trainer
-from quasarcurves.training.scaling import flat
+from quasarcurves.training.rows import flat
 
 
 def network(dropout=0.0):

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quasarcurves.training import loop, measures, optimizer_specs, optimizers
+from quasarcurves.training import loop, optimizer_specs, optimizers, rows
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Plan, Task, Trainer
 from quasarcurves.training.measures import PERCENTS, Loss, Step, step_record
-from quasarcurves.training.scaling import flat
+from quasarcurves.training.rows import flat
 
 RATE = 0.02
 ALWAYS = {"loss", "gradient_norm", "update_norm", "last_layer_norm"}
@@ -259,11 +259,11 @@ def test_the_multiplier_follows_the_schedule():
 
 
 def test_quantiles_of_many_parameters_are_over_a_fixed_sample(monkeypatch):
-    monkeypatch.setattr(measures, "_SAMPLE", 10)
+    monkeypatch.setattr(rows, "_SIZE", 10)
     runs = [list(recorded(optimizers.build({"class": "Adam", "learning_rate": RATE, **ADAM}), 2)) for _ in range(2)]
     assert runs[0][-1][-1] == runs[1][-1][-1]
     sampled = runs[0][-1][-1]
-    monkeypatch.setattr(measures, "_SAMPLE", 10**6)
+    monkeypatch.setattr(rows, "_SIZE", 10**6)
     every = list(recorded(optimizers.build({"class": "Adam", "learning_rate": RATE, **ADAM}), 2))[-1][-1]
     assert sampled["effective_step_mean"] == every["effective_step_mean"]
     assert every["effective_step_q01"] < sampled["effective_step_q01"]

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from quasarcurves.training.scaling import flat, like, scaling
+from quasarcurves.training.rows import flat, like
+from quasarcurves.training.scaling import scaling
 
 if TYPE_CHECKING:
     from quasarcurves.training.loop import Task

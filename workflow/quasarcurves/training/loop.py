@@ -18,7 +18,7 @@ import tensorflow as tf
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import Loss, Measure, Step, step_record
 from quasarcurves.training.record import Progress
-from quasarcurves.training.scaling import flat
+from quasarcurves.training.rows import flat
 
 _BLOCK_SECONDS = 1.0
 """Length of a block of steps: a training can be stopped, and saved, between two blocks."""

@@ -15,13 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from quasarcurves.training.scaling import AdaptiveScaling, Scaling, flat, scaling
+from quasarcurves.training.rows import flat, quantiles
+from quasarcurves.training.scaling import AdaptiveScaling, Scaling, scaling
 
 PERCENTS = (1, 50, 99)
 """Quantiles of the effective step that are recorded."""
-
-_SAMPLE, _SAMPLE_SEED = 512, 20260101
-"""Parameters, drawn at random once, over which they are taken."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,7 @@ class Step:
     @cached_property
     def multiplier_quantiles(self) -> tf.Tensor:
         """Quantiles of the multiplier over a fixed random sample of the parameters; (PERCENTS,)."""
-        n = sum(self._sizes)
-        rows = np.arange(n) if n <= _SAMPLE else np.random.default_rng(_SAMPLE_SEED).choice(n, _SAMPLE, replace=False)
-        sample = tf.gather(self.multiplier, np.sort(rows).astype(np.int32))
-        falling = tf.math.top_k(sample, len(rows)).values
-        # quantiles are linear in the sorted sample: one product for all
-        return tf.linalg.matvec(_interpolation(len(rows)), falling)
+        return quantiles(self.multiplier, PERCENTS)
 
     @cached_property
     def rms(self) -> tf.Tensor:
@@ -244,13 +237,3 @@ def step_record(optimizer: keras.optimizers.Optimizer) -> tuple[Measure, ...]:
 
 def _norm(row: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(2 * tf.nn.l2_loss(row))
-
-
-def _interpolation(n: int) -> np.ndarray:
-    """Give the weights that make quantiles of n values in falling order, linear between two; (PERCENTS, n) float32."""
-    weights = np.zeros((len(PERCENTS), n), np.float32)
-    for row, percent in zip(weights, PERCENTS, strict=True):
-        low, share = divmod((1 - percent / 100) * (n - 1), 1)
-        row[int(low)] += 1 - share
-        row[min(int(low) + 1, n - 1)] += share
-    return weights

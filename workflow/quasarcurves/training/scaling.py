@@ -8,28 +8,17 @@ Tensors over all parameters are flat, (n_parameters,), in the order of the optim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
+from quasarcurves.training.matched_adam import MatchedAdam
+from quasarcurves.training.rows import flat
 from quasarcurves.training.stable_adamw import StableAdamW
 
 if TYPE_CHECKING:
     from quasarcurves.training.measures import Step
-
-
-def flat(tensors: Sequence[Any]) -> tf.Tensor:
-    """Give all the numbers of some tensors or variables in one row."""
-    rows = [tensor if len(tensor.shape) == 1 else tf.reshape(tensor, [-1]) for tensor in tensors]
-    return tf.concat(rows, 0)
-
-
-def like(row: tf.Tensor, tensors: Sequence[Any]) -> list[tf.Tensor]:
-    """Cut a row into tensors of the shapes of `tensors`."""
-    parts = tf.split(row, [tensor.shape.num_elements() for tensor in tensors])
-    return [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 class Scaling:
@@ -120,6 +109,14 @@ class AdamScaling(AdaptiveScaling):
     def correction(self, t: tf.Tensor) -> tf.Tensor:
         """Give (1 - b1^t) / sqrt(1 - b2^t)."""
         return (1 - self.optimizer.beta_1**t) / tf.sqrt(self.start(t))
+
+
+class MatchedAdamScaling(AdamScaling):
+    """MatchedAdam: Adam, with the learning rate that the step itself has set."""
+
+    def multiplier(self, step: Step) -> tf.Tensor:
+        """Give the multiplier of m in a step; (n_parameters,)."""
+        return self.optimizer.learning_rate / self.correction(step.t) / self.denominator()
 
 
 class CorrectedScaling(AdamScaling):
@@ -266,6 +263,7 @@ class AdafactorScaling(AdaptiveScaling):
 _SCALINGS = {
     "Adam": AdamScaling,
     "AdamW": AdamScaling,
+    MatchedAdam.__name__: MatchedAdamScaling,
     "Lamb": LambScaling,
     StableAdamW.__name__: StableAdamWScaling,
     "Nadam": NadamScaling,

@@ -1,0 +1,44 @@
+"""Adam held at the effective step of another run: is it the size of the step, or the way it is made?"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from quasarcurves.training.rows import flat, quantiles
+
+
+class MatchedAdam(keras.optimizers.Adam):
+    """Adam whose learning rate makes the median effective step that of a record, at every step.
+
+    The median is over the sample of parameters that the step record uses. It is the median and not the mean, because
+    parameters without any gradient (a bias before batch normalisation) have the largest multiplier that there can be,
+    learning_rate / epsilon, and with it the mean.
+
+    Parameters
+    ----------
+    effective_step : (steps,) array
+        Median effective step to hold to; its last value after its end.
+    **arguments
+        Those of Adam; `learning_rate` is what the optimizer starts with, and replaced in its first step.
+    """
+
+    def __init__(self, effective_step: np.ndarray, **arguments: object) -> None:
+        super().__init__(**arguments)
+        self._record = np.asarray(effective_step, np.float32)
+
+    def apply(self, grads: object, trainable_variables: object = None) -> None:
+        """Set the learning rate for these gradients, and apply them."""
+        self.learning_rate = self._matching_rate(grads)
+        super().apply(grads, trainable_variables)
+
+    def _matching_rate(self, grads: object) -> tf.Tensor:
+        place = ops.minimum(ops.convert_to_tensor(self.iterations), len(self._record) - 1)
+        t = ops.cast(self.iterations + 1, "float32")
+        v, gradient = flat(self._velocities), flat(self._clip_gradients(grads))
+        v += (tf.square(gradient) - v) * (1 - self.beta_2)
+        correction = ops.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        at_rate_one = quantiles(correction / (ops.sqrt(v) + self.epsilon), [50])[0]
+        return tf.gather(self._record, place) / at_rate_one

@@ -1,0 +1,55 @@
+"""All parameters of a network as one row, and quantiles over a fixed random sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_SIZE, _SEED = 512, 20260101
+"""Parameters in the sample (all, if there are fewer), and the seed they are drawn with."""
+
+
+def flat(tensors: Sequence[Any]) -> tf.Tensor:
+    """Give all the numbers of some tensors or variables in one row."""
+    rows = [tensor if len(tensor.shape) == 1 else tf.reshape(tensor, [-1]) for tensor in tensors]
+    return tf.concat(rows, 0)
+
+
+def like(row: tf.Tensor, tensors: Sequence[Any]) -> list[tf.Tensor]:
+    """Cut a row into tensors of the shapes of `tensors`."""
+    parts = tf.split(row, [tensor.shape.num_elements() for tensor in tensors])
+    return [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def quantiles(row: tf.Tensor, percents: Sequence[int]) -> tf.Tensor:
+    """Give quantiles of a number that each parameter has, linear between the two nearest.
+
+    Parameters
+    ----------
+    row : (n_parameters,) float32 tensor
+        The sample depends on its length alone.
+    percents : sequence of int
+
+    Returns
+    -------
+    (percents,) tensor
+    """
+    n = row.shape[0]
+    rows = np.arange(n) if n <= _SIZE else np.random.default_rng(_SEED).choice(n, _SIZE, replace=False)
+    sample = tf.gather(row, np.sort(rows).astype(np.int32))
+    falling = tf.math.top_k(sample, len(rows)).values
+    # quantiles are linear in the sorted sample: one product for all
+    return tf.linalg.matvec(_interpolation(len(rows), percents), falling)
+
+
+def _interpolation(n: int, percents: Sequence[int]) -> np.ndarray:
+    """Give the weights that make quantiles of n values in falling order; (percents, n) float32."""
+    weights = np.zeros((len(percents), n), np.float32)
+    for row, percent in zip(weights, percents, strict=True):
+        low, share = divmod((1 - percent / 100) * (n - 1), 1)
+        row[int(low)] += 1 - share
+        row[min(int(low) + 1, n - 1)] += share
+    return weights
