@@ -309,10 +309,11 @@ def test_every_optimizer_of_keras_is_accepted_and_built(name):
     import keras
 
     from quasarcurves.training import optimizers
+    from quasarcurves.training.stable_adamw import StableAdamW
 
     study = Study.from_config(changed(optimizers={"it": {"class": name, "learning_rate": "2e-3"}}))
     optimizer = optimizers.build(study.config["optimizers"]["it"], total_steps=10)
-    assert type(optimizer) is getattr(keras.optimizers, name)
+    assert type(optimizer) is (StableAdamW if name == "StableAdamW" else getattr(keras.optimizers, name))
     assert float(optimizer.learning_rate) == pytest.approx(2e-3)
 
 
@@ -325,7 +326,7 @@ def test_every_optimizer_class_of_keras_is_known():
         if isinstance(value, type) and issubclass(value, keras.optimizers.Optimizer)
     }
     wrappers = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"}
-    assert set(optimizer_specs.optimizer_classes()) == public - wrappers
+    assert set(optimizer_specs.optimizer_classes()) == public - wrappers | {"StableAdamW"}
 
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
@@ -353,3 +354,81 @@ def test_a_study_is_read_without_tensorflow():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def optimizers_of(**optimizers):
+    return {"optimizers": {"amsgrad": {"class": "Adam", "learning_rate": 0.001, "amsgrad": True}, **optimizers}}
+
+
+@pytest.mark.parametrize(
+    ("held", "parts"),
+    [
+        ({"class": "Adam", "match": "amsgrd"}, ["held.match", "'amsgrd'", "did you mean 'amsgrad'?"]),
+        ({"class": "AdamW", "match": "amsgrad"}, ["held", "match is for class Adam"]),
+        ({"class": "Adam", "amsgrad": True, "match": "amsgrad"}, ["held", "without amsgrad"]),
+        ({"class": "Adam", "match": "held"}, ["held.match", "'held' is itself held to another optimizer"]),
+        ({"class": "Adam", "match": "sgd"}, ["held.match", "SGD has no effective step", "RMSprop"]),
+        ({"class": "Adam", "match": "amsgrad", "training": {"batch_size": 16}}, ["held.match", "other settings"]),
+    ],
+)
+def test_what_an_effective_step_cannot_be_held_to_is_refused(held, parts):
+    assert_one_message(refusal(changed(**optimizers_of(held=held, sgd={"class": "SGD"}))), *parts)
+
+
+def test_a_matched_run_knows_what_it_is_held_to():
+    held = {"class": "Adam", "match": "amsgrad"}
+    study = Study.from_config(changed(**optimizers_of(held=held)))
+    run = Run(0.4, 1, "held")
+    assert study.matched_run(run) == Run(0.4, 1, "amsgrad")
+    assert study.matched_run(Run(0.4, 1, "amsgrad")) is None
+    params = study.run_params(run)
+    assert params["optimizer_spec"] == held
+    # whatever makes the other's record another one changes this run as well
+    assert params["matched_spec"] == {"class": "Adam", "learning_rate": 0.001, "amsgrad": True}
+    assert "matched_spec" not in study.run_params(Run(0.4, 1, "amsgrad"))
+
+
+def test_an_optimizer_may_be_trained_in_its_own_way():
+    own = {"class": "Adam", "training": {"batch_size": 16, "last_batch": "drop", "steps": 700}}
+    study = Study.from_config(changed(**optimizers_of(own=own)))
+    assert study.run_params(Run(0.4, 0, "own"))["training"] == {
+        "steps": 700,
+        "batch_size": 16,
+        "last_batch": "drop",
+        "validate_every": 10,
+    }
+    assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
+    assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["epochs"] == 5
+    assert_one_message(
+        refusal(changed(**optimizers_of(own={"class": "Adam", "training": {"batchsize": 16}}))),
+        "optimizers.own.training",
+        "'batchsize'",
+        "did you mean 'batch_size'?",
+    )
+
+
+def test_own_epochs_come_before_the_steps_of_the_study():
+    config = changed(**optimizers_of(own={"class": "Adam", "training": {"epochs": 3}}))
+    config["training"] = {"steps": 100}
+    study = Study.from_config(config)
+    assert study.run_params(Run(0.4, 0, "own"))["training"]["epochs"] == 3
+    assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["steps"] == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"training__steps": 100}, "training"),
+        (optimizers_of(own={"class": "Adam", "training": {"epochs": 3, "steps": 7}}), "optimizers.own.training"),
+    ],
+)
+def test_two_lengths_of_one_training_are_refused(changes, where):
+    assert refusal(changed(**changes)) == f"{where}: epochs and steps are both given, expected one of them"
+
+
+def test_curvature_is_in_the_parameters_only_where_it_is_measured():
+    run = Run(0.4, 0, "adam")
+    config = changed(diagnosis={"probe_size": 16})
+    assert Study.from_config(config).run_params(run) == Study.from_config(BASE).run_params(run)
+    config["diagnosis"]["curvature_every"] = 50
+    assert Study.from_config(config).run_params(run)["diagnosis"] == {"curvature_every": 50, "probe_size": 16}

@@ -163,7 +163,12 @@ class _WithoutDocstrings(ast.NodeTransformer):
 
 
 class _WithoutHints(ast.NodeTransformer):
-    """Drops type hints of arguments, results and variables, but for those in class bodies."""
+    """Drops type hints of arguments, results and variables, but for those in class bodies, and what only they need."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return None
+        return self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.body = [each if isinstance(each, ast.AnnAssign) else self.visit(each) for each in node.body]

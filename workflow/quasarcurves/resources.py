@@ -43,11 +43,11 @@ def train_minutes(
     ----------
     n_train : int
     network, training : mapping
-        The blocks of the study.
+        The blocks of the study; the training's length in `steps` or in `epochs`.
     threads, attempt : int
     """
-    spectra = n_train * training["epochs"]
-    steps = spectra / training["batch_size"]
+    steps = training.get("steps") or math.ceil(n_train / training["batch_size"]) * training["epochs"]
+    spectra = steps * min(training["batch_size"], n_train)
     arithmetic = spectra * flops_per_spectrum(network) / (_FLOPS * threads)
     seconds = _BASE_SECONDS + _SAFETY * (steps * _STEP_SECONDS + arithmetic)
     return math.ceil(seconds / 60 * 2 ** (attempt - 1))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,14 @@ from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN
 from quasarcurves.training import optimizer_specs, optimizers
 from quasarcurves.training.checkpoint import Checkpoints, sole_owner
+from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Plan, Task, Trainer
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.signals import StopSignals
 
-_WEIGHTS, _ORDER = 1, 2
-"""Tags that keep the random streams of initial weights and batch order apart."""
+_WEIGHTS, _ORDER, _PROBE = 1, 2, 3
+"""Tags that keep the random streams of initial weights, batch order and the curvature's probe apart."""
 
 _SAVE_SECONDS = 600
 """The state is saved at least this often, whatever `checkpoint_every` says."""
@@ -92,17 +95,19 @@ def build_model(settings: Mapping[str, Any], seed: int, replicate: int) -> keras
 def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
     """Build the plan of a run; the order of its batches depends on seed, replicate and epoch alone."""
     seed, replicate = params["seed"], params["replicate"]
+    settings = dict(params["training"])
+    steps = settings.pop("steps", None)
 
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng([seed, _ORDER, replicate, epoch]).permutation(n_train)
 
-    plan = Plan(order=order, **params["training"])
+    plan = Plan(order=order, **{"epochs": 1, **settings})
     if not plan.steps_per_epoch(n_train):
         raise ValueError(
             f"{n_train} training spectra are fewer than training.batch_size {plan.batch_size}, "
             "and training.last_batch is drop: there would be no step"
         )
-    return plan
+    return replace(plan, epochs=math.ceil(steps / plan.steps_per_epoch(n_train))) if steps else plan
 
 
 def train_run(
@@ -116,6 +121,7 @@ def train_run(
     history: Path,
     model: Path,
     best: Path,
+    matched: Path | None = None,
 ) -> None:
     """Train one model and write its history, its final weights and those of its lowest validation loss.
 
@@ -135,6 +141,8 @@ def train_run(
         Folder of what is kept while the training is under way.
     history, model, best : Path
         Files written. Without validation `best` holds the final weights.
+    matched : Path, optional
+        History of the run whose effective step this one is held to, if its optimizer says so.
 
     Raises
     ------
@@ -143,14 +151,14 @@ def train_run(
     """
     rows = Subset.load(subset)
     with sole_owner(state), StopSignals() as stop:
-        trainer = build_trainer(spectra, rows, params)
+        trainer = build_trainer(spectra, rows, params, matched)
         reporter = Reporter(state, trainer.plan.epochs)
         checkpoints = Checkpoints(state, key)
         resumed = _train_with_checkpoints(trainer, checkpoints, settings["checkpoint_every"], reporter, stop)
         trainer.finish()
         outcome = _outcome(trainer, len(rows.train), len(rows.validation), resumed)
         record = trainer.progress.history()
-        History(record.epochs, record.steps, {**params, "outcome": outcome}).save(history)
+        replace(record, params={**params, "outcome": outcome}).save(history)
         _save_models(trainer, model, best)
         size = checkpoints.tidy(settings["keep_state"])
         logger.info("training state kept: %.1f MB", size / 1e6)
@@ -171,13 +179,13 @@ def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
     """
     training = dict(params["training"])
     if not optimizer_specs.depends_on_total_steps(params["optimizer_spec"]):
-        del training["epochs"]
+        training = {name: value for name, value in training.items() if name not in ("epochs", "steps")}
     names = ("study", "fraction", "optimizer")
     others = {name: value for name, value in params.items() if name not in names}
     return digest([{**others, "training": training}, sorted(data), code])
 
 
-def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any]) -> Trainer:
+def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matched: Path | None = None) -> Trainer:
     """Build everything that a run of a study trains with.
 
     Parameters
@@ -188,17 +196,33 @@ def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any]) -> Tra
         Those to train and validate on.
     params : mapping
         `Study.run_params` of the run.
+    matched : Path, optional
+        History of the run whose effective step this one is held to.
     """
     settings = params["network"]
     plan = build_plan(params, len(rows.train))
+    steps = plan.steps_per_epoch(len(rows.train)) * plan.epochs
+    effective_step = History.load(matched).steps["effective_step_q50"] if matched else None
     task = Task(
         model=build_model(settings, params["seed"], params["replicate"]),
-        optimizer=optimizers.build(params["optimizer_spec"], plan.steps_per_epoch(len(rows.train)) * plan.epochs),
+        optimizer=optimizers.build(params["optimizer_spec"], steps, effective_step),
         loss=weighted_line_losses,
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
     )
+    task.optimizer.build(task.model.trainable_variables)
+    data = load_examples(spectra, rows.train, settings)
     validation = load_examples(spectra, rows.validation, settings) if len(rows.validation) else None
-    return Trainer(task, plan, load_examples(spectra, rows.train, settings), validation)
+    return Trainer(task, plan, data, validation, _curvature(task, data, params))
+
+
+def _curvature(task: Task, data: Sequence[np.ndarray], params: Mapping[str, Any]) -> Curvature | None:
+    """Give what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
+    if "diagnosis" not in params:
+        return None
+    n_train, settings = len(data[0]), params["diagnosis"]
+    rng = np.random.default_rng([params["seed"], _PROBE, params["replicate"]])
+    rows = np.sort(rng.choice(n_train, min(settings["probe_size"], n_train), replace=False))
+    return Curvature(task, [array[rows] for array in data], settings["curvature_every"])
 
 
 def _train_with_checkpoints(

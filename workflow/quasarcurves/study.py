@@ -16,6 +16,9 @@ from quasarcurves.schema import StudyError, validate
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.training import optimizer_specs
 
+_LENGTHS = {"epochs", "steps"}
+"""Keys that say how long a training is; there may be one of them."""
+
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 
@@ -72,10 +75,10 @@ class Study:
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
         study = cls(validate(config, schema))
+        _check_lengths(config)
         try:
             study._check_subsets()
-            for name, spec in study.config["optimizers"].items():
-                optimizer_specs.check(spec, f"optimizers.{name}")
+            study._check_optimizers()
             sources.check(study.data)
         except (ValueError, OSError) as error:
             raise StudyError(str(error)) from error
@@ -89,6 +92,13 @@ class Study:
         if not isinstance(config, Mapping):
             raise StudyError(f"{path}: expected a mapping of keys, found {type(config).__name__}")
         return cls.from_config(config)
+
+    def _check_optimizers(self) -> None:
+        specs = self.config["optimizers"]
+        for name, spec in specs.items():
+            optimizer_specs.check(_without_training(spec), f"optimizers.{name}")
+            if "match" in spec:
+                optimizer_specs.check_match(specs, name)
 
     def _check_subsets(self) -> None:
         subset, replicates = self.config["subsets"], self.config["study"]["replicates"]
@@ -161,17 +171,34 @@ class Study:
 
     def run_params(self, run: Run) -> dict[str, Any]:
         """Everything but the spectra that a run's result depends on."""
-        keys = ("epochs", "batch_size", "last_batch", "validate_every")
-        return {
+        spec = self.config["optimizers"][run.optimizer]
+        params = {
             "study": self.name,
             "seed": self.seed,
             "fraction": run.fraction,
             "replicate": run.replicate,
             "optimizer": run.optimizer,
-            "optimizer_spec": self.config["optimizers"][run.optimizer],
+            "optimizer_spec": _without_training(spec),
             "network": self.config["network"],
-            "training": {key: self.config["training"][key] for key in keys},
+            "training": self._training(run.optimizer),
         }
+        if "match" in spec:
+            params["matched_spec"] = _without_training(self.config["optimizers"][spec["match"]])
+        if self.config["diagnosis"]["curvature_every"]:
+            params["diagnosis"] = self.config["diagnosis"]
+        return params
+
+    def _training(self, optimizer: str) -> dict[str, Any]:
+        """How the runs of an optimizer are trained: the study's settings, and its own in their place."""
+        own = self.config["optimizers"][optimizer].get("training", {})
+        settings = {**self.config["training"], **own}
+        length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
+        return {key: settings[key] for key in (length, "batch_size", "last_batch", "validate_every")}
+
+    def matched_run(self, run: Run) -> Run | None:
+        """Give the run whose effective step a run is held to, if it is."""
+        match = self.config["optimizers"][run.optimizer].get("match")
+        return Run(run.fraction, run.replicate, match) if match else None
 
     def state_settings(self) -> dict[str, Any]:
         """How the training state is kept; no result depends on it."""
@@ -186,9 +213,21 @@ class Study:
         """Wildcards of every run, by name."""
         return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
 
-    def train_resources(self, fraction: float, file_mb: float, attempt: int) -> dict[str, int]:
-        """Memory (MB) and time (minutes) to ask for to train on a fraction of the spectra of a file of that size."""
-        n_train = round(fraction * resources.spectra_in_file(file_mb))
-        training = self.config["training"]
-        minutes = resources.train_minutes(n_train, self.config["network"], training, training["threads"], attempt)
+    def train_resources(self, run: Run, file_mb: float, attempt: int) -> dict[str, int]:
+        """Memory (MB) and time (minutes) to ask for to train a run on spectra from a file of that size."""
+        n_train = round(run.fraction * resources.spectra_in_file(file_mb))
+        training, threads = self._training(run.optimizer), self.config["training"]["threads"]
+        minutes = resources.train_minutes(n_train, self.config["network"], training, threads, attempt)
         return {"mem_mb": resources.train_mem_mb(n_train, attempt), "runtime": minutes}
+
+
+def _without_training(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key != "training"}
+
+
+def _check_lengths(config: Mapping[str, Any]) -> None:
+    """Refuse two lengths of one training, before defaults are filled in."""
+    blocks = {f"optimizers.{name}.training": spec.get("training") for name, spec in config["optimizers"].items()}
+    for where, block in {"training": config.get("training"), **blocks}.items():
+        if block and block.keys() >= _LENGTHS:
+            raise StudyError(f"{where}: epochs and steps are both given, expected one of them")

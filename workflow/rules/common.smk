@@ -34,11 +34,25 @@ wildcard_constraints:
     optimizer=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
+def run_of(wildcards):
+    return Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
+
+
 def train_resources(wildcards, input, attempt):
     megabytes = Path(input.spectra).stat().st_size / 2**20
-    return study.train_resources(float(wildcards.fraction), megabytes, attempt)
+    return study.train_resources(run_of(wildcards), megabytes, attempt)
 
 
 def run_params(wildcards):
-    run = Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
-    return json.dumps(study.run_params(run))
+    return json.dumps(study.run_params(run_of(wildcards)))
+
+
+def matched_history(wildcards):
+    matched = study.matched_run(run_of(wildcards))
+    return [RESULTS / "runs" / matched.name / "history.h5"] if matched else []
+
+
+def train_receipts(wildcards):
+    matched = study.matched_run(run_of(wildcards))
+    of_data = [RECEIPTS / "prepare_spectra.json", RECEIPTS / "draw_subset" / f"{SUBSET_NAME.format(**wildcards)}.json"]
+    return of_data + ([RECEIPTS / "train" / f"{matched.name}.json"] if matched else [])

@@ -5,7 +5,8 @@ rule train:
     input:
         spectra=ancient(SPECTRA),
         subset=ancient(SUBSET),
-        receipts=[rules.prepare_spectra.output.receipt, rules.draw_subset.output.receipt],
+        matched=ancient(matched_history),
+        receipts=train_receipts,
     output:
         history=ensure(HISTORY, non_empty=True),
         model=ensure(RESULTS / "runs" / RUN_NAME / "model.keras", non_empty=True),
@@ -33,5 +34,5 @@ rule train:
     shell:
         "python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
         " --code {params.code} --settings {params.settings:q} --threads {threads} --state {params.state:q}"
-        " --history {output.history:q} --model {output.model:q} --best {output.best:q}"
+        " --history {output.history:q} --model {output.model:q} --best {output.best:q} --matched {input.matched:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

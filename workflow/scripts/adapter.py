@@ -36,7 +36,7 @@ def main(step: Callable[..., None]) -> None:
     for name, kind in kinds.items():
         several = getattr(kind, "__origin__", None) is list
         parse = _PARSERS[kind.__args__[0] if several else kind]
-        parser.add_argument(f"--{name}", type=parse, required=True, nargs="+" if several else None)
+        parser.add_argument(f"--{name}", type=parse, required=True, nargs="*" if several else None)
     parser.add_argument("--receipt", type=Path, required=True)
     if "receipts" not in kinds:
         parser.add_argument("--receipts", type=Path, nargs="*", default=[])

@@ -21,12 +21,15 @@ def train(
     history: Output,
     model: Output,
     best: Output,
+    matched: list[Input],
 ) -> None:
     """Train one model."""
     use_threads(threads)
-    key = state_key(run, made(receipts).values(), code)
+    # the run that this one is held to is given by its settings, which `run` holds: it may be longer by now
+    data = [value for path, value in made(receipts).items() if path in (str(spectra), str(subset))]
+    key = state_key(run, data, code)
     files = {"spectra": spectra, "subset": subset, "state": state, "history": history, "model": model, "best": best}
-    train_run(params=run, key=key, settings=settings, **files)
+    train_run(params=run, key=key, settings=settings, matched=next(iter(matched), None), **files)
 
 
 if __name__ == "__main__":

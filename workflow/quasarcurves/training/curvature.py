@@ -26,6 +26,9 @@ _TOLERANCE = 1e-3
 _BASIS = 10
 """Vectors that Lanczos's method keeps."""
 
+_NO_GRADIENT = 1e-5
+"""A tensor of parameters whose gradient is smaller by this factor than that of others has none: it is rounding."""
+
 _START_SEED, _START_SHARE = 20260102, 0.1
 """Of the random part in the vector it starts from: a gradient could happen to be orthogonal to what is looked for."""
 
@@ -33,10 +36,13 @@ _START_SEED, _START_SHARE = 20260102, 0.1
 class Curvature:
     """The curvature of a training's loss, measured every so many steps.
 
+    Parameters that the loss does not depend on, such as a bias before batch normalisation, are left out: their
+    curvature is 0, but what rounding makes of it would be the largest once divided by their preconditioner.
+
     Parameters
     ----------
     task : Task
-        With its optimizer built.
+        With its optimizer built and its model as it was initialised.
     probe : sequence of (n, ...) arrays
         The model's input, then the targets that `task.loss` takes.
     every : int
@@ -47,6 +53,7 @@ class Curvature:
         self.every = every
         self._optimizer = task.optimizer
         self._gradient, self._product = _compile_derivatives(task, probe)
+        self._matters = _mattering(self._gradient(), task.model.trainable_variables)
 
     def measure(self) -> dict[str, float]:
         """Measure where the training stands; after one step at least, for optimizers with a preconditioner.
@@ -62,12 +69,12 @@ class Curvature:
         """
         optimizer = self._optimizer
         t = tf.cast(optimizer.iterations, tf.float32)
-        root = np.sqrt(np.float64(scaling(optimizer).preconditioner(t)))
-        gradient = np.float64(self._gradient()) / root
+        inverse_root = self._matters / np.sqrt(np.float64(scaling(optimizer).preconditioner(t)))
+        gradient = np.float64(self._gradient()) * inverse_root
 
         def product(vector: np.ndarray) -> np.ndarray:
             # P^-1/2 H P^-1/2 is symmetric and has the eigenvalues of P^-1 H
-            return np.float64(self._product(tf.constant(np.ravel(vector) / root, tf.float32))) / root
+            return np.float64(self._product(tf.constant(np.ravel(vector) * inverse_root, tf.float32))) * inverse_root
 
         values = {
             "sharpness": largest_eigenvalue(product, gradient),
@@ -130,6 +137,13 @@ def stability_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
         ahead = 1 + 2 * b if getattr(optimizer, "nesterov", False) else 1
         return (2 + 2 * b) / (ahead * rate)
     return 2 / rate if kind in ("Adagrad", "Adadelta") else None
+
+
+def _mattering(gradient: tf.Tensor, variables: Sequence[tf.Variable]) -> np.ndarray:
+    """Tell the parameters that the loss depends on, tensor by tensor; (n_parameters,) bool."""
+    sizes = [np.sqrt(np.mean(np.square(part))) for part in like(gradient, variables)]
+    matters = np.greater(sizes, _NO_GRADIENT * max(sizes))
+    return np.repeat(matters, [variable.shape.num_elements() for variable in variables])
 
 
 def _compile_derivatives(

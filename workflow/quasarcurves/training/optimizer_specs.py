@@ -1,9 +1,9 @@
 """What a study may say about optimizers, known without importing TensorFlow.
 
 A specification is a mapping: `class` (a class of `keras.optimizers`, or StableAdamW of this library), its arguments,
-and optionally `schedule` (a class of `keras.optimizers.schedules` with its arguments) or `match` (see `MATCH`). Names
-and arguments are read from the source of the installed Keras, so that a study is checked against the version it will
-run with, in milliseconds.
+and optionally `schedule` (a class of `keras.optimizers.schedules` with its arguments) or `match` (the name of an
+optimizer whose effective step is that of this one too, see `matched_adam`). Names and arguments are read from the
+source of the installed Keras, so that a study is checked against the version it will run with, in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ from quasarcurves.spelling import nearest
 
 OWN_CLASSES = {"StableAdamW": Path(__file__).with_name("stable_adamw.py")}
 """Source file of each optimizer class of this library, by name."""
+
+WITH_EFFECTIVE_STEP = {
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Lamb", "Nadam", "RMSprop", "ScheduleFreeAdamW",
+    "StableAdamW",
+}  # fmt: skip
+"""Classes that scale each parameter's step on its own, so that there is an effective step to record."""
+
+_NOT_ARGUMENTS = ("class", "schedule", "match")
+"""Keys of a specification that are no arguments of its class."""
 
 _WRAPPERS = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "LearningRateSchedule"}
 """Classes that Keras exports beside the optimizers and schedules, but that need another object to work on."""
@@ -44,13 +53,46 @@ def check(spec: Mapping[str, Any], where: str) -> None:
     """
     if "class" not in spec:
         raise ValueError(f"{where}: 'class' is missing, expected one of {', '.join(sorted(optimizer_classes()))}")
-    arguments = {key: value for key, value in spec.items() if key not in ("class", "schedule")}
+    arguments = class_arguments(spec)
     _check_class(spec["class"], arguments, optimizer_classes(), "keras.optimizers", where)
     clipping = [key for key in _CLIPPING if arguments.get(key) is not None]
     if len(clipping) > 1:
         raise ValueError(f"{where}: {' and '.join(clipping)} are given, expected one of them at most")
     if "schedule" in spec:
         _check_schedule(spec, f"{where}.schedule")
+    if "match" in spec and (spec["class"] != "Adam" or spec.get("amsgrad") or "schedule" in spec):
+        raise ValueError(f"{where}: match is for class Adam, without amsgrad and without a schedule")
+
+
+def class_arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a specification's class."""
+    return {key: value for key, value in spec.items() if key not in _NOT_ARGUMENTS}
+
+
+def check_match(specs: Mapping[str, Mapping[str, Any]], name: str) -> None:
+    """Refuse an optimizer whose `match` names none that it could be held to.
+
+    Parameters
+    ----------
+    specs : mapping of str to mapping
+        All specifications by name.
+    name : str
+        Of the one to check.
+
+    Raises
+    ------
+    ValueError
+    """
+    where, other = f"optimizers.{name}.match", specs[name]["match"]
+    if other not in specs:
+        raise ValueError(f"{where}: {other!r} is no optimizer of this study; {nearest(other, specs)}")
+    if "match" in specs[other]:
+        raise ValueError(f"{where}: {other!r} is itself held to another optimizer")
+    if specs[other]["class"] not in WITH_EFFECTIVE_STEP:
+        expected = ", ".join(sorted(WITH_EFFECTIVE_STEP))
+        raise ValueError(f"{where}: {specs[other]['class']} has no effective step, expected one of {expected}")
+    if specs[other].get("training") != specs[name].get("training"):
+        raise ValueError(f"{where}: {other!r} is trained with other settings, expected the same `training`")
 
 
 def schedule_arguments(spec: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:

@@ -6,22 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from quasarcurves.training import optimizer_specs
+from quasarcurves.training.matched_adam import MatchedAdam
 from quasarcurves.training.stable_adamw import StableAdamW
 
 _OWN = {StableAdamW.__name__: StableAdamW}
 
 
-def build(spec: Mapping[str, Any], total_steps: int | None = None) -> keras.optimizers.Optimizer:
+def build(
+    spec: Mapping[str, Any], total_steps: int | None = None, effective_step: np.ndarray | None = None
+) -> keras.optimizers.Optimizer:
     """Build the optimizer that a specification names.
 
     Parameters
     ----------
     spec : mapping
-        `class`, its arguments, and optionally `schedule` (see `optimizer_specs`).
+        `class`, its arguments, and optionally `schedule` or `match` (see `optimizer_specs`).
     total_steps : int, optional
         Steps of the training, for schedules that decay over all of it.
+    effective_step : (steps,) array, optional
+        Median effective step of the run that this one is held to, if it is.
 
     Returns
     -------
@@ -30,10 +36,14 @@ def build(spec: Mapping[str, Any], total_steps: int | None = None) -> keras.opti
     Raises
     ------
     ValueError
-        If the specification is not one that Keras could build.
+        If the specification is not one that Keras could build, or the effective step is missing.
     """
     optimizer_specs.check(spec, "optimizer")
-    arguments = {key: value for key, value in spec.items() if key not in ("class", "schedule")}
+    arguments = optimizer_specs.class_arguments(spec)
+    if "match" in spec:
+        if effective_step is None:
+            raise ValueError(f"optimizer: the effective step of {spec['match']!r}, which it is held to, is not given")
+        return MatchedAdam(effective_step, **arguments)
     if "schedule" in spec:
         schedule = getattr(keras.optimizers.schedules, spec["schedule"]["class"])
         arguments["learning_rate"] = schedule(**optimizer_specs.schedule_arguments(spec, total_steps))
