@@ -15,7 +15,7 @@ from quasarcurves.study import Study
 _BY_RUN = ("runs", "state")
 """Folders of the results with a folder per subset, and in it one per optimizer."""
 
-_BY_RUN_FILES = ("logs/train", "benchmarks/train", f"{FOLDER}/train")
+_BY_RUN_FILES = tuple(f"{folder}/{rule}" for folder in ("logs", "benchmarks", FOLDER) for rule in ("train", "evaluate"))
 """The same with a file per optimizer."""
 
 _BY_SUBSET_FILES = ("data/subsets", "logs/draw_subset", "benchmarks/draw_subset", f"{FOLDER}/draw_subset")

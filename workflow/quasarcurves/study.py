@@ -188,6 +188,11 @@ class Study:
             params["diagnosis"] = self.config["diagnosis"]
         return params
 
+    def evaluation_params(self, run: Run) -> dict[str, Any]:
+        """What is evaluated of a run, and how."""
+        keys = {"fraction": run.fraction, "replicate": run.replicate, "optimizer": run.optimizer}
+        return {**keys, "network": self.config["network"]}
+
     def _training(self, optimizer: str) -> dict[str, Any]:
         """How the runs of an optimizer are trained: the study's settings, and its own in their place."""
         own = self.config["optimizers"][optimizer].get("training", {})

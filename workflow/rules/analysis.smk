@@ -31,6 +31,32 @@ rule collect_histories:
         " --summary {output.summary:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule collect_test_losses:
+    input:
+        predictions=ancient(expand(PREDICTIONS, zip, **study.run_wildcards())),
+        receipts=expand(rules.evaluate.output.receipt, zip, **study.run_wildcards()),
+    output:
+        losses=ensure(TEST_LOSSES, non_empty=True),
+        receipt=RECEIPTS / "collect_test_losses.json",
+    log:
+        LOGS / "collect_test_losses.log",
+    benchmark:
+        BENCHMARKS / "collect_test_losses.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        runs=lambda wc, output: Path(output.losses).parent / "runs",
+        subsets=study.subset_names,
+        optimizers=study.optimizers,
+        code=fingerprint.code("collect_test_losses"),
+    shell:
+        "python -m scripts.collect_test_losses --runs {params.runs:q} --subsets {params.subsets:q}"
+        " --optimizers {params.optimizers:q} --losses {output.losses:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule find_spikes:
     input:
         histories=ancient(HISTORIES),

@@ -11,8 +11,12 @@ RUN_NAME = "f{fraction}_r{replicate}/{optimizer}"
 SPECTRA = str(RESULTS / "data" / "spectra.h5")
 SUBSET = str(RESULTS / "data" / "subsets" / f"{SUBSET_NAME}.h5")
 HISTORY = str(RESULTS / "runs" / RUN_NAME / "history.h5")
+MODEL = str(RESULTS / "runs" / RUN_NAME / "model.keras")
+BEST = str(RESULTS / "runs" / RUN_NAME / "best.keras")
+PREDICTIONS = str(RESULTS / "runs" / RUN_NAME / "predictions.h5")
 HISTORIES = str(RESULTS / "histories.h5")
 EPOCHS = str(RESULTS / "epochs.csv")
+TEST_LOSSES = str(RESULTS / "test_losses.csv")
 SUMMARY = str(RESULTS / "runs.csv")
 
 
@@ -45,6 +49,10 @@ def train_resources(wildcards, input, attempt):
 
 def run_params(wildcards):
     return json.dumps(study.run_params(run_of(wildcards)))
+
+
+def evaluation_params(wildcards):
+    return json.dumps(study.evaluation_params(run_of(wildcards)))
 
 
 def matched_history(wildcards):

@@ -1,4 +1,4 @@
-"""One training per fraction, replicate and optimizer."""
+"""One training per fraction, replicate and optimizer, and what its models say of the test set."""
 
 
 rule train:
@@ -9,8 +9,8 @@ rule train:
         receipts=train_receipts,
     output:
         history=ensure(HISTORY, non_empty=True),
-        model=ensure(RESULTS / "runs" / RUN_NAME / "model.keras", non_empty=True),
-        best=ensure(RESULTS / "runs" / RUN_NAME / "best.keras", non_empty=True),
+        model=ensure(MODEL, non_empty=True),
+        best=ensure(BEST, non_empty=True),
         receipt=RECEIPTS / "train" / f"{RUN_NAME}.json",
     log:
         LOGS / "train" / f"{RUN_NAME}.log",
@@ -35,4 +35,37 @@ rule train:
         "python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
         " --code {params.code} --settings {params.settings:q} --threads {threads} --state {params.state:q}"
         " --history {output.history:q} --model {output.model:q} --best {output.best:q} --matched {input.matched:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule evaluate:
+    input:
+        spectra=ancient(SPECTRA),
+        subset=ancient(SUBSET),
+        model=ancient(MODEL),
+        best=ancient(BEST),
+        receipts=[
+            rules.prepare_spectra.output.receipt,
+            rules.draw_subset.output.receipt,
+            rules.train.output.receipt,
+        ],
+    output:
+        predictions=ensure(PREDICTIONS, non_empty=True),
+        receipt=RECEIPTS / "evaluate" / f"{RUN_NAME}.json",
+    log:
+        LOGS / "evaluate" / f"{RUN_NAME}.log",
+    benchmark:
+        BENCHMARKS / "evaluate" / f"{RUN_NAME}.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    threads: study.config["training"]["threads"]
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=evaluation_params,
+        code=fingerprint.code("evaluate"),
+    shell:
+        "python -m scripts.evaluate --spectra {input.spectra:q} --subset {input.subset:q} --model {input.model:q}"
+        " --best {input.best:q} --run {params.run:q} --threads {threads} --predictions {output.predictions:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -26,6 +28,11 @@ def write_epochs(histories: Path, path: Path) -> None:
 def write_runs(histories: Path, path: Path) -> None:
     """Write one row per run, from a collection of histories to CSV."""
     write(pd.DataFrame([_run_of(history) for history in by_run(histories)]), path)
+
+
+def write_test_losses(predictions: Iterable[Path], path: Path) -> None:
+    """Write one row per run and model with its mean loss over the test set, from files of predictions to CSV."""
+    write(pd.DataFrame([row for each in predictions for row in _test_losses_of(each)]), path)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -74,6 +81,15 @@ def _run_of(history: History) -> dict[str, Any]:
         "diverged_step": outcome["diverged_step"],
         "seconds": history.epochs["seconds"].sum(),
     }
+
+
+def _test_losses_of(predictions: Path) -> Iterator[dict[str, Any]]:
+    with h5py.File(predictions, "r") as file:
+        run = json.loads(file.attrs["run"])
+        for model in sorted(name for name, item in file.items() if isinstance(item, h5py.Group)):
+            loss = file[model]["loss"][:].astype(np.float64)
+            keys = {key: run[key] for key in RUN_KEYS}
+            yield {**keys, "model": model, "n_test": len(loss), "test_loss": loss.mean()}
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

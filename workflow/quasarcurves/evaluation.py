@@ -1,0 +1,71 @@
+"""What a run's models say of the test set, spectrum by spectrum; the only step that reads the test set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from quasarcurves.files import whole_file
+from quasarcurves.quasarnet import network  # noqa: F401  (its layers are registered with Keras)
+from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.objective import decode
+from quasarcurves.runs import load_examples
+from quasarcurves.spectra.subsets import Subset
+from quasarcurves.spectra.table import load_column
+
+_ROWS = 4096
+"""Spectra in memory at a time."""
+
+_COLUMNS = ("confidence", "z_line", "z_best", "bal_confidence", "bal_z_line")
+
+
+def evaluate(
+    spectra: Path, subset: Path, run: Mapping[str, Any], models: Mapping[str, Path], predictions: Path
+) -> None:
+    """Apply a run's models to the test set.
+
+    Parameters
+    ----------
+    spectra, subset : Path
+        The prepared spectra, and the file that says which rows are the test set.
+    run : mapping
+        `Study.evaluation_params` of the run.
+    models : mapping of str to Path
+        Model files by name, such as `final` and `best`.
+    predictions : Path
+        HDF5 file written: `row` and `target_id` (n,); for each model a group with `confidence` and `z_line` (n, lines),
+        `z_best` (n,), `bal_confidence` and `bal_z_line` (n, bal_lines), `loss` (n,), the loss summed over lines; `run`
+        as an attribute.
+    """
+    rows, settings = Subset.load(subset).test, run["network"]
+    with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["run"] = json.dumps(dict(run))
+        file["row"], file["target_id"] = rows, load_column(spectra, "target_id")[rows]
+        for name, path in models.items():
+            model, group = keras.saving.load_model(path, compile=False), file.create_group(name)
+            for start, columns in _predicted(model, spectra, rows, settings):
+                _append(group, start, len(rows), columns)
+
+
+def _predicted(
+    model: keras.Model, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yield the place of a part of the rows, and what the model says of it."""
+    for start in range(0, len(rows), _ROWS):
+        flux, *targets = load_examples(spectra, rows[start : start + _ROWS], settings)
+        outputs = np.asarray(model.predict_on_batch(flux))
+        decoded = decode(outputs, settings["lines"], settings["bal_lines"])
+        loss = np.asarray(weighted_line_losses(outputs, *targets)).sum(axis=1)
+        yield start, {**{name: getattr(decoded, name) for name in _COLUMNS}, "loss": loss}
+
+
+def _append(group: h5py.Group, start: int, n: int, columns: Mapping[str, np.ndarray]) -> None:
+    for name, values in columns.items():
+        data = group.require_dataset(name, (n, *values.shape[1:]), np.float32)
+        data[start : start + len(values)] = values
