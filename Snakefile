@@ -42,6 +42,9 @@ rule all:
         expand(rules.train.output, zip, **study.run_wildcards()),
         rules.collect_histories.output,
         rules.find_spikes.output,
+        rules.judge_convergence.output,
+        rules.compare_optimizers.output,
+        rules.write_verdict.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
 
