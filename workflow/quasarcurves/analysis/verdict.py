@@ -91,13 +91,17 @@ _NO_MATCH = (
 
 
 def _preamble(main: pd.DataFrame) -> str:
-    return (
-        f"Intervals in brackets are at {_percent(LEVEL)}. A tall spike rises to more than {HIGH_RATIO:g} times the course "
-        f"of the epochs' losses. Spikes count as removed if they are certainly rarer than {REMOVED:g} times those of "
-        f"{main['reference'].iloc[0]}; losses within a factor {MATTERS:g} count as the same; a model is worse if its loss "
-        f"is more than {MATTERS:g} times the median of its run's late epochs. Comparisons are by pairs of equal replicate; "
-        "verdicts are adjusted for the number of optimizers compared. Rates are over all runs of a fraction, other "
-        "numbers are medians over them."
+    reference = main["reference"].iloc[0]
+    return " ".join(
+        [
+            f"Intervals in brackets are at {_percent(LEVEL)}.",
+            f"A tall spike rises to more than {HIGH_RATIO:g} times the course of the epochs' losses.",
+            f"Spikes are removed if they are certainly rarer than {REMOVED:g} times those of {reference}.",
+            f"Losses within a factor {MATTERS:g} are the same.",
+            f"A model is worse if its loss is more than {MATTERS:g} times the median of its run's late epochs.",
+            "Comparisons are by pairs of equal replicate; their verdicts are adjusted for the number of optimizers.",
+            "Rates are over all runs of a fraction, other numbers are medians over them.",
+        ]
     )
 
 
@@ -115,10 +119,8 @@ def _of_optimizer(row: Mapping[str, Any], runs: pd.DataFrame) -> Iterator[str]:
             "validation loss."
         )
     if row["diverged"]:
-        yield (
-            f"Diverged: {_count(row['diverged'])} (replicate {', '.join(_names(row['diverged_replicates']))}), left out "
-            "of comparisons of losses."
-        )
+        replicates = ", ".join(_names(row["diverged_replicates"]))
+        yield f"Diverged: {_count(row['diverged'])} (replicate {replicates}), left out of comparisons of losses."
 
 
 def _spikes(row: Mapping[str, Any]) -> str:
@@ -158,8 +160,8 @@ def _late(runs: pd.DataFrame) -> str:
     concerns = (concern for text in runs["concern"] for concern in text.split("; "))
     chance = _percent(_chances(runs)["value"].median())
     return (
-        f"Training loss at the end: {_counted(runs['convergence'])}. Concerns: {_counted(concerns)}. A stop at a random "
-        f"late epoch gives a worse model in {chance} of cases."
+        f"Training loss at the end: {_counted(runs['convergence'])}. Concerns: {_counted(concerns)}. "
+        f"A stop at a random late epoch gives a worse model in {chance} of cases."
     )
 
 
