@@ -159,7 +159,11 @@ def _of_scale(found: pd.DataFrame, scale: str, runs: pd.Index, path: Path) -> pd
     """Give the rows of one scale; every run must have one."""
     rows = found[found["scale"] == scale]
     if len(missing := runs.difference(rows.index)):
-        raise ValueError(f"{path}: expected a row per run, found none at scale {scale} of {missing[0]}")
+        fraction, replicate, optimizer = missing[0]
+        raise ValueError(
+            f"{path}: expected a row per run, found none at scale {scale} of fraction {fraction:g}, replicate "
+            f"{replicate}, optimizer {optimizer}"
+        )
     return rows
 
 
@@ -350,6 +354,8 @@ def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str
     ratios = {name: [row.get(f"{name}{end}", np.nan) for end in _INTERVAL] for name in margins}
     adjusted = holm([values[-1] for values in ratios.values()])
     different, settled = [], not row["diverged"]
+    if row.get("pairs", 0) < 2:
+        return "not settled", ""
     for (name, values), p in zip(ratios.items(), adjusted, strict=True):
         verdict = compare(*values[:3], p, margins[name])
         if verdict in ("lower", "higher"):
