@@ -110,6 +110,25 @@ def test_equivalence_is_seldom_claimed_of_a_difference_that_matters(study):
     assert found.count(cures.EQUIVALENT) / 60 <= 0.07
 
 
+def test_a_difference_among_four_must_outlive_the_adjustment():
+    ratios = {"rate_ratio_tall": (1.0, 0.5, 2.1, 0.9), "rate_ratio_step": (1.0, 0.5, 2.1, 0.9)}
+    ratios |= {"price_train": (1.3, 1.02, 1.7, 0.03), "price_test": (1.0, 0.8, 1.2, 0.9)}
+    row = {f"{name}{end}": value for name, values in ratios.items()
+           for end, value in zip(("", "_low", "_high", "_p"), values, strict=True)}  # fmt: skip
+    row |= {"diverged": 0, "pairs": 5}
+    assert cures.equivalence(row) == ("not settled", "")
+    assert cures.equivalence(row | {"price_train_p": 0.01}) == ("differs", "price_train")
+
+
+def test_removal_is_judged_against_one_half(study):
+    runs = study(np.random.default_rng(15), {"adam": SAME, "cure": SAME})
+    runs["spikes_tall"] = np.where(runs["optimizer"] == "adam", 10, 2)
+    row = compared(runs).loc[(0.8, "cure", "adam")]
+    # 10 of 60 where a third is expected at half the rate
+    assert row["removes_spikes_p"] == pytest.approx(2 * stats.binom.cdf(10, 60, 1 / 3))
+    assert (row["removes_spikes"], row["rate_ratio_tall"]) == ("yes", 0.2)
+
+
 def test_two_that_have_no_spikes_left_are_equivalent_in_them(study):
     none = (0.0, 1.0, 1.0, 1.0)
     runs = study(np.random.default_rng(8), {"adam": SAME, "amsgrad": none, "adam_matched": none}, tall=10)
@@ -141,6 +160,7 @@ def test_diverged_runs_are_named_and_left_out_of_ratios(study):
     runs.loc[bad, ["diverged", "loss_final"]] = [True, np.inf]
     row = compared(runs).loc[(0.8, "cure", "adam")]
     assert (row["diverged"], row["diverged_replicates"], row["price_train_pairs"]) == (2, "1 3", 3)
+    assert (row["price_lowest_pairs"], row["price_test_pairs"]) == (3, 3)
     assert row["removes_spikes"] == "cannot say"
     assert row["price_train"] == pytest.approx(0.5, rel=0.1)
     assert row["price_train_verdict"] == "not settled"
