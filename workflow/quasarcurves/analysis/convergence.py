@@ -49,7 +49,8 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
         Mean of the validation losses computed in the last 20 % of epochs, `validations_late` of them.
     stop_chance_val, stop_chance_train, each with _low and _high
         Chance that a stop at a random one of the last 20 % of epochs gives a model whose loss is more than 10 % above
-        their median: by the validation loss where computed, and by the training loss of every epoch.
+        their median: by the validation loss where computed, and by the training loss of every epoch. Epochs that are
+        worse because the loss still falls count as well as those in spikes.
     change_train, change_val, each with _low and _high
         Loss at the end of the last quarter of the run over that at its beginning, along a straight line through the
         running median of the log loss. Below 1: the loss falls.
@@ -138,7 +139,8 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     """Chance that a random one of the models is worse than their median, with its interval.
 
     The interval is Jeffreys' for a binomial share (Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101, section 3.1.2), over
-    the effective number of values: that of the worse ones, or of the log losses if none or all are worse.
+    the effective number of values: that of the worse ones, or of the log losses if none or all are worse. It covers in
+    95 % of cases or more, but only in 83 % to 86 % at worst where neighbours are correlated by 0.9.
 
     Parameters
     ----------
