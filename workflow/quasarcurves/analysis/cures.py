@@ -6,7 +6,7 @@ compared pair by pair.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -222,22 +222,31 @@ def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) 
     if reference not in optimizers:
         raise ValueError(f"expected a reference among {', '.join(optimizers)}, found {reference!r}")
     references = [name for name in dict.fromkeys([reference, *matches.values(), AMSGRAD]) if name in optimizers]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for fraction in dict.fromkeys(runs["fraction"]):
         groups = dict(list(runs[runs["fraction"] == fraction].set_index("replicate").groupby("optimizer")))
-        removers: dict[str, set[str]] = {}
-        for name in (name for name in references if name in groups):
-            compared = [_row(groups, optimizer, name) for optimizer in groups]
-            _judge([row for row in compared if row["optimizer"] != name])
-            if name == reference:
-                removers = {kind: _with_verdict(compared, verdict, "yes") for kind, verdict in REMOVALS.items()}
-            for row in compared:
-                row["matched"] = matches.get(row["optimizer"]) == name
-                if row["optimizer"] != name:
-                    gone = [kind for kind, those in removers.items() if those >= {row["optimizer"], name}]
-                    row["equivalence"], row["differs_in"] = equivalence(row, gone)
-            rows += compared
+        rows += _of_fraction(groups, [name for name in references if name in groups], matches)
     return pd.DataFrame(rows).reindex(columns=list(_columns_of_table()))
+
+
+def _of_fraction(
+    groups: Mapping[str, pd.DataFrame], references: Sequence[str], matches: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Give the rows of one fraction, those of the main reference first."""
+    rows: list[dict[str, Any]] = []
+    removers: dict[str, set[str]] = {}
+    for reference in references:
+        compared = [_row(groups, optimizer, reference) for optimizer in groups]
+        others = [row for row in compared if row["optimizer"] != reference]
+        _judge(others)
+        if reference == references[0]:
+            removers = {kind: _with_verdict(others, name, "yes") for kind, name in REMOVALS.items()}
+        for row in others:
+            row["matched"] = matches.get(row["optimizer"]) == reference
+            gone = [kind for kind, those in removers.items() if those >= {row["optimizer"], reference}]
+            row["equivalence"], row["differs_in"] = equivalence(row, gone)
+        rows += compared
+    return rows
 
 
 def _columns_of_table() -> Iterator[str]:
