@@ -44,6 +44,9 @@ rule all:
         rules.collect_histories.output,
         rules.collect_test_losses.output,
         rules.find_spikes.output,
+        rules.judge_convergence.output,
+        rules.compare_optimizers.output,
+        rules.write_verdict.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
 

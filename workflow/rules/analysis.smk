@@ -62,8 +62,8 @@ rule find_spikes:
         histories=ancient(HISTORIES),
         receipts=rules.collect_histories.output.receipt,
     output:
-        spikes=ensure(RESULTS / "spikes.csv", non_empty=True),
-        statistics=ensure(RESULTS / "spike_statistics.csv", non_empty=True),
+        spikes=ensure(SPIKES, non_empty=True),
+        statistics=ensure(SPIKE_STATISTICS, non_empty=True),
         trends=ensure(RESULTS / "spike_trends.csv", non_empty=True),
         receipt=RECEIPTS / "find_spikes.json",
     log:
@@ -80,4 +80,87 @@ rule find_spikes:
     shell:
         "python -m scripts.find_spikes --histories {input.histories:q} --spikes {output.spikes:q}"
         " --statistics {output.statistics:q} --trends {output.trends:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule judge_convergence:
+    input:
+        histories=ancient(HISTORIES),
+        test_losses=ancient(TEST_LOSSES),
+        receipts=[rules.collect_histories.output.receipt, RECEIPTS / "collect_test_losses.json"],
+    output:
+        convergence=ensure(CONVERGENCE, non_empty=True),
+        receipt=RECEIPTS / "judge_convergence.json",
+    log:
+        LOGS / "judge_convergence.log",
+    benchmark:
+        BENCHMARKS / "judge_convergence.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=fingerprint.code("judge_convergence"),
+    shell:
+        "python -m scripts.judge_convergence --histories {input.histories:q} --test_losses {input.test_losses:q}"
+        " --convergence {output.convergence:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule compare_optimizers:
+    input:
+        histories=ancient(HISTORIES),
+        statistics=ancient(SPIKE_STATISTICS),
+        spikes=ancient(SPIKES),
+        test_losses=ancient(TEST_LOSSES),
+        receipts=[
+            rules.collect_histories.output.receipt,
+            rules.find_spikes.output.receipt,
+            RECEIPTS / "collect_test_losses.json",
+        ],
+    output:
+        cures=ensure(CURES, non_empty=True),
+        receipt=RECEIPTS / "compare_optimizers.json",
+    log:
+        LOGS / "compare_optimizers.log",
+    benchmark:
+        BENCHMARKS / "compare_optimizers.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        # what others are compared with: plain Adam where the study has it
+        reference="adam" if "adam" in study.optimizers else study.optimizers[0],
+        code=fingerprint.code("compare_optimizers"),
+    shell:
+        "python -m scripts.compare_optimizers --histories {input.histories:q} --statistics {input.statistics:q}"
+        " --spikes {input.spikes:q} --test_losses {input.test_losses:q} --reference {params.reference:q}"
+        " --cures {output.cures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule write_verdict:
+    input:
+        convergence=ancient(CONVERGENCE),
+        cures=ancient(CURES),
+        receipts=[rules.judge_convergence.output.receipt, rules.compare_optimizers.output.receipt],
+    output:
+        verdict=ensure(RESULTS / "verdict.md", non_empty=True),
+        receipt=RECEIPTS / "write_verdict.json",
+    log:
+        LOGS / "write_verdict.log",
+    benchmark:
+        BENCHMARKS / "write_verdict.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint.code("write_verdict"),
+    shell:
+        "python -m scripts.write_verdict --convergence {input.convergence:q} --cures {input.cures:q} --verdict {output.verdict:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

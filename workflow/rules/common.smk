@@ -18,6 +18,11 @@ HISTORIES = str(RESULTS / "histories.h5")
 EPOCHS = str(RESULTS / "epochs.csv")
 TEST_LOSSES = str(RESULTS / "test_losses.csv")
 SUMMARY = str(RESULTS / "runs.csv")
+SPIKES = str(RESULTS / "spikes.csv")
+SPIKE_STATISTICS = str(RESULTS / "spike_statistics.csv")
+TEST_LOSSES = str(RESULTS / "test_losses.csv")
+CONVERGENCE = str(RESULTS / "convergence.csv")
+CURES = str(RESULTS / "cures.csv")
 
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one

@@ -37,7 +37,7 @@ def write_test_losses(predictions: Iterable[Path], path: Path) -> None:
 
 def read(path: Path) -> pd.DataFrame:
     """Read a table written here; replicates and fractions come back as numbers, optimizers as text."""
-    return pd.read_csv(path, dtype={"optimizer": str})
+    return pd.read_csv(path, dtype={"optimizer": str, "reference": str})
 
 
 def by_run(histories: Path) -> Iterator[History]:

@@ -1,0 +1,287 @@
+"""Has a run converged, and should one be concerned? A row per run, with 95 % intervals that honour autocorrelation.
+
+The losses of successive epochs resemble each other: n of them say less than n independent ones would. Every interval
+here is over an effective number of values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.spike_statistics import LEVEL
+from quasarcurves.training.history import History
+
+MATTERS = 1.1
+"""Losses that differ by a smaller factor are as good as the same, of two models or over a quarter of a run."""
+
+STOP_CHANCE = 0.05
+"""A larger chance to stop at a worse model is a concern."""
+
+TEST_MODELS = ("final", "best")
+"""The models that test losses are of: at the end, and at the lowest validation loss."""
+
+_LATE = 0.2
+_QUARTER = 0.25
+_BLOCKS = 20
+_FEWEST = 6
+
+
+def write(histories: Path, test_losses: Path | None, path: Path) -> None:
+    """Write convergence.csv, a row per run.
+
+    Columns
+    -------
+    fraction, replicate, optimizer, n_train, epochs, diverged, diverged_step
+        The run, and whether and where its loss became infinite or NaN. If it did, `convergence` says `diverged`, and
+        what is judged on the last epochs is empty.
+    epoch_best
+        Epoch of the lowest validation loss, from 1.
+    test_loss_final, test_loss_best
+        Test loss of the model at the end and of that at `epoch_best`; empty where not known.
+    val_loss_late
+        Mean of the validation losses computed in the last 20 % of epochs, `validations_late` of them.
+    stop_chance_val, stop_chance_train, each with _low and _high
+        Chance that a stop at a random one of the last 20 % of epochs gives a model whose loss is more than 10 % above
+        their median: by the validation loss where computed, and by the training loss of every epoch. Epochs that are
+        worse because the loss still falls count as well as those in spikes.
+    change_train, change_val, each with _low and _high
+        Loss at the end of the last quarter of the run over that at its beginning, along a straight line through the
+        running median of the log loss. Below 1: the loss falls.
+    convergence, convergence_val
+        Verdict on the two: `converged` if the interval is between 1/1.1 and 1.1, else `still falling` or `rising` if
+        it does not hold 1, else `cannot say`.
+    concern
+        What there is to be concerned about, joined by `; `, as `concerns` has it.
+
+    Parameters
+    ----------
+    histories : Path
+        HDF5 file of all runs.
+    test_losses : Path or None
+        CSV file as `read_test_losses` takes it, if there is one.
+    path : Path
+        File written.
+    """
+    tested = read_test_losses(test_losses)
+    rows = [_of_run(history) for history in tables.by_run(histories)]
+    runs = pd.DataFrame(rows).merge(tested, how="left", on=tables.RUN_KEYS)
+    runs["concern"] = ["; ".join(concerns(row)) for row in runs.to_dict("records")]
+    tables.write(runs, path)
+
+
+def read_test_losses(path: Path | None) -> pd.DataFrame:
+    """Read the test losses of runs: a row per run, columns test_loss_final and test_loss_best beside the run's keys.
+
+    Parameters
+    ----------
+    path : Path or None
+        CSV file with columns fraction, replicate, optimizer, model (final or best) and test_loss. Without one no run
+        has a test loss.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a model has another name, or a run has two losses of one model.
+    """
+    names = {model: f"test_loss_{model}" for model in TEST_MODELS}
+    if path is None:
+        return pd.DataFrame(columns=[*tables.RUN_KEYS, *names.values()]).astype({"optimizer": str} | _NUMBERS)
+    losses = tables.read(path)
+    needed = [*tables.RUN_KEYS, "model", "test_loss"]
+    if missing := [name for name in needed if name not in losses]:
+        raise ValueError(f"{path}: expected the columns {', '.join(needed)}, found no {', '.join(missing)}")
+    if unknown := sorted(set(losses["model"].astype(str)) - set(TEST_MODELS)):
+        raise ValueError(f"{path}: expected the models {' and '.join(TEST_MODELS)}, found {', '.join(unknown)}")
+    twice = losses[losses.duplicated([*tables.RUN_KEYS, "model"])]
+    if len(twice):
+        row = twice.iloc[0][[*tables.RUN_KEYS, "model"]].to_dict()
+        raise ValueError(f"{path}: expected one test loss per run and model, found two of {row}")
+    wide = losses.pivot(index=tables.RUN_KEYS, columns="model", values="test_loss").reindex(columns=TEST_MODELS)
+    return wide.rename(columns=names).rename_axis(columns=None).reset_index()
+
+
+_NUMBERS = {"fraction": float, "replicate": int, "test_loss_final": float, "test_loss_best": float}
+
+
+def effective_size(values: np.ndarray) -> float:
+    """Give the number of independent values that autocorrelated ones are worth for their mean.
+
+    n / (1 + 2 sum of autocorrelations), the sum by Geyer's initial positive sequence (Geyer 1992, Stat. Sci. 7, 473,
+    section 3.3): pairs of neighbouring lags are added while they are positive.
+
+    Parameters
+    ----------
+    values : (n,) array
+
+    Returns
+    -------
+    float
+        From 1 to n; n if all values are the same.
+    """
+    values = np.asarray(values, float)
+    n, centred = len(values), values - np.mean(values)
+    if n < 2 or not np.any(np.abs(centred) > 1e-12 * np.abs(values).max()):
+        return float(n)
+    correlation = np.correlate(centred, centred, "full")[n - 1 :] / (centred @ centred)
+    pairs = correlation[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
+    positive = pairs[: int(np.argmax(pairs <= 0))] if (pairs <= 0).any() else pairs
+    return float(np.clip(n / max(2 * positive.sum() - 1, 1e-9), 1, n))
+
+
+def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
+    """Chance that a random one of the models is worse than their median, with its interval.
+
+    The interval is Jeffreys' for a binomial share (Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101, section 3.1.2), over
+    the effective number of values: that of the worse ones, or of the log losses if none or all are worse. It covers in
+    95 % of cases or more, but only in 83 % to 86 % at worst where neighbours are correlated by 0.9.
+
+    Parameters
+    ----------
+    loss : (n,) array
+        Losses of the models that training might have stopped at; what is not finite is left out.
+
+    Returns
+    -------
+    chance, low, high : float
+        NaN without a loss.
+    """
+    loss = np.asarray(loss, float)
+    loss = loss[np.isfinite(loss) & (loss > 0)]
+    if not len(loss):
+        return (float("nan"),) * 3
+    worse = loss > MATTERS * np.median(loss)
+    share = float(worse.mean())
+    n = effective_size(worse if 0 < share < 1 else np.log(loss))
+    tail = (1 - LEVEL) / 2
+    low, high = stats.beta.ppf([tail, 1 - tail], share * n + 0.5, (1 - share) * n + 0.5)
+    return share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
+
+
+def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
+    """Factor by which a loss changes over a stretch of training, spikes aside.
+
+    The running median of the log loss is taken where its windows do not overlap: in up to 20 blocks. A straight line is
+    fitted to it, and its interval taken with the effective number of blocks that the lag-1 autocorrelation of the
+    residuals leaves, in the standard error and in the degrees of freedom (Santer et al. 2000, J. Geophys. Res. 105,
+    7337, eqs. 3-6). That autocorrelation comes out too small by about (2 + 4 rho)/n after a line is fitted (Marriott &
+    Pope 1954, Biometrika 41, 390, extended to a line), which is put right.
+
+    Parameters
+    ----------
+    loss : (n,) array
+        Evenly spaced over the stretch; what is not finite and positive is passed over.
+    length : int
+        Places of `loss` that the change is over.
+
+    Returns
+    -------
+    ratio, low, high : float
+        exp(slope * length). NaN for fewer than 6 values; 0 and infinity bound what is not known at all.
+    """
+    places = np.flatnonzero(np.isfinite(loss) & (np.asarray(loss) > 0))
+    if len(places) < _FEWEST:
+        return (float("nan"),) * 3
+    blocks = np.array_split(places, min(_BLOCKS, len(places)))
+    x = np.array([block.mean() for block in blocks])
+    y = np.array([np.median(np.log(np.asarray(loss, float)[block])) for block in blocks])
+    fit = stats.linregress(x, y)
+    n = _effective_blocks(y - fit.intercept - fit.slope * x)
+    if n <= 2:
+        return float(np.exp(fit.slope * length)), 0.0, float("inf")
+    error = fit.stderr * np.sqrt((len(y) - 2) / (n - 2))
+    reach = stats.t.isf((1 - LEVEL) / 2, n - 2) * error
+    # beyond e^700 there is no float; nothing is known there anyway
+    return tuple(
+        float(value) for value in np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))
+    )
+
+
+def _effective_blocks(residuals: np.ndarray) -> float:
+    """Effective number of residuals of a straight line; negative autocorrelation is given no credit."""
+    n, square = len(residuals), float(residuals @ residuals)
+    if square < 1e-20 * n:
+        return float(n)
+    found = float(residuals[1:] @ residuals[:-1]) / square
+    correlation = (n * found + 2) / (n - 4)
+    return n * (1 - correlation) / (1 + correlation) if correlation > 0 else float(n)
+
+
+def judge(low: float, high: float) -> str:
+    """Give the verdict on a change with its interval: converged, still falling, rising, or cannot say."""
+    if low > 1 / MATTERS and high < MATTERS:
+        return "converged"
+    if high < 1:
+        return "still falling"
+    return "rising" if low > 1 else "cannot say"
+
+
+def concerns(run: Mapping[str, Any]) -> list[str]:
+    """List what there is to be concerned about in a run.
+
+    Parameters
+    ----------
+    run : mapping
+        A row of convergence.csv.
+
+    Returns
+    -------
+    list of str
+        `diverged`; `training loss still falling` or `rising`; `validation loss rising`; `depends on when it stops`: the
+        chance of a worse model is certainly above 5 %, by the validation loss (training loss if none was computed);
+        `worse than its best`: the final model's test loss is more than 10 % above that of the best. If none of it:
+        `none`, or `cannot say` if the convergence, the chance or the test losses are not known well enough.
+    """
+    if run["diverged"]:
+        return ["diverged"]
+    validated = np.isfinite(run["stop_chance_val"])
+    low, high = (run[f"stop_chance_{'val' if validated else 'train'}{end}"] for end in ("_low", "_high"))
+    rules = {
+        f"training loss {run['convergence']}": run["convergence"] in ("still falling", "rising"),
+        "validation loss rising": run["convergence_val"] == "rising",
+        "depends on when it stops": low > STOP_CHANCE,
+        "worse than its best": run["test_loss_final"] > MATTERS * run["test_loss_best"],
+    }
+    known = run["convergence"] == "converged" and high <= STOP_CHANCE and np.isfinite(run["test_loss_final"])
+    return [reason for reason, holds in rules.items() if holds] or ["none" if known else "cannot say"]
+
+
+def _of_run(history: History) -> dict[str, Any]:
+    outcome, loss = history.params["outcome"], np.asarray(history.epochs["loss"], float)
+    val_loss = np.asarray(history.epochs["val_loss"], float)
+    validated = np.isfinite(val_loss).any()
+    row = {key: history.params[key] for key in tables.RUN_KEYS}
+    row |= {key: outcome[key] for key in ("n_train", "epochs", "diverged", "diverged_step")}
+    row["epoch_best"] = int(np.nanargmin(val_loss)) + 1 if validated else len(loss)
+    if outcome["diverged"]:  # what came before is not how it ended
+        loss, val_loss = loss[:0], val_loss[:0]
+    return row | _late(loss, val_loss) | _changes(loss, val_loss, outcome["diverged"])
+
+
+def _late(loss: np.ndarray, val_loss: np.ndarray) -> dict[str, Any]:
+    late = slice(len(loss) - round(_LATE * len(loss)), None)
+    validated = val_loss[late][np.isfinite(val_loss[late])]
+    row = {"val_loss_late": validated.mean() if len(validated) else np.nan, "validations_late": len(validated)}
+    for name, values in (("val", validated), ("train", loss[late])):
+        row |= _with_interval(f"stop_chance_{name}", stop_chance(values))
+    return row
+
+
+def _changes(loss: np.ndarray, val_loss: np.ndarray, diverged: bool) -> dict[str, Any]:
+    quarter = round(_QUARTER * len(loss))
+    row: dict[str, Any] = {}
+    for name, verdict, values in (("train", "convergence", loss), ("val", "convergence_val", val_loss)):
+        change = trend(values[len(values) - quarter :], quarter)
+        row |= _with_interval(f"change_{name}", change)
+        row[verdict] = "diverged" if diverged else judge(*change[1:])
+    return row
+
+
+def _with_interval(name: str, values: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))

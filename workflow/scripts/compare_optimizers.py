@@ -1,0 +1,16 @@
+"""rule compare_optimizers: what removes the spikes, and at what price."""
+
+from quasarcurves.analysis import cures as compared
+from scripts import adapter
+from scripts.adapter import Input, Output
+
+
+def compare_optimizers(
+    *, histories: Input, statistics: Input, spikes: Input, test_losses: Input, reference: str, cures: Output
+) -> None:
+    """Compare every optimizer of a study with a reference."""
+    compared.write(histories, statistics, spikes, test_losses, reference, cures)
+
+
+if __name__ == "__main__":
+    adapter.main(compare_optimizers)
