@@ -165,6 +165,33 @@ def test_intervals_of_slopes_cover():
         assert coverage([(row[f"{name}_low"], row[f"{name}_high"]) for row in rows], truth) >= 0.91
 
 
+def pooled_study(rng, exponent, memory):
+    """Runs of optimizers that differ in their memory; log rate goes with log steps per epoch and log memory."""
+    rows = [
+        study(rng, (exponent, 0), per_1000=1.0 * (steps / 300) ** memory).assign(
+            optimizer=f"b2_{steps}", family="class Adam", scale="step", memory=steps, height=2.0
+        )
+        for steps in (100, 1000)
+    ]
+    runs = pd.concat(rows, ignore_index=True)
+    return runs.assign(per_1000_steps=runs["spikes"] / 10, per_epoch=runs["spikes"] / 10_000 * runs["steps_per_epoch"])
+
+
+@pytest.mark.parametrize(("exponent", "verdict"), [(0, "steps"), (-1, "epochs")])
+@pytest.mark.parametrize("memory", [-1, 0])
+def test_optimizers_of_a_family_are_pooled_and_their_memory_is_told_apart(exponent, verdict, memory):
+    rng, slopes, verdicts = np.random.default_rng(17), [], []
+    for _ in range(40):
+        table = st.trends(pooled_study(rng, exponent, memory)).set_index("optimizer")
+        assert list(table.index) == ["b2_100", "b2_1000", "class Adam"]
+        assert np.isnan(table.loc["b2_100", "slope_memory"])
+        pooled = table.loc["class Adam"]
+        slopes.append((pooled["slope_memory_low"], pooled["slope_memory_high"]))
+        verdicts.append(pooled["verdict"])
+    assert coverage(slopes, memory) >= 0.85
+    assert np.mean(np.array(verdicts) == verdict) >= 0.85
+
+
 def test_at_one_batch_size_what_is_collinear_is_left_out():
     row = st.locking(study(np.random.default_rng(12), batches=(32,)))
     assert np.isnan(row["slope_n_train"])

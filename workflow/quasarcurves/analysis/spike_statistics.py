@@ -262,7 +262,9 @@ def likelihood_ratio_p(full: PoissonFit, restricted: PoissonFit, restrictions: i
     return float(stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
 
 
-def locking(runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", "n_train")) -> dict[str, Any]:
+def locking(
+    runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", "n_train"), nuisance: Sequence[str] = ()
+) -> dict[str, Any]:
     """Test whether spikes follow steps, epochs or neither (their rate, over runs of one optimizer).
 
     log(spikes per step) = a + b log(steps per epoch) + c log(number of spectra) + ...: spikes locked to steps have all
@@ -274,7 +276,9 @@ def locking(runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", 
     runs : DataFrame
         A row per run: `spikes`, `steps` and the covariates. Replicates and studies are pooled.
     covariates : sequence of str
-        The first is `steps_per_epoch`; more, such as `batch_size` or the optimizer's memory in steps, may follow.
+        The first is `steps_per_epoch`; more may follow.
+    nuisance : sequence of str
+        Covariates that spikes locked to steps or to epochs may depend on as well, such as the optimizer's memory.
 
     Returns
     -------
@@ -282,19 +286,23 @@ def locking(runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", 
         `slope_<covariate>` with intervals (NaN if left out), `steps_p`, `epochs_p` (small: not locked to them),
         `dispersion`, `verdict`: steps, epochs, neither, or undecided.
     """
-    logs = np.log(runs[list(covariates)].to_numpy(float))
-    kept = _independent(logs - logs.mean(axis=0))
-    counts, steps = runs["spikes"].to_numpy(float), np.log(runs["steps"].to_numpy(float))
+    names = [*covariates, *nuisance]
+    logs = np.log(runs[names].to_numpy(float))
     # centred, so that the intercept is the rate of a typical run
-    one, slopes = np.ones((len(runs), 1)), (logs - logs.mean(axis=0))[:, kept]
-    full = poisson_regression(counts, np.hstack([one, slopes]), steps)
-    by_steps, by_epochs = (poisson_regression(counts, one, steps - shift) for shift in (0, logs[:, 0]))
+    centred = logs - logs.mean(axis=0)
+    kept = _independent(centred)
+    counts, steps = runs["spikes"].to_numpy(float), np.log(runs["steps"].to_numpy(float))
+    one, tested = np.ones((len(runs), 1)), [i for i in kept if i < len(covariates)]
+    full = poisson_regression(counts, np.hstack([one, centred[:, kept]]), steps)
+    others = np.hstack([one, centred[:, [i for i in kept if i not in tested]]])
+    by_steps, by_epochs = (poisson_regression(counts, others, steps - shift) for shift in (0, logs[:, 0]))
     usable, freedom = counts.sum() > 0 and 0 in kept, len(runs) - 1 - len(kept)
     steps_p, epochs_p = (
-        likelihood_ratio_p(full, null, len(kept), freedom) if usable else float("nan") for null in (by_steps, by_epochs)
+        likelihood_ratio_p(full, null, len(tested), freedom) if usable else float("nan")
+        for null in (by_steps, by_epochs)
     )
     row: dict[str, Any] = {"runs": len(runs), "spikes": int(counts.sum())}
-    for i, name in enumerate(covariates):
+    for i, name in enumerate(names):
         row |= _slope(name, full, kept.index(i) + 1 if usable and i in kept else None)
     verdict = _verdict(steps_p, epochs_p)
     return row | {"dispersion": full.dispersion, "steps_p": steps_p, "epochs_p": epochs_p, "verdict": verdict}
@@ -353,11 +361,22 @@ def height_trend(runs: pd.DataFrame, against: str = "steps_per_epoch") -> dict[s
 
 
 def trends(runs: pd.DataFrame) -> pd.DataFrame:
-    """Trends over the runs of each optimizer and scale: a row each, from the rows of many runs (see `describe`)."""
+    """Trends over the runs of each optimizer and scale: a row each, from the rows of many runs (see `describe`).
+
+    Optimizers that differ in batch size or memory alone (their `family` is the same) are also pooled, in a row under
+    the name of the family: only among them steps, epochs, spectra and the optimizer's memory can be told apart.
+    """
     rows = []
     for (optimizer, scale), group in runs.groupby(["optimizer", "scale"], sort=True):
-        row: dict[str, Any] = {"optimizer": optimizer, "scale": scale, **locking(group)}
-        for name in ("per_epoch", "per_1000_steps", "height"):
-            row[f"rank_{name}"], row[f"rank_{name}_p"] = rank_trend(group, name)
-        rows.append(row | height_trend(group))
+        rows.append({"optimizer": optimizer, "scale": scale, **_trend(group)})
+    for (family, scale), group in runs.groupby(["family", "scale"], sort=True):
+        if group["optimizer"].nunique() > 1 and group["memory"].notna().all():
+            rows.append({"optimizer": family, "scale": scale, **_trend(group)})
     return pd.DataFrame(rows)
+
+
+def _trend(runs: pd.DataFrame) -> dict[str, Any]:
+    row = locking(runs.fillna({"memory": 1.0}), nuisance=("memory",))
+    for name in ("per_epoch", "per_1000_steps", "height"):
+        row[f"rank_{name}"], row[f"rank_{name}_p"] = rank_trend(runs, name)
+    return row | height_trend(runs)

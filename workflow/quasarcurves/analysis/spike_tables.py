@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pandas as pd
 from quasarcurves.analysis import spike_statistics, tables
 from quasarcurves.analysis.spikes import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
 from quasarcurves.training.history import History
+
+_WITH_BETA_2 = {"Adam", "AdamW", "Nadam", "Adamax", "Lamb"}
 
 
 def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None:
@@ -41,13 +43,23 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
     outcome = history.params["outcome"]
     per_epoch = outcome["steps_per_epoch"]
     sizes = {"n_train": outcome["n_train"], "steps_per_epoch": per_epoch, "batch_size": _batch_size(history)}
-    run = {key: history.params[key] for key in tables.RUN_KEYS}
+    run, memory = {key: history.params[key] for key in tables.RUN_KEYS}, _memory(history.params["optimizer_spec"])
     scales = (("epoch", history.epochs["loss"], PER_EPOCH, per_epoch), ("step", history.steps["loss"], PER_STEP, 1))
     for scale, loss, options, steps_per_point in scales:
         spikes, keys = find_spikes(loss, **options), {**run, "scale": scale}
         described = spike_statistics.describe(spikes, loss, steps_per_point, per_epoch)
-        yield keys, spikes, {**keys, **sizes, **described}
+        yield keys, spikes, {**keys, **sizes, **memory, **described}
 
 
 def _batch_size(history: History) -> float:
     return history.params.get("training", {}).get("batch_size", float("nan"))
+
+
+def _memory(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and all else of its specification.
+
+    Keras's default for `beta_2` is 0.999 in all classes of the kind; NaN for classes that may have none.
+    """
+    family = ", ".join(f"{key} {value}" for key, value in sorted(spec.items()) if key != "beta_2")
+    known = "beta_2" in spec or spec["class"] in _WITH_BETA_2
+    return {"memory": 1 / (1 - spec.get("beta_2", 0.999)) if known else float("nan"), "family": family}
