@@ -42,6 +42,7 @@ rule all:
         expand(rules.train.output, zip, **study.run_wildcards()),
         rules.collect_histories.output,
         rules.find_spikes.output,
+        rules.diagnose_spikes.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
 

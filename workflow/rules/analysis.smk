@@ -36,9 +36,9 @@ rule find_spikes:
         histories=ancient(HISTORIES),
         receipts=rules.collect_histories.output.receipt,
     output:
-        spikes=ensure(RESULTS / "spikes.csv", non_empty=True),
+        spikes=ensure(SPIKES, non_empty=True),
         statistics=ensure(RESULTS / "spike_statistics.csv", non_empty=True),
-        trends=ensure(RESULTS / "spike_trends.csv", non_empty=True),
+        trends=ensure(SPIKE_TRENDS, non_empty=True),
         receipt=RECEIPTS / "find_spikes.json",
     log:
         LOGS / "find_spikes.log",
@@ -54,4 +54,33 @@ rule find_spikes:
     shell:
         "python -m scripts.find_spikes --histories {input.histories:q} --spikes {output.spikes:q}"
         " --statistics {output.statistics:q} --trends {output.trends:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule diagnose_spikes:
+    input:
+        histories=ancient(HISTORIES),
+        spikes=ancient(SPIKES),
+        trends=ancient(SPIKE_TRENDS),
+        receipts=[rules.collect_histories.output.receipt, rules.find_spikes.output.receipt],
+    output:
+        aligned=ensure(RESULTS / "aligned.csv", non_empty=True),
+        predictors=ensure(RESULTS / "predictors.csv", non_empty=True),
+        hypotheses=ensure(RESULTS / "hypotheses.csv", non_empty=True),
+        receipt=RECEIPTS / "diagnose_spikes.json",
+    log:
+        LOGS / "diagnose_spikes.log",
+    benchmark:
+        BENCHMARKS / "diagnose_spikes.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=fingerprint.code("diagnose_spikes"),
+    shell:
+        "python -m scripts.diagnose_spikes --histories {input.histories:q} --spikes {input.spikes:q}"
+        " --trends {input.trends:q} --aligned {output.aligned:q} --predictors {output.predictors:q}"
+        " --hypotheses {output.hypotheses:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

@@ -14,6 +14,8 @@ HISTORY = str(RESULTS / "runs" / RUN_NAME / "history.h5")
 HISTORIES = str(RESULTS / "histories.h5")
 EPOCHS = str(RESULTS / "epochs.csv")
 SUMMARY = str(RESULTS / "runs.csv")
+SPIKES = str(RESULTS / "spikes.csv")
+SPIKE_TRENDS = str(RESULTS / "spike_trends.csv")
 
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one
