@@ -31,7 +31,10 @@ SMALLEST_MOVE = 0.01
 """Of the measure itself: smaller differences between spikes and quiet windows are no move, however significant."""
 
 LASTING = 0.8
-"""A move lasts if the measure is on the same side of the quiet windows in this share of the stretches up to onset."""
+"""A move lasts if the measure is clearly on one side of the quiet windows in this share of the stretches up to onset."""
+
+_CLEARLY = 1.0
+"""In standard deviations of the statistic."""
 
 HORIZON = 50
 """A spike is to be predicted so many steps ahead."""
@@ -144,7 +147,7 @@ def first_moves(
         # of measures that did not move, a draw says only how noisy they are
         rival = drawn[:, [j for j in others if seen[j]]].max(axis=1, initial=0)
         first, later = np.mean(drawn[:, i] > rival), np.mean(drawn[:, i] < rival)
-        low, high = resampling.bounds(drawn[:, i]) if seen[i] else (np.nan, np.nan)
+        low, high = resampling.bounds(drawn[:, i], len(ranks)) if seen[i] else (np.nan, np.nan)
         verdict = True if seen[i] and first >= resampling.LEVEL else False if later >= resampling.LEVEL else None
         rows.append((seen[i] or np.nan, low, high, verdict if seen.any() else None))
     return pd.DataFrame(rows, columns=_RESULTS[:4]).astype({"moves_first": object})
@@ -195,11 +198,14 @@ def leads(statistics: np.ndarray, band: float, large: np.ndarray) -> np.ndarray:
     (draws, measures) int array
         The nearest step of the stretch: the move has begun by then.
     """
-    side = np.sign(statistics)
-    # share of the stretches up to onset that lie on one side, minus those on the other
-    agreement = np.cumsum(side, axis=-1) / np.arange(1, side.shape[-1] + 1) * side
-    moved = (np.abs(statistics) > band) & large & (agreement >= 2 * LASTING - 1)
+    above, below = (_share_up_to_onset(side * statistics > _CLEARLY) for side in (1, -1))
+    lasting = np.where(statistics > 0, above, below) >= LASTING
+    moved = (np.abs(statistics) > band) & large & lasting
     return np.where(moved, [nearest for nearest, _ in LEADS], 0).max(axis=-1)
+
+
+def _share_up_to_onset(found: np.ndarray) -> np.ndarray:
+    return np.cumsum(found, axis=-1) / np.arange(1, found.shape[-1] + 1)
 
 
 def _median_over_spikes(differences: np.ndarray) -> np.ndarray:
@@ -210,13 +216,13 @@ def _median_over_spikes(differences: np.ndarray) -> np.ndarray:
 def score(run: RunEvents, measure: str) -> np.ndarray:
     """Give the value (t,) of a measure over its median outside spikes in the last 200 steps; a ratio stays as it is.
 
-    NaN where more than a quarter of these lie in spikes: the rest would say where spikes were, not where one will be.
+    NaN where any of these lies in a spike: of a measure that drifts, the median of the others says where the spike was.
     """
     values = run.measures[measure]
     if measure in ABSOLUTE:
         return values
     outside = pd.Series(np.where(run.spike_of < 0, values, np.nan))
-    recent = outside.rolling(RECENT, min_periods=3 * RECENT // 4).median().shift(1)
+    recent = outside.rolling(RECENT, min_periods=RECENT).median().shift(1)
     return values / positive(recent.to_numpy())
 
 
@@ -224,7 +230,7 @@ def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
     """Area under the ROC curve of each spike used (n,): its last 50 steps against the quiet steps around it.
 
     Quiet steps are those within 1,000 steps of onset outside spikes and not within 50 steps before one. Those earlier
-    and those later count alike, so that what changes slowly with training cancels. NaN where not known.
+    and those later count alike, so that what changes slowly with training cancels. NaN where either are not known.
     """
     areas = []
     for run in runs:
@@ -240,9 +246,9 @@ def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
 
 def _spike_auc(values: np.ndarray, quiet: np.ndarray, onset: int) -> float:
     near = values[onset - HORIZON : onset]
-    sides = [auc(near, quiet[max(onset - REACH, 0) : onset]), auc(near, quiet[onset : onset + REACH])]
-    known = [side for side in sides if np.isfinite(side)]
-    return float(np.mean(known)) if known else float("nan")
+    earlier = auc(near, quiet[max(onset - REACH, 0) : onset])
+    later = auc(near, quiet[onset : onset + REACH])
+    return (earlier + later) / 2
 
 
 def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
