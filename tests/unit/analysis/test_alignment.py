@@ -33,8 +33,8 @@ def test_windows_are_cut_at_onsets_and_leave_out_other_spikes():
 
 
 def test_windows_end_with_the_run():
-    windows = align(history({"loss": np.ones(T)}), spike_table([T - 5], [np.nan])).windows(np.ones(T), "spike")
-    assert np.isfinite(windows[0]).sum() == BEFORE + 5
+    windows = align(history({"loss": np.ones(T)}), spike_table([T - 300], [T - 290])).windows(np.ones(T), "spike")
+    assert np.isfinite(windows[0]).sum() == BEFORE + 300
 
 
 def test_a_measure_is_relative_to_its_median_200_to_300_steps_before():

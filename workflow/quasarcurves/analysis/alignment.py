@@ -7,6 +7,7 @@ its course by definition, which is why that step is not counted either where the
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +33,8 @@ CLEAR_BEFORE = 50
 CLEAR_AFTER = 150
 """Quiet windows have no spike in so many steps after their centre: half of what precedes the next onset stays out."""
 
-REACH = 1000
-"""Quiet windows lie within so many steps of the spike they are matched to, where there are any."""
+REACH = 1500
+"""Quiet windows lie within so many steps of the spike they are matched to."""
 
 ABSOLUTE = {
     "sharpness_over_threshold": "sharpness",
@@ -151,13 +152,14 @@ def align(history: History, spikes: pd.DataFrame) -> RunEvents:
     onset = spikes["onset"].to_numpy(np.int64)
     end = spikes["end"].fillna(t).to_numpy(np.int64)
     if len(onset) and (onset.min() < 0 or end.max() > t):
-        key = [history.params.get(name) for name in ("fraction", "replicate", "optimizer")]
-        raise ValueError(f"run {key}: expected spikes within its {t} steps, found {onset.min()} to {end.max()}")
+        raise ValueError(
+            f"run {_key(history)}: expected spikes within its {t} steps, found {onset.min()} to {end.max()}"
+        )
     spike_of = np.full(t, -1)
     for i, (first, last) in enumerate(zip(onset, end, strict=True)):
         spike_of[first:last] = i
     settled = settled_step(history)
-    rng = np.random.default_rng([_MATCHING_SEED, history.params.get("replicate", 0)])
+    rng = np.random.default_rng([_MATCHING_SEED, zlib.crc32(repr(_key(history)).encode())])
     return RunEvents(
         params=history.params,
         measures=measures_of(history, spike_of),
@@ -167,6 +169,10 @@ def align(history: History, spikes: pd.DataFrame) -> RunEvents:
         centres=dict(zip(KINDS, match(onset, spike_of >= 0, max(settled, BEFORE), rng), strict=True)),
         cadence=_cadence(history),
     )
+
+
+def _key(history: History) -> list:
+    return [history.params.get(name) for name in ("fraction", "replicate", "optimizer")]
 
 
 def settled_step(history: History) -> int:
@@ -225,8 +231,9 @@ def match(
 
     A window can be used if it begins after `first`, at least half of its reference lies outside spikes, and no spike
     covers the last 50 steps before its centre. Quiet ones have no spike in the 150 steps after it either. The match is
-    drawn on a random side of the spike, earlier or later, from the quiet windows within reach, or is the nearest one
-    if none is: so that what changes slowly with training is not taken for something that spikes do.
+    drawn on a random side of the spike, earlier or later, from the quiet windows within reach. A spike that has none on
+    both sides is left out: else more windows would be earlier than later, and what changes slowly with training would
+    be taken for something that spikes do.
 
     Parameters
     ----------
@@ -238,17 +245,15 @@ def match(
     Returns
     -------
     spikes, baselines : (n,) int arrays
-        Empty if there is no quiet window.
     """
     t = len(in_spike)
     centre = np.arange(t)
     usable = (centre >= first) & (_spike_steps(in_spike, -CLEAR_BEFORE, -1) == 0)
     usable &= _spike_steps(in_spike, *REFERENCE) <= (REFERENCE[1] - REFERENCE[0]) // 2
     quiet = np.flatnonzero(usable & (_spike_steps(in_spike, 0, CLEAR_AFTER) == 0) & (centre < t - CLEAR_AFTER))
-    spikes = onset[usable[onset]]
-    if not len(quiet):
-        return spikes[:0], quiet
-    return spikes, np.array([_near(spike, quiet, rng) for spike in spikes], np.int64)
+    pairs = [(spike, near) for spike in onset[usable[onset]] if (near := _near(spike, quiet, rng)) is not None]
+    spikes, baselines = np.array(pairs, np.int64).reshape(-1, 2).T
+    return spikes, baselines
 
 
 def _spike_steps(in_spike: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -259,13 +264,11 @@ def _spike_steps(in_spike: np.ndarray, first: int, last: int) -> np.ndarray:
     return counts[end] - counts[begin]
 
 
-def _near(spike: int, quiet: np.ndarray, rng: np.random.Generator) -> int:
+def _near(spike: int, quiet: np.ndarray, rng: np.random.Generator) -> int | None:
     earlier = quiet[(quiet < spike) & (quiet >= spike - REACH)]
     later = quiet[(quiet > spike) & (quiet <= spike + REACH)]
-    sides = [side for side in (earlier, later) if len(side)]
-    if not sides:
-        return int(quiet[np.argmin(np.abs(quiet - spike))])
-    return int(rng.choice(sides[rng.integers(len(sides))]))
+    side = (earlier, later)[rng.integers(2)]
+    return int(rng.choice(side)) if len(earlier) and len(later) else None
 
 
 def aligned_averages(runs: Iterable[RunEvents]) -> pd.DataFrame:

@@ -31,7 +31,7 @@ SMALLEST_MOVE = 0.01
 """Of the measure itself: smaller differences between spikes and quiet windows are no move, however significant."""
 
 LASTING = 0.8
-"""A move lasts if the measure is clearly on one side of the quiet windows in this share of the stretches up to onset."""
+"""A move lasts if the measure is clearly on one side of the quiet windows in this share of stretches up to onset."""
 
 _CLEARLY = 1.0
 """In standard deviations of the statistic."""
@@ -229,7 +229,7 @@ def score(run: RunEvents, measure: str) -> np.ndarray:
 def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
     """Area under the ROC curve of each spike used (n,): its last 50 steps against the quiet steps around it.
 
-    Quiet steps are those within 1,000 steps of onset outside spikes and not within 50 steps before one. Those earlier
+    Quiet steps are those within 1,500 steps of onset outside spikes and not within 50 steps before one. Those earlier
     and those later count alike, so that what changes slowly with training cancels. NaN where either are not known.
     """
     areas = []
