@@ -39,7 +39,7 @@ def measures(rng, onset, end, t=T):
     return {
         "loss": training * np.exp(0.2 * noise + 2 * inside),
         "gradient_norm": training * np.exp(0.2 * noise + 0.2 * rng.standard_normal(t) + 2 * inside),
-        "effective_step_mean": training**-1 * np.exp(0.05 * correlated(rng, t) - inside),
+        "effective_step_q50": training**-1 * np.exp(0.05 * correlated(rng, t) - inside),
         "last_layer_norm": 5 + np.log1p(np.arange(t) / 300),
         "rms_worst": 0.5 * np.exp(0.2 * correlated(rng, t) + 2 * inside),
     }

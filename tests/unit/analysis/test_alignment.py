@@ -120,7 +120,7 @@ def test_quantiles_are_those_of_numpy():
 def test_averages_show_the_spike_and_nothing_in_quiet_windows(run):
     table = aligned_averages([run, run]).set_index(["measure", "kind", "lag"])
     assert table.loc[("loss", "spike", 2), "median"] > 5
-    assert table.loc[("effective_step_mean", "spike", 2), "median"] < 0.5
+    assert table.loc[("effective_step_q50", "spike", 2), "median"] < 0.5
     quiet = table.loc["loss"].loc["baseline"].loc[-300:150]
     assert quiet["median"].between(0.7, 1.4).all()
     assert (table["q25"] <= table["median"]).all()

@@ -17,7 +17,7 @@ def study(tmp_path):
         for replicate in range(2):
             onset, end = onsets_and_ends(rng, count)
             steps = measures(rng, onset, end)
-            steps["effective_step_mean"] *= np.exp(0.3 * ramp(onset, 100))
+            steps["effective_step_q50"] *= np.exp(0.3 * ramp(onset, 100))
             made = history(steps, replicate, optimizer=optimizer)
             made.epochs = {"loss": steps["loss"].reshape(-1, 25).mean(axis=1)}
             made.save(tmp_path / f"{optimizer}{replicate}.h5")
@@ -38,7 +38,7 @@ def test_a_study_is_diagnosed(study):
     assert list(aligned.columns) == ["optimizer", "fraction", "measure", "kind", "lag", "n", "q25", "median", "q75"]
     assert set(aligned["optimizer"]) == {"adam"}
     assert list(predictors.columns[:5]) == ["optimizer", "fraction", "measure", "n_spikes", "n_runs"]
-    step = predictors.set_index(["optimizer", "measure"]).loc[("adam", "effective_step_mean")]
+    step = predictors.set_index(["optimizer", "measure"]).loc[("adam", "effective_step_q50")]
     assert step["moves_first"] in (True, "True")
     assert 50 <= step["first_move"] <= 110
     assert (predictors.loc[predictors["optimizer"] == "amsgrad", "note"] == "too few spikes").all()

@@ -59,7 +59,7 @@ def measured_by(threshold_over):
 
 def test_planted_causes_are_supported():
     def plant(steps, onset):
-        steps["effective_step_mean"] *= np.exp(0.3 * ramp(onset, 100))
+        steps["effective_step_q50"] *= np.exp(0.3 * ramp(onset, 100))
         just_before = ramp(onset, 5) > 0
         steps["rms_worst"][just_before] = 3
         steps["gradient_norm"][just_before] *= 5
@@ -197,7 +197,7 @@ def amsgrad_step(t=T):
 def test_amsgrads_step_may_grow_by_its_bias_correction_alone(jump, expected):
     step = amsgrad_step()
     step[5000:] *= jump
-    made = history({"loss": np.ones(T), "effective_step_mean": step}, optimizer="amsgrad", amsgrad=True)
+    made = history({"loss": np.ones(T), "effective_step_q50": step}, optimizer="amsgrad", amsgrad=True)
     row = verdicts([facts_of(align(made, spike_table([], [])))]).loc["AMSGrad's step never grows"]
     assert row["verdict"] == expected
     assert row["estimate"] == pytest.approx(jump - 1, abs=2e-3)

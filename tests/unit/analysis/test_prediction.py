@@ -27,17 +27,17 @@ def study(rng, runs=5, spikes=8, plant=None):
 
 
 def step_grows(steps, onset):
-    steps["effective_step_mean"] *= np.exp(GAIN * ramp(onset, RAMP))
+    steps["effective_step_q50"] *= np.exp(GAIN * ramp(onset, RAMP))
 
 
 def test_the_planted_precursor_moves_first_and_at_about_its_time():
     table = predictors(study(np.random.default_rng(1), plant=step_grows)).set_index("measure")
-    row = table.loc["effective_step_mean"]
+    row = table.loc["effective_step_q50"]
     assert row["moves_first"] is True
     assert 50 <= row["first_move"] <= RAMP
     assert row["first_move_low"] <= row["first_move"] <= row["first_move_high"]
     assert row["first_move_low"] >= 50
-    assert table.drop("effective_step_mean")["first_move"].isna().all()
+    assert table.drop("effective_step_q50")["first_move"].isna().all()
     assert row["auc"] > 0.9
     assert (row["n_spikes"], row["n_runs"]) == (table["n_spikes"].max(), 5)
     assert 35 <= row["n_spikes"] <= 40
@@ -53,7 +53,7 @@ def test_the_earlier_of_two_precursors_is_first():
         table = predictors(study(np.random.default_rng(seed), plant=plant)).set_index("measure")
         assert 5 <= table.loc["rms_worst", "first_move"] <= 15
         assert table.loc["rms_worst", "moves_first"] is not True
-        verdicts = (table.loc["effective_step_mean", "moves_first"], table.loc["rms_worst", "moves_first"])
+        verdicts = (table.loc["effective_step_q50", "moves_first"], table.loc["rms_worst", "moves_first"])
         right.append(verdicts == (True, False))
     assert sum(right) >= 4
 
@@ -61,20 +61,20 @@ def test_the_earlier_of_two_precursors_is_first():
 def test_of_two_that_move_together_neither_is_first():
     def plant(steps, onset):
         step_grows(steps, onset)
-        steps["update_norm"] = steps["effective_step_mean"] * np.exp(0.05 * correlated(np.random.default_rng(0)))
+        steps["update_norm"] = steps["effective_step_q50"] * np.exp(0.05 * correlated(np.random.default_rng(0)))
 
     table = predictors(study(np.random.default_rng(3), plant=plant)).set_index("measure")
-    assert (table.loc[["effective_step_mean", "update_norm"], "first_move"] > 40).all()
+    assert (table.loc[["effective_step_q50", "update_norm"], "first_move"] > 40).all()
     assert not (table["moves_first"] == True).any()  # noqa: E712
 
 
 def test_statistics_of_one_quantity_are_no_rivals():
     def plant(steps, onset):
         step_grows(steps, onset)
-        steps["effective_step_q50"] = 0.9 * steps["effective_step_mean"]
+        steps["effective_step_mean"] = 0.9 * steps["effective_step_q50"]
 
     table = predictors(study(np.random.default_rng(4), plant=plant)).set_index("measure")
-    assert table.loc[["effective_step_mean", "effective_step_q50"], "moves_first"].tolist() == [True, True]
+    assert table.loc[["effective_step_q50", "effective_step_mean"], "moves_first"].tolist() == [True, True]
 
 
 def test_without_precursors_nothing_moves_first_and_nothing_predicts():
@@ -161,7 +161,7 @@ def shifted(size):
 
     def plant(steps, onset):
         before = ramp(onset, 50) > 0
-        steps["effective_step_mean"] = np.exp(
+        steps["effective_step_q50"] = np.exp(
             0.1 * np.random.default_rng(onset).standard_normal(T) + 0.1 * size * before
         )
 
@@ -171,7 +171,7 @@ def shifted(size):
 def test_the_planted_auc_is_found():
     """Two Gaussians a shift apart: AUC = Phi(shift / sqrt 2), as far as the running median stays behind."""
     table = predictors(study(np.random.default_rng(12), plant=shifted(1.0))).set_index("measure")
-    row = table.loc["effective_step_mean"]
+    row = table.loc["effective_step_q50"]
     assert row["auc"] == pytest.approx(stats.norm.cdf(1 / np.sqrt(2)), abs=0.04)
     assert row["auc_low"] < row["auc"] < row["auc_high"]
 
@@ -181,7 +181,7 @@ def test_intervals_cover_the_planted_auc():
     rng, found = np.random.default_rng(13), []
     for _ in range(40):
         runs = study(rng, runs=3, spikes=6, plant=shifted(0.5))
-        areas = prediction.spike_aucs(runs, "effective_step_mean")
+        areas = prediction.spike_aucs(runs, "effective_step_q50")
         owner = np.repeat(np.arange(3), [len(run.centres["spike"]) for run in runs])
         found.append((areas.mean(), *resampling.mean_interval(areas, resampling.draw_weights(owner, rng))))
     mean, low, high = np.nanmean(found, axis=0)[0], *np.array(found)[:, 1:].T

@@ -26,6 +26,9 @@ WORTH_THE_NAME = 0.2
 NO_GROWTH = 1e-3
 """Growth of an effective step that is rounding: it is recorded in float32."""
 
+EFFECTIVE_STEP = "effective_step_q50"
+"""Of the typical weight. The mean is that of a few whose gradients vanish, as of biases before batch normalisation."""
+
 COLUMNS = ["hypothesis", "source", "prediction", "evidence", "estimate", "low", "high", "verdict"]
 
 _BEFORE_ONSET = (-50, -2)
@@ -94,7 +97,7 @@ CONDITIONS = (
         "effective step grows",
         "usual explanation; Reddi et al. 2018",
         "the effective step grows more in the 250 steps before a spike than at a quiet time nearby",
-        "effective_step_mean",
+        EFFECTIVE_STEP,
         growth,
         None,
     ),
@@ -102,7 +105,7 @@ CONDITIONS = (
         "effective step is large",
         "usual explanation; Reddi et al. 2018",
         "the effective step is larger before a spike than at a quiet time nearby",
-        "effective_step_mean",
+        EFFECTIVE_STEP,
         level,
         None,
     ),
@@ -248,7 +251,7 @@ def _by_tiny_batch(run: RunEvents) -> np.ndarray:
 
 def _amsgrad_growth(run: RunEvents) -> tuple[float, float] | None:
     spec = run.params.get("optimizer_spec", {})
-    step = run.measures.get("effective_step_mean")
+    step = run.measures.get(EFFECTIVE_STEP)
     if not spec.get("amsgrad"):
         return None
     if step is None:
@@ -379,7 +382,7 @@ def _judge_amsgrad(facts: Sequence[Facts]) -> list[dict[str, Any]]:
     )
     known = growths[np.isfinite(growths).all(axis=1)]
     if not len(known):
-        return [_row(about, "effective_step_mean was not recorded", NOT_MEASURED)]
+        return [_row(about, f"{EFFECTIVE_STEP} was not recorded", NOT_MEASURED)]
     recorded, corrected = known.T
     evidence = (
         f"over its lowest value so far it grew by up to {recorded.max():.2%}, and by {corrected.max():.2%} without the "
