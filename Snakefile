@@ -47,6 +47,7 @@ rule all:
         rules.judge_convergence.output,
         rules.compare_optimizers.output,
         rules.write_verdict.output,
+        rules.diagnose_spikes.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
 

@@ -64,7 +64,7 @@ rule find_spikes:
     output:
         spikes=ensure(SPIKES, non_empty=True),
         statistics=ensure(SPIKE_STATISTICS, non_empty=True),
-        trends=ensure(RESULTS / "spike_trends.csv", non_empty=True),
+        trends=ensure(SPIKE_TRENDS, non_empty=True),
         receipt=RECEIPTS / "find_spikes.json",
     log:
         LOGS / "find_spikes.log",
@@ -83,11 +83,40 @@ rule find_spikes:
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule diagnose_spikes:
+    input:
+        histories=ancient(HISTORIES),
+        spikes=ancient(SPIKES),
+        trends=ancient(SPIKE_TRENDS),
+        receipts=[rules.collect_histories.output.receipt, rules.find_spikes.output.receipt],
+    output:
+        aligned=ensure(ALIGNED, non_empty=True),
+        predictors=ensure(RESULTS / "predictors.csv", non_empty=True),
+        hypotheses=ensure(RESULTS / "hypotheses.csv", non_empty=True),
+        receipt=RECEIPTS / "diagnose_spikes.json",
+    log:
+        LOGS / "diagnose_spikes.log",
+    benchmark:
+        BENCHMARKS / "diagnose_spikes.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=fingerprint.code("diagnose_spikes"),
+    shell:
+        "python -m scripts.diagnose_spikes --histories {input.histories:q} --spikes {input.spikes:q}"
+        " --trends {input.trends:q} --aligned {output.aligned:q} --predictors {output.predictors:q}"
+        " --hypotheses {output.hypotheses:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule judge_convergence:
     input:
         histories=ancient(HISTORIES),
         test_losses=ancient(TEST_LOSSES),
-        receipts=[rules.collect_histories.output.receipt, RECEIPTS / "collect_test_losses.json"],
+        receipts=[rules.collect_histories.output.receipt, rules.collect_test_losses.output.receipt],
     output:
         convergence=ensure(CONVERGENCE, non_empty=True),
         receipt=RECEIPTS / "judge_convergence.json",
@@ -117,7 +146,7 @@ rule compare_optimizers:
         receipts=[
             rules.collect_histories.output.receipt,
             rules.find_spikes.output.receipt,
-            RECEIPTS / "collect_test_losses.json",
+            rules.collect_test_losses.output.receipt,
         ],
     output:
         cures=ensure(CURES, non_empty=True),

@@ -1,7 +1,5 @@
 """Which optimizers remove the spikes and what they cost, on studies whose truth is known."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -259,10 +257,7 @@ def test_a_run_without_statistics_is_named(results):
         written(results)
 
 
-@pytest.mark.parametrize(
-    ("match", "target"), [("slow", "slow"), ({"optimizer": "slow"}, "slow"), ({"file": "steps.csv"}, "amsgrad")]
-)
-def test_matches_are_read_from_the_specs(tmp_path, match, target):
-    history(0, "held", json.loads(json.dumps({"class": "Adam", "match": match}))).save(tmp_path / "0.h5")
+def test_matches_are_read_from_the_specs(tmp_path):
+    history(0, "held", {"class": "Adam", "match": "slow"}).save(tmp_path / "0.h5")
     collect([("a", tmp_path / "0.h5")], tmp_path / "all.h5")
-    assert cures.matched(tmp_path / "all.h5") == {"held": target}
+    assert cures.matched(tmp_path / "all.h5") == {"held": "slow"}

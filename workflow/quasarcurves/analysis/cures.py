@@ -183,17 +183,12 @@ def _last(values: np.ndarray) -> np.ndarray:
 
 
 def matched(histories: Path) -> dict[str, str]:
-    """Give the optimizers whose effective step is held at another's, each with that other one.
-
-    Their spec has a key `match`: the other's name, or a mapping that has it as `optimizer`; amsgrad if neither.
-    """
-    found = {}
-    for _, params in runs_of(histories):
-        match = params.get("optimizer_spec", {}).get("match")
-        if match:
-            name = match.get("optimizer") if isinstance(match, Mapping) else match
-            found[params["optimizer"]] = name if isinstance(name, str) else AMSGRAD
-    return dict(sorted(found.items()))
+    """Name the optimizers that are held to another's effective step, and the other: their spec has a key `match`."""
+    return {
+        params["optimizer"]: params["optimizer_spec"]["match"]
+        for _, params in runs_of(histories)
+        if "match" in params.get("optimizer_spec", {})
+    }
 
 
 def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) -> pd.DataFrame:

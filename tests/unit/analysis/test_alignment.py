@@ -1,0 +1,128 @@
+"""Windows around spikes, and the quiet ones they are compared with."""
+
+import numpy as np
+import pytest
+from planted_runs import T, history, measures, onsets_and_ends, spike_table
+
+from quasarcurves.analysis import alignment
+from quasarcurves.analysis.alignment import AFTER, BEFORE, LAGS, align, aligned_averages, lags
+
+
+@pytest.fixture
+def run():
+    rng = np.random.default_rng(1)
+    onset, end = onsets_and_ends(rng, 8)
+    return align(history(measures(rng, onset, end)), spike_table(onset, end))
+
+
+def test_lags_are_those_of_the_table():
+    assert (LAGS[0], LAGS[-1]) == (-300, 500)
+    assert np.isin(np.arange(-50, 51), LAGS).all()
+    assert set(np.diff(LAGS)) == {1, 5}
+
+
+def test_windows_are_cut_at_onsets_and_leave_out_other_spikes():
+    spikes = spike_table([3000, 3400], [3010, 3420])
+    found = align(history({"loss": np.arange(T)}), spikes)
+    assert found.centres["spike"].tolist() == [3000, 3400]
+    windows = found.windows(np.arange(T, dtype=float), "spike")
+    assert windows.shape == (2, BEFORE + 1 + AFTER)
+    assert lags(windows, -300, 10)[0].tolist() == list(range(2700, 3011))
+    assert np.flatnonzero(np.isnan(windows[0])).tolist() == list(range(400 + 300, 420 + 300))
+    assert np.isfinite(windows[1]).all()
+
+
+def test_windows_end_with_the_run():
+    windows = align(history({"loss": np.ones(T)}), spike_table([T - 300], [T - 290])).windows(np.ones(T), "spike")
+    assert np.isfinite(windows[0]).sum() == BEFORE + 300
+
+
+def test_a_measure_is_relative_to_its_median_200_to_300_steps_before():
+    values = np.full(T, 3.0)
+    values[2900:] = 12
+    found = align(history({"loss": np.ones(T), "gradient_norm": values}), spike_table([3000], [3010]))
+    relative = found.relative_windows("gradient_norm", "spike")
+    assert set(lags(relative, -300, -101).ravel()) == {1.0}
+    assert set(lags(relative, -100, 500).ravel()) == {4.0}
+
+
+def test_quiet_windows_have_no_spike_around_their_centre(run):
+    spikes, quiet = run.centres["spike"], run.centres["baseline"]
+    assert len(spikes) == len(quiet) >= 7
+    for centre in quiet:
+        assert (run.spike_of[centre - 50 : centre + 151] == -1).all()
+        assert np.mean(run.spike_of[centre - 300 : centre - 199] == -1) >= 0.5
+    assert (np.abs(spikes - quiet) <= alignment.REACH).all()
+
+
+def test_quiet_windows_lie_on_either_side_and_are_the_same_every_time():
+    rng, before = np.random.default_rng(2), []
+    for replicate in range(40):
+        onset, end = onsets_and_ends(rng, 6)
+        steps = {"loss": np.ones(T)}
+        one, again = (align(history(steps, replicate), spike_table(onset, end)) for _ in range(2))
+        assert np.array_equal(one.centres["baseline"], again.centres["baseline"])
+        before += list(one.centres["baseline"] < one.centres["spike"])
+    assert 0.4 < np.mean(before) < 0.6
+
+
+def test_spikes_before_the_loss_has_settled_and_aftermaths_do_not_count():
+    found = align(history({"loss": np.ones(T)}), spike_table([700, 3000, 3040], [720, 3010, 3050]))
+    assert found.settled == 50 * 25
+    assert found.onsets.tolist() == [3000, 3040]
+    assert found.centres["spike"].tolist() == [3000]
+
+
+def test_no_spikes_and_no_quiet_time_give_no_windows():
+    assert len(align(history({"loss": np.ones(T)}), spike_table([], [])).centres["spike"]) == 0
+    onset = np.arange(0, T, 100)
+    busy = align(history({"loss": np.ones(T)}), spike_table(onset, onset + 30))
+    assert len(busy.centres["spike"]) == len(busy.centres["baseline"]) == 0
+    assert aligned_averages([busy]).empty
+
+
+def test_spikes_of_another_run_are_refused():
+    with pytest.raises(ValueError, match="expected spikes within its 10000 steps"):
+        align(history({"loss": np.ones(T)}), spike_table([T + 3], [T + 9]))
+
+
+def test_curvatures_hold_until_the_next_measurement_and_those_of_a_spike_until_its_end():
+    curvature = {
+        "step": np.array([2000, 3005, 4000]),
+        "sharpness": np.array([38.0, 76, 19]),
+        "threshold": np.full(3, 38.0),
+    }
+    found = align(history({"loss": np.ones(T)}, curvature=curvature), spike_table([3000], [3050]))
+    held = found.measures["sharpness_over_threshold"]
+    assert np.isnan(held[:2000]).all()
+    assert set(held[2000:3005]) == {1.0}
+    assert set(held[3005:3050]) == {2.0}
+    assert np.isnan(held[3050:4000]).all()
+    assert set(held[4000:]) == {0.5}
+    assert "gradient_curvature_over_threshold" not in found.measures
+    assert found.cadence == 1000
+
+
+@pytest.mark.parametrize("threshold", [{}, {"threshold": np.array([np.nan])}])
+def test_curvatures_without_a_threshold_are_left_out(threshold):
+    curvature = {"step": np.array([9]), "sharpness": np.ones(1), **threshold}
+    assert list(align(history({"loss": np.ones(T)}, curvature=curvature), spike_table([], [])).measures) == ["loss"]
+
+
+def test_quantiles_are_those_of_numpy():
+    values = np.random.default_rng(3).standard_normal((30, 20))
+    values[values > 1] = np.nan
+    shares = [0.25, 0.5, 0.9]
+    np.testing.assert_allclose(alignment.quantiles(values, shares), np.nanquantile(values, shares, axis=0))
+    assert np.isnan(alignment.quantiles(np.full((3, 2), np.nan), shares)).all()
+
+
+def test_averages_show_the_spike_and_nothing_in_quiet_windows(run):
+    table = aligned_averages([run, run]).set_index(["measure", "kind", "lag"])
+    assert table.loc[("loss", "spike", 2), "median"] > 5
+    assert table.loc[("effective_step_q50", "spike", 2), "median"] < 0.5
+    quiet = table.loc["loss"].loc["baseline"].loc[-300:150]
+    assert quiet["median"].between(0.7, 1.4).all()
+    assert (table["q25"] <= table["median"]).all()
+    assert (table["median"] <= table["q75"]).all()
+    assert table.loc[("loss", "spike", 0), "n"] == 2 * len(run.centres["spike"])

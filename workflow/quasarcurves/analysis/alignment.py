@@ -1,0 +1,301 @@
+"""A run's measures around its spikes: windows aligned at their onsets, and quiet windows to compare them with.
+
+Onsets are found in the loss of single steps. Two things follow. At onset itself the loss, and with it the gradient of
+that batch, is high by definition: only steps before it can say what came first. And one step before it the loss is on
+its course by definition, which is why that step is not counted either where the question is what moves first.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis.spikes import SETTLED_EPOCH
+from quasarcurves.training.history import History
+
+BEFORE, AFTER = 300, 500
+"""Steps of a window before and after onset."""
+
+REFERENCE = (-300, -200)
+"""First and last lag of the stretch whose median a measure is divided by."""
+
+LAGS = np.concatenate([np.arange(-BEFORE, -50, 5), np.arange(-50, 51), np.arange(55, AFTER + 1, 5)])
+"""Lags of the table: steps after onset."""
+
+CLEAR_BEFORE = 50
+"""A spike that follows another one sooner than this is part of its aftermath and not used."""
+
+CLEAR_AFTER = 150
+"""Quiet windows have no spike in so many steps after their centre: half of what precedes the next onset stays out."""
+
+REACH = 1500
+"""Quiet windows lie within so many steps of the spike they are matched to."""
+
+ABSOLUTE = {
+    "sharpness_over_threshold": "sharpness",
+    "gradient_curvature_over_threshold": "gradient_curvature",
+}
+"""Measures that are ratios already, and the column of the curvature record that is divided by the threshold."""
+
+KINDS = ("spike", "baseline")
+_MATCHING_SEED = 41
+
+
+@dataclass(frozen=True)
+class RunEvents:
+    """A run's measures, its spikes, and the quiet windows matched to them.
+
+    Parameters
+    ----------
+    params : mapping
+        Of the run, as its history has them.
+    measures : mapping of str to (t,) float64 array
+        By step.
+    settled : int
+        First step that counts.
+    spike_of : (t,) int array
+        The spike that a step lies in, -1 if none.
+    onsets : (m,) int array
+        Of all spikes after the loss has settled.
+    centres : dict of str to (n,) int array
+        `spike`: onsets that can be used; `baseline`: centres of the quiet windows matched to them, in the same order.
+    cadence : float
+        Steps between measurements of the curvature, NaN if there are none.
+    """
+
+    params: Mapping[str, Any]
+    measures: Mapping[str, np.ndarray]
+    settled: int
+    spike_of: np.ndarray
+    onsets: np.ndarray
+    centres: Mapping[str, np.ndarray] = field(default_factory=dict)
+    cadence: float = float("nan")
+
+    def windows(self, values: np.ndarray, kind: str) -> np.ndarray:
+        """Cut windows out of a measure.
+
+        Parameters
+        ----------
+        values : (t,) array
+        kind : str
+            One of `KINDS`.
+
+        Returns
+        -------
+        (n, BEFORE + 1 + AFTER) array
+            NaN beyond the ends of the run and inside other spikes.
+        """
+        centres = self.centres[kind]
+        places = centres[:, None] + np.arange(-BEFORE, AFTER + 1)
+        inside = (places >= 0) & (places < len(values))
+        places = np.clip(places, 0, len(values) - 1)
+        # no spike is the own one of a quiet window
+        own = self.spike_of[centres][:, None] if kind == "spike" else -1
+        other = (self.spike_of[places] != own) & (self.spike_of[places] >= 0)
+        return np.where(inside & ~other, values[places], np.nan)
+
+    def relative_windows(self, measure: str, kind: str) -> np.ndarray:
+        """Windows of a measure relative to its own reference; of one that is a ratio already, as it is."""
+        windows = self.windows(self.measures[measure], kind)
+        return windows if measure in ABSOLUTE else windows / positive(median(lags(windows, *REFERENCE)))[:, None]
+
+
+def lags(windows: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Give the columns of windows (n, BEFORE + 1 + AFTER) from one lag to another, both included."""
+    return windows[:, first + BEFORE : last + BEFORE + 1]
+
+
+def median(windows: np.ndarray) -> np.ndarray:
+    """Median of each row without its NaN; NaN where a row has nothing else."""
+    return quantiles(windows.T, [0.5])[0]
+
+
+def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Quantiles (shares, columns) of each column without its NaN; NaN where a column has nothing else.
+
+    As `numpy.nanquantile` gives them, which takes 100 times as long over many columns.
+    """
+    if not values.size:
+        return np.full((len(shares), *values.shape[1:]), np.nan)
+    ordered = np.sort(values, axis=0)  # NaN come last
+    place = np.array(shares)[:, None] * np.maximum(np.isfinite(values).sum(axis=0) - 1, 0)
+    below = np.floor(place).astype(int)
+    low, high = (np.take_along_axis(ordered, index, axis=0) for index in (below, np.ceil(place).astype(int)))
+    return low + (place - below) * (high - low)
+
+
+def positive(values: np.ndarray) -> np.ndarray:
+    """Values that one may divide by: NaN where they are not above 0."""
+    return np.where(values > 0, values, np.nan)
+
+
+def align(history: History, spikes: pd.DataFrame) -> RunEvents:
+    """Find the events of a run.
+
+    Parameters
+    ----------
+    history : History
+    spikes : DataFrame
+        `onset` and `end` of the spikes in its loss per step, in order.
+
+    Raises
+    ------
+    ValueError
+        If a spike lies outside the run.
+    """
+    t = len(history.steps["loss"])
+    onset = spikes["onset"].to_numpy(np.int64)
+    end = spikes["end"].fillna(t).to_numpy(np.int64)
+    if len(onset) and (onset.min() < 0 or end.max() > t):
+        raise ValueError(
+            f"run {_key(history)}: expected spikes within its {t} steps, found {onset.min()} to {end.max()}"
+        )
+    spike_of = np.full(t, -1)
+    for i, (first, last) in enumerate(zip(onset, end, strict=True)):
+        spike_of[first:last] = i
+    settled = settled_step(history)
+    rng = np.random.default_rng([_MATCHING_SEED, zlib.crc32(repr(_key(history)).encode())])
+    return RunEvents(
+        params=history.params,
+        measures=measures_of(history, spike_of),
+        settled=settled,
+        spike_of=spike_of,
+        onsets=onset[onset >= settled],
+        centres=dict(zip(KINDS, match(onset, spike_of >= 0, max(settled, BEFORE), rng), strict=True)),
+        cadence=_cadence(history),
+    )
+
+
+def _key(history: History) -> list:
+    return [history.params.get(name) for name in ("fraction", "replicate", "optimizer")]
+
+
+def settled_step(history: History) -> int:
+    """Give the step from which on spikes count: after 50 epochs, or a quarter of the run if that is sooner."""
+    return int(min(SETTLED_EPOCH * history.params["outcome"]["steps_per_epoch"], len(history.steps["loss"]) // 4))
+
+
+def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]:
+    """Give all measures of a run by step: those of the step record, and curvatures over their threshold.
+
+    Parameters
+    ----------
+    history : History
+    spike_of : (t,) int array
+        The spike that a step lies in, -1 if none.
+
+    Returns
+    -------
+    dict of str to (t,) float64 array
+        NaN where not finite. A curvature has the value of its last measurement; one from inside a spike counts until
+        the spike is over.
+    """
+    measures = {name: _finite(values) for name, values in history.steps.items()}
+    curvature = getattr(history, "curvature", {})
+    if len(curvature.get("step", ())) and "threshold" in curvature:
+        threshold = positive(_finite(curvature["threshold"]))
+        for name, column in ABSOLUTE.items():
+            if column in curvature and np.isfinite(threshold).any():
+                measures[name] = _held(_finite(curvature[column]) / threshold, curvature["step"], spike_of)
+    return measures
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _held(values: np.ndarray, steps: np.ndarray, spike_of: np.ndarray) -> np.ndarray:
+    """Spread measurements over the steps that follow them."""
+    t = len(spike_of)
+    last = np.searchsorted(steps, np.arange(t), side="right") - 1
+    measured_in = np.append(spike_of, -1)[np.minimum(steps, t)][last]
+    stale = (measured_in >= 0) & (measured_in != spike_of)
+    return np.where((last >= 0) & ~stale, values[last], np.nan)
+
+
+def _cadence(history: History) -> float:
+    steps = getattr(history, "curvature", {}).get("step", ())
+    return float(np.median(np.diff(steps))) if len(steps) > 1 else float("nan")
+
+
+def match(
+    onset: np.ndarray, in_spike: np.ndarray, first: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the spikes that can be used and match a quiet window to each.
+
+    A window can be used if it begins after `first`, at least half of its reference lies outside spikes, and no spike
+    covers the last 50 steps before its centre. Quiet ones have no spike in the 150 steps after it either. The match is
+    drawn on a random side of the spike, earlier or later, from the quiet windows within reach. A spike that has none on
+    both sides is left out: else more windows would be earlier than later, and what changes slowly with training would
+    be taken for something that spikes do.
+
+    Parameters
+    ----------
+    onset : (m,) int array
+    in_spike : (t,) bool array
+    first : int
+    rng : Generator
+
+    Returns
+    -------
+    spikes, baselines : (n,) int arrays
+    """
+    t = len(in_spike)
+    centre = np.arange(t)
+    usable = (centre >= first) & (_spike_steps(in_spike, -CLEAR_BEFORE, -1) == 0)
+    usable &= _spike_steps(in_spike, *REFERENCE) <= (REFERENCE[1] - REFERENCE[0]) // 2
+    quiet = np.flatnonzero(usable & (_spike_steps(in_spike, 0, CLEAR_AFTER) == 0) & (centre < t - CLEAR_AFTER))
+    pairs = [(spike, near) for spike in onset[usable[onset]] if (near := _near(spike, quiet, rng)) is not None]
+    spikes, baselines = np.array(pairs, np.int64).reshape(-1, 2).T
+    return spikes, baselines
+
+
+def _spike_steps(in_spike: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Count for each step (t,) the steps from one lag to another that lie in a spike."""
+    t = len(in_spike)
+    counts = np.concatenate([[0], np.cumsum(in_spike)])
+    begin, end = (np.clip(np.arange(t) + edge, 0, t) for edge in (first, last + 1))
+    return counts[end] - counts[begin]
+
+
+def _near(spike: int, quiet: np.ndarray, rng: np.random.Generator) -> int | None:
+    earlier = quiet[(quiet < spike) & (quiet >= spike - REACH)]
+    later = quiet[(quiet > spike) & (quiet <= spike + REACH)]
+    side = (earlier, later)[rng.integers(2)]
+    return int(rng.choice(side)) if len(earlier) and len(later) else None
+
+
+def aligned_averages(runs: Iterable[RunEvents]) -> pd.DataFrame:
+    """Average the measures around the spikes of several runs, and around the quiet windows.
+
+    Parameters
+    ----------
+    runs : iterable of RunEvents
+        Those of one optimizer and fraction.
+
+    Returns
+    -------
+    DataFrame
+        A row per `measure`, `kind` (spike or baseline) and `lag`: number of windows known there, quartiles and median.
+    """
+    runs, tables = list(runs), []
+    for measure in measure_names(runs):
+        for kind in KINDS:
+            windows = [run.relative_windows(measure, kind) for run in runs if measure in run.measures]
+            pooled = np.concatenate(windows)[:, LAGS + BEFORE]
+            low, middle, high = quantiles(pooled, [0.25, 0.5, 0.75])
+            columns = {"measure": measure, "kind": kind, "lag": LAGS, "n": np.isfinite(pooled).sum(axis=0)}
+            tables.append(pd.DataFrame(columns | {"q25": low, "median": middle, "q75": high}))
+    table = pd.concat(tables, ignore_index=True)
+    return table[table["n"] > 0]
+
+
+def measure_names(runs: Iterable[RunEvents]) -> list[str]:
+    """Names of the measures that any of the runs has, in the order of the record."""
+    return list(dict.fromkeys(name for run in runs for name in run.measures))

@@ -1,0 +1,81 @@
+"""Why losses spike, as tables: measures aligned at onsets, what moves first, and what hypotheses come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from quasarcurves.analysis import hypotheses as hypotheses_
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.alignment import RunEvents, align, aligned_averages
+from quasarcurves.analysis.prediction import predictors as predictors_
+from quasarcurves.training.history import History, runs_of
+
+_SPIKE_COLUMNS = [*tables.RUN_KEYS, "scale", "onset", "end"]
+_TREND_COLUMNS = ["optimizer", "scale", "runs", "spikes", "steps_p", "epochs_p", "verdict", "slope_steps_per_epoch"]
+
+
+def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors: Path, hypotheses: Path) -> None:
+    """Write the tables of a study; the runs of one optimizer and fraction are read at a time.
+
+    Parameters
+    ----------
+    histories : Path
+        HDF5 file of all runs.
+    spikes, trends : Path
+        CSV files that rule find_spikes wrote.
+    aligned : Path
+        CSV: a row per optimizer, fraction, measure, kind of window and lag.
+    predictors : Path
+        CSV: a row per optimizer, fraction and measure.
+    hypotheses : Path
+        CSV: a row per hypothesis and optimizer.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    found = _read(spikes, _SPIKE_COLUMNS)
+    per_step = found[found["scale"] == "step"]
+    averages, rows, facts = [], [], []
+    for optimizer, fraction, runs in groups(histories, per_step):
+        keys = {"optimizer": optimizer, "fraction": fraction}
+        averages.append(_first(aligned_averages(runs), keys))
+        rows.append(_first(predictors_(runs), keys))
+        facts += [hypotheses_.facts_of(run) for run in runs]
+    tables.write(pd.concat(averages, ignore_index=True), aligned)
+    # as objects: columns that have no value in one group would make the type of the others' uncertain
+    tables.write(pd.concat([table.astype(object) for table in rows], ignore_index=True), predictors)
+    tables.write(hypotheses_.judge(facts, _read(trends, _TREND_COLUMNS)), hypotheses)
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    table = tables.read(path)
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path}: expected the columns {', '.join(columns)}, missing {', '.join(missing)}")
+    return table
+
+
+def _first(table: pd.DataFrame, keys: dict) -> pd.DataFrame:
+    return table.assign(**keys)[[*keys, *table.columns]]
+
+
+def groups(histories: Path, spikes: pd.DataFrame) -> Iterator[tuple[str, float, list[RunEvents]]]:
+    """Yield optimizer, fraction and the runs of all replicates, by optimizer and falling fraction."""
+    names: dict[tuple[str, float], list[str]] = {}
+    for name, params in sorted(runs_of(histories), key=lambda run: run[1]["replicate"]):
+        names.setdefault((params["optimizer"], params["fraction"]), []).append(name)
+    for optimizer, fraction in sorted(names, key=lambda key: (key[0], -key[1])):
+        runs = [History.load(histories, name) for name in names[optimizer, fraction]]
+        yield optimizer, fraction, [align(run, _own(spikes, run)) for run in runs]
+
+
+def _own(spikes: pd.DataFrame, run: History) -> pd.DataFrame:
+    # fractions went through a table of 8 digits
+    fraction = float(f"{run.params['fraction']:.8g}")
+    own = (spikes["optimizer"] == run.params["optimizer"]) & (spikes["replicate"] == run.params["replicate"])
+    return spikes[own & (spikes["fraction"] == fraction)].sort_values("onset")
