@@ -27,6 +27,9 @@ except StudyError as error:
     raise WorkflowError(f"This study cannot be run as it is written.\n{error}") from None
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
@@ -44,6 +47,10 @@ rule all:
         rules.find_spikes.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
+        expand(rules.plot_spikes.output, optimizer=study.optimizers),
+        rules.plot_spike_statistics.output,
+        expand(rules.plot_curvature.output, fraction=study.fractions),
+        expand(rules.show_table.output, table=TABLES),
 
 
 onsuccess:

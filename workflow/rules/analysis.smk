@@ -36,9 +36,9 @@ rule find_spikes:
         histories=ancient(HISTORIES),
         receipts=rules.collect_histories.output.receipt,
     output:
-        spikes=ensure(RESULTS / "spikes.csv", non_empty=True),
-        statistics=ensure(RESULTS / "spike_statistics.csv", non_empty=True),
-        trends=ensure(RESULTS / "spike_trends.csv", non_empty=True),
+        spikes=ensure(SPIKES, non_empty=True),
+        statistics=ensure(SPIKE_STATISTICS, non_empty=True),
+        trends=ensure(SPIKE_TRENDS, non_empty=True),
         receipt=RECEIPTS / "find_spikes.json",
     log:
         LOGS / "find_spikes.log",

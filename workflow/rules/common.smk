@@ -14,6 +14,9 @@ HISTORY = str(RESULTS / "runs" / RUN_NAME / "history.h5")
 HISTORIES = str(RESULTS / "histories.h5")
 EPOCHS = str(RESULTS / "epochs.csv")
 SUMMARY = str(RESULTS / "runs.csv")
+SPIKES = str(RESULTS / "spikes.csv")
+SPIKE_STATISTICS = str(RESULTS / "spike_statistics.csv")
+SPIKE_TRENDS = str(RESULTS / "spike_trends.csv")
 
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one
@@ -32,6 +35,7 @@ wildcard_constraints:
     fraction=r"[0-9.]+(e-[0-9]+)?",
     replicate=r"\d+",
     optimizer=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+    table=r"[a-z_]+\.[a-z]+",
 
 
 def train_resources(wildcards, input, attempt):
@@ -42,3 +46,11 @@ def train_resources(wildcards, input, attempt):
 def run_params(wildcards):
     run = Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
     return json.dumps(study.run_params(run))
+
+
+def figure(name, shows, category, of="", optimizer="all", fraction="all"):
+    """Give the files of a figure in every format; the report shows the PNG, which looks alike in every browser."""
+    svg, pdf, png = multiext(str(RESULTS / "figures" / f"{name}{of}"), ".svg", ".pdf", ".png")
+    labels = {"figure": shows, "optimizer": optimizer, "fraction": fraction}
+    shown = report(png, caption=f"../report/{name}.rst", category=category, labels=labels)
+    return ensure([svg, pdf, shown], non_empty=True)

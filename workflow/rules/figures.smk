@@ -1,4 +1,12 @@
-"""The figures, each in every format."""
+"""What one looks at: the figures, each in every format, and the tables as pages of the report."""
+
+# a table that the report shows, and the receipt of what made it
+TABLES = {
+    "runs.csv": (SUMMARY, rules.collect_histories.output.receipt),
+    "spikes.csv": (SPIKES, rules.find_spikes.output.receipt),
+    "spike_statistics.csv": (SPIKE_STATISTICS, rules.find_spikes.output.receipt),
+    "spike_trends.csv": (SPIKE_TRENDS, rules.find_spikes.output.receipt),
+}
 
 
 rule plot_fractions:
@@ -7,9 +15,12 @@ rule plot_fractions:
         runs=ancient(SUMMARY),
         receipts=rules.collect_histories.output.receipt,
     output:
-        figures=ensure(
-            multiext(str(RESULTS / "figures" / "loss_by_fraction_{optimizer}"), ".svg", ".pdf", ".png"),
-            non_empty=True,
+        figures=figure(
+            "loss_by_fraction",
+            "loss against epoch, by training-set size",
+            category="Losses",
+            of="_{optimizer}",
+            optimizer="{optimizer}",
         ),
         receipt=RECEIPTS / "plot_fractions" / "{optimizer}.json",
     log:
@@ -36,7 +47,7 @@ rule plot_optimizers:
         runs=ancient(SUMMARY),
         receipts=rules.collect_histories.output.receipt,
     output:
-        figures=ensure(multiext(str(RESULTS / "figures" / "loss_by_optimizer"), ".svg", ".pdf", ".png"), non_empty=True),
+        figures=figure("loss_by_optimizer", "loss against epoch, by optimizer", category="Losses"),
         receipt=RECEIPTS / "plot_optimizers.json",
     log:
         LOGS / "plot_optimizers.log",
@@ -53,4 +64,113 @@ rule plot_optimizers:
     shell:
         "python -m scripts.plot_optimizers --epochs {input.epochs:q} --runs {input.runs:q}"
         " --style {params.style:q} --figures {output.figures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule plot_spikes:
+    input:
+        histories=ancient(HISTORIES),
+        spikes=ancient(SPIKES),
+        receipts=[rules.collect_histories.output.receipt, rules.find_spikes.output.receipt],
+    output:
+        figures=figure("detected_spikes", "spikes found", category="Spikes", of="_{optimizer}", optimizer="{optimizer}"),
+        receipt=RECEIPTS / "plot_spikes" / "{optimizer}.json",
+    log:
+        LOGS / "plot_spikes" / "{optimizer}.log",
+    benchmark:
+        BENCHMARKS / "plot_spikes" / "{optimizer}.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        style=json.dumps(study.config["figures"]["detected_spikes"]),
+        code=fingerprint.code("plot_spikes"),
+    shell:
+        "python -m scripts.plot_spikes --histories {input.histories:q} --spikes {input.spikes:q}"
+        " --optimizer {wildcards.optimizer:q} --style {params.style:q} --figures {output.figures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule plot_spike_statistics:
+    input:
+        statistics=ancient(SPIKE_STATISTICS),
+        receipts=rules.find_spikes.output.receipt,
+    output:
+        figures=figure("spike_statistics", "rate, height and duration of spikes", category="Spikes"),
+        receipt=RECEIPTS / "plot_spike_statistics.json",
+    log:
+        LOGS / "plot_spike_statistics.log",
+    benchmark:
+        BENCHMARKS / "plot_spike_statistics.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        style=json.dumps(study.config["figures"]["spike_statistics"]),
+        code=fingerprint.code("plot_spike_statistics"),
+    shell:
+        "python -m scripts.plot_spike_statistics --statistics {input.statistics:q}"
+        " --style {params.style:q} --figures {output.figures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule plot_curvature:
+    input:
+        histories=ancient(HISTORIES),
+        spikes=ancient(SPIKES),
+        receipts=[rules.collect_histories.output.receipt, rules.find_spikes.output.receipt],
+    output:
+        figures=figure(
+            "curvature", "curvature against its threshold", category="Causes", of="_f{fraction}", fraction="{fraction}"
+        ),
+        receipt=RECEIPTS / "plot_curvature" / "f{fraction}.json",
+    log:
+        LOGS / "plot_curvature" / "f{fraction}.log",
+    benchmark:
+        BENCHMARKS / "plot_curvature" / "f{fraction}.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=fingerprint.code("plot_curvature"),
+    shell:
+        "python -m scripts.plot_curvature --histories {input.histories:q} --spikes {input.spikes:q}"
+        " --fraction {wildcards.fraction} --figures {output.figures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule show_table:
+    input:
+        table=lambda wc: ancient(TABLES[wc.table][0]),
+        receipts=lambda wc: TABLES[wc.table][1],
+    output:
+        page=ensure(
+            report(
+                RESULTS / "report" / "{table}.html",
+                caption="../report/table.rst",
+                category="Tables",
+                labels={"table": "{table}"},
+            ),
+            non_empty=True,
+        ),
+        receipt=RECEIPTS / "show_table" / "{table}.json",
+    log:
+        LOGS / "show_table" / "{table}.log",
+    benchmark:
+        BENCHMARKS / "show_table" / "{table}.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint.code("show_table"),
+    shell:
+        "python -m scripts.show_table --table {input.table:q} --page {output.page:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
