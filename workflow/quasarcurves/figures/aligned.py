@@ -10,18 +10,16 @@ from matplotlib.lines import Line2D
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.05
-_LABELS = {
+_MEASURES = {
     "loss": "loss",
     "gradient_norm": "gradient\nnorm",
-    "update_norm": "update\nnorm",
     "effective_step_mean": "effective\nstep, mean",
     "rms_worst": "RMS of $g/\\sqrt{v}$,\nworst layer",
-    "gradient_curvature": "gradient curv.\n/ threshold",
-    "sharpness": "sharpness\n/ threshold",
+    "gradient_curvature_over_threshold": "gradient curv.\n/ threshold",
+    "sharpness_over_threshold": "sharpness\n/ threshold",
 }
-"""Measures in the order they are drawn in; others follow under their own names."""
+"""Measures drawn, those that the table has, in this order."""
 
-_OVER_THRESHOLD = ("gradient_curvature", "sharpness")
 _COLORS = {"spike": style.OKABE_ITO[0], "baseline": "0.5"}
 _NAMES = {"spike": "at spikes", "baseline": "baseline"}
 
@@ -32,8 +30,9 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
     Parameters
     ----------
     aligned : DataFrame
-        The study's `aligned.csv`: `optimizer`, `fraction`, `measure`, `kind` (spike or baseline), `lag` in steps from
-        the onset, `n`, `q25`, `median`, `q75`.
+        The study's `aligned.csv`: `optimizer`, `fraction`, `measure` (relative to itself long before the onset, or to
+        the stability threshold), `kind` (spike or baseline), `lag` in steps after the onset, `n`, `q25`,
+        `median` and `q75`.
     optimizer : str
         Its name in the study.
 
@@ -43,11 +42,11 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
         A row per measure, a column per training-set size. Curvatures are in units of the stability threshold, which is
         marked.
     """
-    table = aligned[(aligned["optimizer"] == optimizer) & aligned["median"].notna()]
+    table = aligned[(aligned["optimizer"] == optimizer) & aligned["measure"].isin(_MEASURES)]
     if not (table["kind"] == "spike").any():
         return style.say_only(f"{optimizer}:\nno spike to align the steps at")
     fractions = sorted(table["fraction"].unique(), reverse=True)
-    measures = _in_order(table["measure"].unique())
+    measures = [name for name in _MEASURES if (table["measure"] == name).any()]
     width = style.COLUMN_WIDTH if len(fractions) == 1 else style.PAGE_WIDTH
     figure = style.new_figure(width, _PANEL_HEIGHT * len(measures) + 0.9)
     with style.house_style():
@@ -57,19 +56,15 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
             for fraction, axes in zip(fractions, row, strict=True):
                 _draw_panel(axes, of_measure[of_measure["fraction"] == fraction], measure)
             _set_scale(row[0], of_measure)
-            row[0].set_ylabel(_LABELS.get(measure, measure.replace("_", " ")))
+            row[0].set_ylabel(_MEASURES[measure])
         for fraction, axes in zip(fractions, rows[0], strict=True):
             axes.set_title(_title(table[table["fraction"] == fraction], fraction))
         figure.align_ylabels(rows[:, 0])
         figure.supxlabel("optimizer steps after the onset", fontsize=8)
+        figure.supylabel("relative to 300 to 200 steps before the onset, or to the threshold", fontsize=8)
         handles = _legend_lines(rows[0, 0])
         figure.legend(handles=handles, title=optimizer, loc="outside upper center", ncols=len(handles))
     return figure
-
-
-def _in_order(measures: list[str]) -> list[str]:
-    known = [name for name in _LABELS if name in measures]
-    return known + sorted(set(measures) - set(known))
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, measure: str) -> None:
@@ -78,7 +73,7 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, measure: str) -> None:
         axes.fill_between(rows["lag"], rows["q25"], rows["q75"], color=_COLORS[kind], alpha=0.25, linewidth=0)
         axes.plot(rows["lag"], rows["median"], color=_COLORS[kind])
     axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
-    if measure in _OVER_THRESHOLD:
+    if measure.endswith("_over_threshold"):
         axes.axhline(1, color="black", linewidth=0.6, linestyle="--")
     if table.empty:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,32 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.figures import labels, style
 
 _PANEL_HEIGHT = 2.9
 _PRICES = {"train": "final training loss", "test": "test loss"}
+_COLUMNS = {"per_1000_steps": "rate", "price_train": "train_ratio", "price_test": "test_ratio"}
+"""What is drawn, by its name in the table."""
+
 _CURE, _REFERENCE = style.OKABE_ITO[0], "black"
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read `cures.csv` as `draw` takes it.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    ends = ("", "_low", "_high")
+    table = tables.read(path).rename(columns={f"{a}{end}": f"{b}{end}" for a, b in _COLUMNS.items() for end in ends})
+    needed = ["fraction", "optimizer", "reference", *(f"{name}{end}" for name in _COLUMNS.values() for end in ends)]
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise ValueError(f"{path}: expected the columns {', '.join(needed)}, {', '.join(missing)} not found")
+    return table[needed]
 
 
 def draw(cures: pd.DataFrame) -> Figure:
@@ -25,8 +47,9 @@ def draw(cures: pd.DataFrame) -> Figure:
     Parameters
     ----------
     cures : DataFrame
-        The study's `cures.csv`: a row per `fraction`, `optimizer` and `reference`, with `rate` (spikes per 1,000
-        steps), `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`.
+        As `load` gives it: a row per `fraction`, `optimizer` and `reference`, with `rate` (spikes per 1,000 steps),
+        `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`. The
+        reference of the first row is the one drawn.
 
     Returns
     -------
@@ -34,10 +57,10 @@ def draw(cures: pd.DataFrame) -> Figure:
         Two columns wide: a row per training-set size, training loss on the left and test loss on the right. Rates are
         linear near 0, then logarithmic; optimizers without a spike are open symbols with the upper limit of their rate.
     """
-    if cures.empty:
-        return style.say_only("no optimizer to compare with another")
+    if cures["optimizer"].nunique() < 2:
+        return style.say_only("no two optimizers to compare")
     reference = str(cures["reference"].iloc[0])
-    table = cures[cures["reference"] == reference]
+    table = _with_itself(cures[cures["reference"] == reference], reference)
     fractions = sorted(table["fraction"].unique(), reverse=True)
     figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(fractions) + 0.4)
     FigureCanvasAgg(figure)  # names are placed by their size in pixels
@@ -57,15 +80,23 @@ def draw(cures: pd.DataFrame) -> Figure:
     return figure
 
 
+def _with_itself(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Give the reference the ratio 1, where the table does not compare it with itself."""
+    itself = {
+        f"{price}_ratio": table[f"{price}_ratio"].where(table["optimizer"] != reference, 1.0) for price in _PRICES
+    }
+    return table.assign(**itself)
+
+
 def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> tuple[pd.DataFrame, str]:
     """Draw the points of one panel; give what is drawn, and the column of its price."""
     column = f"{price}_ratio"
-    shown = table[_finite(table, column)] if column in table else table.iloc[:0]
+    shown = table[_finite(table, column)]
     axes.set_xlabel(f"{_PRICES[price]} / that of {reference}")
-    if shown.empty:
+    if set(shown["optimizer"]) <= {reference}:
         axes.text(0.5, 0.5, f"no {_PRICES[price]} to compare", transform=axes.transAxes, ha="center", va="center")
         axes.set_xticks([])
-        return shown, column
+        return shown.iloc[:0], column
     _set_scales(axes, table, shown, column)
     for row in shown.to_dict("records"):
         color = _REFERENCE if row["optimizer"] == reference else _CURE

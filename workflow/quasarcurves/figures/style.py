@@ -141,7 +141,7 @@ def decades(axis: Axis) -> None:
     if high >= 100 * low:
         axis.set_major_locator(LogLocator(numticks=4))
         return
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high >= 3 * low else MaxNLocator(4))
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high >= 3 * low else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
     axis.set_minor_formatter(NullFormatter())
 
