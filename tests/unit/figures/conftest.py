@@ -13,11 +13,6 @@ from quasarcurves.analysis import spike_statistics, spike_tables, tables
 from quasarcurves.training.history import History, collect
 
 EPOCHS = 300
-MANY = [
-    "adam", "amsgrad", "adam_matched", "adam_cosine", "adam_step_decay", "adam_beta2_0.9", "adam_beta2_0.99",
-    "adam_eps1e-8", "adam_eps1e-4", "adam_eps1e-2", "adam_clipnorm", "stable_adamw", "adamw", "nadam", "lion", "sgd",
-    "adam_drop", "adam_warmup",
-]  # fmt: skip
 
 
 def make_history(fraction=0.8, replicate=0, optimizer="adam", spikes=((1500, 30.0),), curvature=None, diverged=False):
@@ -73,6 +68,11 @@ def statistics_of():
     """Give the statistics of many runs, of spikes thrown down at random."""
 
     def draw(fractions, optimizers, replicates, rate=0.5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(spike_statistics, "SHUFFLES", 1)  # no figure shows what these are for
+            return table(fractions, optimizers, replicates, rate)
+
+    def table(fractions, optimizers, replicates, rate):
         rng, rows = np.random.default_rng(0), []
         for fraction in fractions:
             per_epoch = max(round(40 * fraction), 1)
@@ -88,9 +88,7 @@ def statistics_of():
                     rows.append({**keys, "n_train": round(1280 * fraction), **described})
         return pd.DataFrame(rows)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spike_statistics, "SHUFFLES", 1)
-        yield draw
+    return draw
 
 
 def texts_of(figure):

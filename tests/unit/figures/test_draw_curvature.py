@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from conftest import MANY
 from quasarcurves.figures import curvature
+
+NAMES = [f"optimizer_{i:02}" for i in range(18)]
 
 STEP = np.arange(0, 2400, 100)
 
@@ -42,10 +43,10 @@ def test_onsets_of_other_runs_are_not_shown(make, tables_of):
 
 
 def test_optimizers_without_a_threshold_are_named_not_drawn(make, tables_of, legible):
-    runs = [make(optimizer=name, curvature=record()) for name in MANY[:2]]
+    runs = [make(optimizer=name, curvature=record()) for name in NAMES[:2]]
     runs += [make(optimizer="sgd", curvature=record(np.nan)), make(optimizer="lion", curvature=record(None))]
     figure = curvature.draw(runs, tables_of(runs[:1]).spikes)
-    assert [axes.get_title() for axes in figure.axes] == MANY[:2]
+    assert [axes.get_title() for axes in figure.axes] == NAMES[:2]
     words = legible(figure)
     assert "no threshold known: sgd, lion" in words
     assert "1,024 training spectra, replicate 0" in words
@@ -53,7 +54,7 @@ def test_optimizers_without_a_threshold_are_named_not_drawn(make, tables_of, leg
 
 @pytest.mark.parametrize("n", [2, 17])
 def test_any_number_of_optimizers_is_legible(make, tables_of, legible, n):
-    runs = [make(optimizer=name, curvature=record()) for name in MANY[:n]]
+    runs = [make(optimizer=name, curvature=record()) for name in NAMES[:n]]
     figure = curvature.draw(runs, tables_of(runs[:1]).spikes.iloc[:0])
     assert sum(axes.axison for axes in figure.axes) == n
     legible(figure)

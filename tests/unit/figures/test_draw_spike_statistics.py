@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from conftest import MANY
 from quasarcurves.figures import spike_statistics
+
+NAMES = [f"optimizer_{i:02}" for i in range(18)]
 
 MEASURES = ("per_1000_steps", "per_epoch", "height", "share_in_spike")
 
@@ -36,7 +37,7 @@ def test_lines_are_medians_over_replicates(statistics_of):
 
 
 def test_runs_stand_apart(statistics_of):
-    table = statistics_of([0.8, 0.2], MANY[:6], 5)
+    table = statistics_of([0.8, 0.2], NAMES[:6], 5)
     axes = spike_statistics.draw(table).axes[1]
     places = np.sort(np.concatenate([line.get_xdata() for line in axes.lines if line.get_marker() != "None"]))
     assert len(np.unique(places.round(6))) == 60
@@ -55,7 +56,7 @@ def test_runs_without_a_spike_are_open_with_an_upper_limit(statistics_of, legibl
 
 @pytest.mark.parametrize(
     ("fractions", "optimizers"),
-    [([0.8, 0.2], MANY), ([0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.02], MANY[:4])],
+    [([0.8, 0.2], NAMES), ([0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.02], NAMES[:4])],
 )
 def test_large_studies_stay_legible(statistics_of, legible, fractions, optimizers):
     table = statistics_of(fractions, optimizers, 3)
@@ -66,7 +67,7 @@ def test_large_studies_stay_legible(statistics_of, legible, fractions, optimizer
 
 
 def test_every_panel_of_a_row_has_one_scale(statistics_of):
-    figure = spike_statistics.draw(statistics_of([0.8, 0.2], MANY, 2))
+    figure = spike_statistics.draw(statistics_of([0.8, 0.2], NAMES, 2))
     for row in np.reshape(figure.axes, (5, 3))[1:]:
         assert len({axes.get_ylim() for axes in row}) == 1
 
