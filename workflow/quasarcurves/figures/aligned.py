@@ -60,8 +60,8 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
         for fraction, axes in zip(fractions, rows[0], strict=True):
             axes.set_title(_title(table[table["fraction"] == fraction], fraction))
         figure.align_ylabels(rows[:, 0])
-        figure.supxlabel("optimizer steps after the onset", fontsize=8)
-        figure.supylabel("relative to 300 to 200 steps before the onset, or to the threshold", fontsize=8)
+        relative = "(relative to 300 to 200 steps before it, or to the threshold)"
+        figure.supxlabel(f"optimizer steps after the onset\n{relative}", fontsize=8)
         handles = _legend_lines(rows[0, 0])
         figure.legend(handles=handles, title=optimizer, loc="outside upper center", ncols=len(handles))
     return figure
