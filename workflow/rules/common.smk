@@ -17,6 +17,8 @@ SUMMARY = str(RESULTS / "runs.csv")
 SPIKES = str(RESULTS / "spikes.csv")
 SPIKE_STATISTICS = str(RESULTS / "spike_statistics.csv")
 SPIKE_TRENDS = str(RESULTS / "spike_trends.csv")
+ALIGNED = str(RESULTS / "aligned.csv")
+CURES = str(RESULTS / "cures.csv")
 
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one

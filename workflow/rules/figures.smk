@@ -145,6 +145,58 @@ rule plot_curvature:
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule plot_aligned:
+    input:
+        aligned=ancient(ALIGNED),
+        receipts=RECEIPTS / "diagnose_spikes.json",
+    output:
+        figures=figure(
+            "aligned",
+            "what moves around a spike",
+            category="Causes",
+            of="_{optimizer}",
+            optimizer="{optimizer}",
+        ),
+        receipt=RECEIPTS / "plot_aligned" / "{optimizer}.json",
+    log:
+        LOGS / "plot_aligned" / "{optimizer}.log",
+    benchmark:
+        BENCHMARKS / "plot_aligned" / "{optimizer}.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint.code("plot_aligned"),
+    shell:
+        "python -m scripts.plot_aligned --aligned {input.aligned:q} --optimizer {wildcards.optimizer:q}"
+        " --figures {output.figures:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule plot_cures:
+    input:
+        cures=ancient(CURES),
+        receipts=RECEIPTS / "compare_optimizers.json",
+    output:
+        figures=figure("cures", "rate of spikes against final loss", category="Cures"),
+        receipt=RECEIPTS / "plot_cures.json",
+    log:
+        LOGS / "plot_cures.log",
+    benchmark:
+        BENCHMARKS / "plot_cures.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint.code("plot_cures"),
+    shell:
+        "python -m scripts.plot_cures --cures {input.cures:q} --figures {output.figures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule show_table:
     input:
         table=lambda wc: ancient(TABLES[wc.table][0]),
