@@ -27,6 +27,9 @@ except StudyError as error:
     raise WorkflowError(f"This study cannot be run as it is written.\n{error}") from None
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
@@ -50,6 +53,12 @@ rule all:
         rules.diagnose_spikes.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
+        expand(rules.plot_spikes.output, optimizer=study.optimizers),
+        rules.plot_spike_statistics.output,
+        expand(rules.plot_curvature.output, fraction=study.fractions if study.measures_curvature else []),
+        expand(rules.plot_aligned.output, optimizer=study.optimizers),
+        rules.plot_cures.output,
+        rules.show_tables.output,
 
 
 onsuccess:

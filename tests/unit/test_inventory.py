@@ -21,6 +21,9 @@ ASKED = [
     "data/subsets/f0.8_r0.h5",
     "figures/loss_by_fraction_adam.svg",
     "figures/loss_by_optimizer.png",
+    "figures/detected_spikes_adam.png",
+    "figures/spike_statistics.pdf",
+    "figures/curvature_f0.8.png",
     "receipts/train/f0.8_r0/adam.json",
     "receipts/plot_fractions/adam.json",
     "runs.csv",
@@ -32,7 +35,11 @@ ORPHANS = [
     "logs/train/f0.8_r0/sgd.log",
     "data/subsets/f0.4_r0.h5",
     "figures/loss_by_fraction_sgd.svg",
+    "figures/detected_spikes_sgd.png",
+    "figures/curvature_f0.4.png",
     "receipts/draw_subset/f0.4_r0.json",
+    "receipts/plot_spikes/sgd.json",
+    "logs/plot_curvature/f0.4.log",
     "benchmarks/plot_fractions/sgd.tsv",
 ]
 

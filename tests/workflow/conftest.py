@@ -27,7 +27,7 @@ def run_snakemake(folder: Path, *arguments: object, profile: str = "none") -> su
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def snakemake() -> Callable[..., subprocess.CompletedProcess]:
     """Give the function that runs Snakemake."""
     return run_snakemake

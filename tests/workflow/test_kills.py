@@ -44,6 +44,7 @@ def params(epochs: int = 40, **spec) -> dict:
     return {
         "study": "kills", "seed": 3, "fraction": 0.77, "replicate": 0, "optimizer": "amsgrad",
         "optimizer_spec": optimizer, "network": network, "training": training,
+        "diagnosis": {"curvature_every": 70, "probe_size": 16},
     }  # fmt: skip
 
 
@@ -144,7 +145,8 @@ def start(prepared) -> Iterator[Callable[..., Training]]:
 def assert_same(out: Path, other: Path) -> None:
     """Two trainings have the same record and the same models, bit by bit."""
     one, two = History.load(out / "history.h5"), History.load(other / "history.h5")
-    for group in ("steps", "epochs"):
+    assert one.curvature["step"].size
+    for group in ("steps", "epochs", "curvature"):
         columns, others = getattr(one, group), getattr(two, group)
         assert columns.keys() == others.keys()
         for name in columns.keys() - {"seconds"}:

@@ -29,7 +29,15 @@ COLLECT: set[Job] = {("collect_histories",)}
 SPIKES: set[Job] = {("find_spikes",), ("diagnose_spikes",)}
 FRACTIONS: set[Job] = {("plot_fractions", "adam"), ("plot_fractions", "amsgrad")}
 OPTIMIZERS: set[Job] = {("plot_optimizers",)}
-DOWNSTREAM = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS
+DETECTED: set[Job] = {("plot_spikes", "adam"), ("plot_spikes", "amsgrad")}
+OF_SPIKES: set[Job] = DETECTED | {("plot_spike_statistics",)}
+JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_verdict",)}
+CURES: set[Job] = {("plot_cures",)}
+ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
+TABLES: set[Job] = {("show_tables",)}
+TEST_LOSSES: set[Job] = {("collect_test_losses",)}
+OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | TABLES
+DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
 
 
 def trainings(runs=RUNS, replicate="0") -> set[Job]:
@@ -217,11 +225,15 @@ SCENARIOS = {
     ),
     "an optimizer added": (
         set_optimizer("lion", **{"class": "Lion", "learning_rate": 1e-4}),
-        trainings([("0.8", "lion"), ("0.2", "lion")]) | DOWNSTREAM | {("plot_fractions", "lion")},
+        trainings([("0.8", "lion"), ("0.2", "lion")])
+        | DOWNSTREAM
+        | {("plot_fractions", "lion"), ("plot_spikes", "lion")},
     ),
     "a fraction added": (
         set_fractions(0.8, 0.4, 0.2),
-        {("draw_subset", "0.4", "0")} | trainings([("0.4", "adam"), ("0.4", "amsgrad")]) | DOWNSTREAM,
+        {("draw_subset", "0.4", "0"), ("plot_curvature", "0.4")}
+        | trainings([("0.4", "adam"), ("0.4", "amsgrad")])
+        | DOWNSTREAM,
     ),
     "a replicate added": (
         lambda p: p.configure(lambda c: c["study"].update(replicates=2)),
@@ -249,7 +261,7 @@ def test_scenario(project, name):
 
 def test_removed_runs_show_nowhere_and_can_be_pruned(project):
     project.configure(lambda c: c["optimizers"].pop("amsgrad"))
-    assert run_and_count(project) == DOWNSTREAM - {("plot_fractions", "amsgrad")}
+    assert run_and_count(project) == DOWNSTREAM - {("plot_fractions", "amsgrad"), ("plot_spikes", "amsgrad")}
     for table in ("epochs.csv", "runs.csv"):
         assert set(pd.read_csv(project.results / table)["optimizer"]) == {"adam"}
     assert "amsgrad" not in (project.results / "figures" / "loss_by_optimizer.svg").read_text()
@@ -266,7 +278,7 @@ def test_removed_runs_show_nowhere_and_can_be_pruned(project):
 
 def test_removed_fraction_can_be_pruned(project):
     set_fractions(0.8)(project)
-    assert run_and_count(project) == DOWNSTREAM
+    assert run_and_count(project) == DOWNSTREAM - {("plot_curvature", "0.2")}
     assert set(pd.read_csv(project.results / "runs.csv")["fraction"]) == {0.8}
     project.quasarcurves("prune", "--yes")
     assert not list(project.results.rglob("*f0.2_r0*"))
@@ -326,8 +338,9 @@ def test_input_files_count_by_content(project, reference):
     assert run_and_count(project) == set()
     with fits.open(project.folder / "truth.fits", mode="update") as hdus:
         hdus[1].data["Z_VI"][100:] += 0.001
-    mine = {("draw_subset", "0.02", "0")} | trainings([("0.02", "adam"), ("0.02", "amsgrad")])
-    assert run_and_count(project) == PREPARE | mine | DOWNSTREAM
+    mine = {("draw_subset", "0.02", "0"), ("plot_curvature", "0.02")}
+    mine |= trainings([("0.02", "adam"), ("0.02", "amsgrad")])
+    assert run_and_count(project) == PREPARE | mine | DOWNSTREAM - {("plot_curvature", f) for f in ("0.8", "0.2")}
 
 
 @pytest.mark.parametrize("name", ["runs/f0.8_r0/adam/model.keras", "epochs.csv", "figures/loss_by_optimizer.pdf"])

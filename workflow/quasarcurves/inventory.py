@@ -19,7 +19,13 @@ _BY_RUN_FILES = tuple(f"{folder}/{rule}" for folder in ("logs", "benchmarks", FO
 """The same with a file per optimizer."""
 
 _BY_SUBSET_FILES = ("data/subsets", "logs/draw_subset", "benchmarks/draw_subset", f"{FOLDER}/draw_subset")
-_BY_OPTIMIZER_FILES = ("logs/plot_fractions", "benchmarks/plot_fractions", f"{FOLDER}/plot_fractions")
+_BY_OPTIMIZER_FILES = tuple(
+    f"{folder}/{rule}"
+    for folder in ("logs", "benchmarks", FOLDER)
+    for rule in ("plot_fractions", "plot_spikes", "plot_aligned")
+)
+_FIGURES_BY_OPTIMIZER = ("loss_by_fraction", "detected_spikes", "aligned")
+_BY_FRACTION_FILES = tuple(f"{folder}/plot_curvature" for folder in ("logs", "benchmarks", FOLDER))
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,11 @@ def _unasked(study: Study) -> Iterator[Path]:
         yield from (path for path in _children(results / name) if _stem(path) not in subsets)
     for name in _BY_OPTIMIZER_FILES:
         yield from (path for path in _children(results / name) if _stem(path) not in optimizers)
-    asked = {f"loss_by_fraction_{optimizer}" for optimizer in optimizers} | {"loss_by_optimizer"}
+    fractions = {f"f{fraction}" for fraction in study.fractions}
+    for name in _BY_FRACTION_FILES:
+        yield from (path for path in _children(results / name) if _stem(path) not in fractions)
+    asked = {f"{name}_{optimizer}" for name in _FIGURES_BY_OPTIMIZER for optimizer in optimizers}
+    asked |= {f"curvature_{fraction}" for fraction in fractions} | {"loss_by_optimizer", "spike_statistics", "cures"}
     yield from (path for path in _children(results / "figures") if _stem(path) not in asked)
 
 

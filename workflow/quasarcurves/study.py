@@ -147,6 +147,11 @@ class Study:
         return [Run(*key) for key in product(self.fractions, replicates, self.optimizers)]
 
     @property
+    def measures_curvature(self) -> bool:
+        """Whether the curvature is measured during training."""
+        return self.config["diagnosis"]["curvature_every"] > 0
+
+    @property
     def data(self) -> dict[str, Any]:
         """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
         data = dict(self.config["data"])
@@ -184,7 +189,7 @@ class Study:
         }
         if "match" in spec:
             params["matched_spec"] = _without_training(self.config["optimizers"][spec["match"]])
-        if self.config["diagnosis"]["curvature_every"]:
+        if self.measures_curvature:
             params["diagnosis"] = self.config["diagnosis"]
         return params
 

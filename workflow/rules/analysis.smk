@@ -91,8 +91,8 @@ rule diagnose_spikes:
         receipts=[rules.collect_histories.output.receipt, rules.find_spikes.output.receipt],
     output:
         aligned=ensure(ALIGNED, non_empty=True),
-        predictors=ensure(RESULTS / "predictors.csv", non_empty=True),
-        hypotheses=ensure(RESULTS / "hypotheses.csv", non_empty=True),
+        predictors=ensure(PREDICTORS, non_empty=True),
+        hypotheses=ensure(HYPOTHESES, non_empty=True),
         receipt=RECEIPTS / "diagnose_spikes.json",
     log:
         LOGS / "diagnose_spikes.log",
@@ -177,7 +177,7 @@ rule write_verdict:
         cures=ancient(CURES),
         receipts=[rules.judge_convergence.output.receipt, rules.compare_optimizers.output.receipt],
     output:
-        verdict=ensure(RESULTS / "verdict.md", non_empty=True),
+        verdict=ensure(VERDICT, non_empty=True),
         receipt=RECEIPTS / "write_verdict.json",
     log:
         LOGS / "write_verdict.log",

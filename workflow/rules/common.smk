@@ -23,6 +23,9 @@ SPIKE_TRENDS = str(RESULTS / "spike_trends.csv")
 ALIGNED = str(RESULTS / "aligned.csv")
 TEST_LOSSES = str(RESULTS / "test_losses.csv")
 CONVERGENCE = str(RESULTS / "convergence.csv")
+PREDICTORS = str(RESULTS / "predictors.csv")
+HYPOTHESES = str(RESULTS / "hypotheses.csv")
+VERDICT = str(RESULTS / "verdict.md")
 CURES = str(RESULTS / "cures.csv")
 
 
@@ -70,3 +73,19 @@ def train_receipts(wildcards):
     matched = study.matched_run(run_of(wildcards))
     of_data = [RECEIPTS / "prepare_spectra.json", RECEIPTS / "draw_subset" / f"{SUBSET_NAME.format(**wildcards)}.json"]
     return of_data + ([RECEIPTS / "train" / f"{matched.name}.json"] if matched else [])
+
+
+def figure(name, shows, category, of="", optimizer="all", fraction="all"):
+    """Give the files of a figure in every format; the report shows the PNG, which looks alike in every browser."""
+    svg, pdf, png = multiext(str(RESULTS / "figures" / f"{name}{of}"), ".svg", ".pdf", ".png")
+    labels = {"figure": shows, "optimizer": optimizer, "fraction": fraction}
+    shown = report(png, caption=f"../report/{name}.rst", category=category, labels=labels)
+    return ensure([svg, pdf, shown], non_empty=True)
+
+
+def page(table):
+    """Give the page of a table in the report."""
+    name = Path(table).name
+    return report(
+        RESULTS / "report" / f"{name}.html", caption="../report/tables.rst", category="Tables", labels={"table": name}
+    )

@@ -40,9 +40,13 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"optimizer": str, "reference": str})
 
 
-def by_run(histories: Path) -> Iterator[History]:
-    """Yield histories by falling fraction, then replicate and optimizer."""
-    keys = {name: _key(params) for name, params in runs_of(histories)}
+def by_run(histories: Path, **wanted: object) -> Iterator[History]:
+    """Yield histories by falling fraction, then replicate and optimizer; those alone whose keys are as wanted."""
+    keys = {
+        name: _key(params)
+        for name, params in runs_of(histories)
+        if all(params[key] == value for key, value in wanted.items())
+    }
     for name in sorted(keys, key=lambda name: (-keys[name][0], *keys[name][1:])):
         yield History.load(histories, name)
 

@@ -13,7 +13,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from quasarcurves.files import whole_file
 
@@ -110,12 +112,38 @@ def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
     upper = axes.secondary_xaxis(
         "top", functions=(lambda epoch: epoch * steps_per_epoch, lambda step: step / steps_per_epoch)
     )
-    upper.xaxis.set_major_formatter(_thousands)
+    upper.xaxis.set_major_formatter(thousands)
     upper.set_xlabel(label)
 
 
-def _thousands(value: float, _position: int) -> str:
+def thousands(value: float, _position: int | None = None) -> str:
+    """Format a number of steps or spectra, as tick labels are."""
     return f"{value:,.0f}"
+
+
+def say(axes: Axes, text: str) -> None:
+    """Say in the place of a drawing why there is none."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", linespacing=1.5)
+
+
+def say_only(text: str) -> Figure:
+    """Make a figure that says why there is nothing to draw."""
+    figure = new_figure(COLUMN_WIDTH, 1.2)
+    with house_style():
+        say(figure.add_subplot(), text)
+    return figure
+
+
+def decades(axis: Axis) -> None:
+    """Label a logarithmic axis by a few powers of ten; by 1, 2, 5 if it spans less than two; by any number below 3x."""
+    low, high = sorted(axis.get_view_interval())
+    if high >= 100 * low:
+        axis.set_major_locator(LogLocator(numticks=4))
+        return
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high >= 3 * low else MaxNLocator(5))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, paths: Iterable[Path]) -> None:

@@ -1,0 +1,96 @@
+"""What the measures of a step do around the onset of a spike: averages over all spikes of an optimizer."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from quasarcurves.figures import style
+
+_PANEL_HEIGHT = 1.05
+_MEASURES = {
+    "loss": "loss",
+    "gradient_norm": "gradient\nnorm",
+    "effective_step_mean": "effective\nstep, mean",
+    "rms_worst": "RMS of $g/\\sqrt{v}$,\nworst layer",
+    "gradient_curvature_over_threshold": "gradient curv.\n/ threshold",
+    "sharpness_over_threshold": "sharpness\n/ threshold",
+}
+"""Measures drawn, those that the table has, in this order."""
+
+_COLORS = {"spike": style.OKABE_ITO[0], "baseline": "0.5"}
+_NAMES = {"spike": "at spikes", "baseline": "baseline"}
+
+
+def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
+    """Draw event-aligned averages: the median over events, and the band between the quartiles.
+
+    Parameters
+    ----------
+    aligned : DataFrame
+        The study's `aligned.csv`: `optimizer`, `fraction`, `measure` (relative to itself long before the onset, or to
+        the stability threshold), `kind` (spike or baseline), `lag` in steps after the onset, `n`, `q25`,
+        `median` and `q75`.
+    optimizer : str
+        Its name in the study.
+
+    Returns
+    -------
+    Figure
+        A row per measure, a column per training-set size. Curvatures are in units of the stability threshold, which is
+        marked.
+    """
+    table = aligned[(aligned["optimizer"] == optimizer) & aligned["measure"].isin(_MEASURES)]
+    if not (table["kind"] == "spike").any():
+        return style.say_only(f"{optimizer}:\nno spike to align the steps at")
+    fractions = sorted(table["fraction"].unique(), reverse=True)
+    measures = [name for name in _MEASURES if (table["measure"] == name).any()]
+    width = style.COLUMN_WIDTH if len(fractions) == 1 else style.PAGE_WIDTH
+    figure = style.new_figure(width, _PANEL_HEIGHT * len(measures) + 0.9)
+    with style.house_style():
+        rows = figure.subplots(len(measures), len(fractions), sharex=True, sharey="row", squeeze=False)
+        for measure, row in zip(measures, rows, strict=True):
+            of_measure = table[table["measure"] == measure]
+            for fraction, axes in zip(fractions, row, strict=True):
+                _draw_panel(axes, of_measure[of_measure["fraction"] == fraction], measure)
+            _set_scale(row[0], of_measure)
+            row[0].set_ylabel(_MEASURES[measure])
+        for fraction, axes in zip(fractions, rows[0], strict=True):
+            axes.set_title(_title(table[table["fraction"] == fraction], fraction))
+        figure.align_ylabels(rows[:, 0])
+        relative = "(relative to 300 to 200 steps before it, or to the threshold)"
+        figure.supxlabel(f"optimizer steps after the onset\n{relative}", fontsize=8)
+        handles = _legend_lines(rows[0, 0])
+        figure.legend(handles=handles, title=optimizer, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
+def _draw_panel(axes: Axes, table: pd.DataFrame, measure: str) -> None:
+    for kind in ("baseline", "spike"):
+        rows = table[table["kind"] == kind].sort_values("lag")
+        axes.fill_between(rows["lag"], rows["q25"], rows["q75"], color=_COLORS[kind], alpha=0.25, linewidth=0)
+        axes.plot(rows["lag"], rows["median"], color=_COLORS[kind])
+    axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
+    if measure.endswith("_over_threshold"):
+        axes.axhline(1, color="black", linewidth=0.6, linestyle="--")
+    if table.empty:
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center")
+
+
+def _set_scale(axes: Axes, table: pd.DataFrame) -> None:
+    if (table[["q25", "median", "q75"]] > 0).all(axis=None):
+        axes.set_yscale("log")
+        style.decades(axes.yaxis)
+
+
+def _title(table: pd.DataFrame, fraction: float) -> str:
+    spikes = table[(table["kind"] == "spike") & (table["lag"] == 0)]["n"].max()
+    events = "no spikes" if pd.isna(spikes) else f"{spikes:.0f} spike{'s' if spikes != 1 else ''}"
+    return f"fraction {fraction:g}:\n{events}"
+
+
+def _legend_lines(axes: Axes) -> list[Line2D]:
+    lines = [axes.plot([], [], color=_COLORS[kind], label=name)[0] for kind, name in _NAMES.items()]
+    return [*lines, axes.plot([], [], color="black", linestyle=":", label="onset")[0]]

@@ -1,0 +1,156 @@
+"""What cures the spikes and at what price: their rate against the loss that the training ends with."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from quasarcurves.analysis import tables
+from quasarcurves.figures import labels, style
+
+_PANEL_HEIGHT = 2.9
+_PRICES = {"train": "final training loss", "test": "test loss"}
+_COLUMNS = {"per_1000_steps": "rate", "price_train": "train_ratio", "price_test": "test_ratio"}
+"""What is drawn, by its name in the table."""
+
+_CURE, _REFERENCE = style.OKABE_ITO[0], "black"
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read `cures.csv` as `draw` takes it.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    ends = ("", "_low", "_high")
+    table = tables.read(path).rename(columns={f"{a}{end}": f"{b}{end}" for a, b in _COLUMNS.items() for end in ends})
+    needed = ["fraction", "optimizer", "reference", *(f"{name}{end}" for name in _COLUMNS.values() for end in ends)]
+    missing = [name for name in needed if name not in table]
+    if missing:
+        raise ValueError(f"{path}: expected the columns {', '.join(needed)}, {', '.join(missing)} not found")
+    return table[needed]
+
+
+def draw(cures: pd.DataFrame) -> Figure:
+    """Draw the rate of spikes of every optimizer against its losses, relative to those of the reference.
+
+    Parameters
+    ----------
+    cures : DataFrame
+        As `load` gives it: a row per `fraction`, `optimizer` and `reference`, with `rate` (spikes per 1,000 steps),
+        `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`. The
+        reference of the first row is the one drawn.
+
+    Returns
+    -------
+    Figure
+        Two columns wide: a row per training-set size, training loss on the left and test loss on the right. Rates are
+        linear near 0, then logarithmic; optimizers without a spike are open symbols with the upper limit of their rate.
+    """
+    if cures["optimizer"].nunique() < 2:
+        return style.say_only("no two optimizers to compare")
+    reference = str(cures["reference"].iloc[0])
+    table = _with_itself(cures[cures["reference"] == reference], reference)
+    fractions = sorted(table["fraction"].unique(), reverse=True)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(fractions) + 0.4)
+    FigureCanvasAgg(figure)  # names are placed by their size in pixels
+    with style.house_style():
+        rows = figure.subplots(len(fractions), len(_PRICES), sharey="row", squeeze=False)
+        drawn = [
+            (axes, _draw_panel(axes, table[table["fraction"] == fraction], price, reference))
+            for fraction, row in zip(fractions, rows, strict=True)
+            for price, axes in zip(_PRICES, row, strict=True)
+        ]
+        for fraction, row in zip(fractions, rows, strict=True):
+            row[0].set_ylabel(f"fraction {fraction:g}:\nspikes per 1,000 steps")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # the places found are those of this layout
+        for axes, shown in drawn:
+            _name(axes, *shown)
+    return figure
+
+
+def _with_itself(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Give the reference the ratio 1, where the table does not compare it with itself."""
+    itself = {
+        f"{price}_ratio": table[f"{price}_ratio"].where(table["optimizer"] != reference, 1.0) for price in _PRICES
+    }
+    return table.assign(**itself)
+
+
+def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> tuple[pd.DataFrame, str]:
+    """Draw the points of one panel; give what is drawn, and the column of its price."""
+    column = f"{price}_ratio"
+    shown = table[_finite(table, column)]
+    axes.set_xlabel(f"{_PRICES[price]} / that of {reference}")
+    if set(shown["optimizer"]) <= {reference}:
+        axes.text(0.5, 0.5, f"no {_PRICES[price]} to compare", transform=axes.transAxes, ha="center", va="center")
+        axes.set_xticks([])
+        return shown.iloc[:0], column
+    _set_scales(axes, table, shown, column)
+    for row in shown.to_dict("records"):
+        color = _REFERENCE if row["optimizer"] == reference else _CURE
+        (low, high), (left, right) = _interval(row, "rate"), _interval(row, column)
+        axes.plot([row[column]] * 2, [low, high], color=color, linewidth=0.6, alpha=0.6)
+        axes.plot([left, right], [row["rate"]] * 2, color=color, linewidth=0.6, alpha=0.6)
+        face = color if row["rate"] > 0 else "white"
+        axes.plot(row[column], row["rate"], "o", color=color, markerfacecolor=face, markersize=4)
+    axes.axvline(1, color="0.7", linewidth=0.6, linestyle=":", zorder=0)
+    absent = sorted(set(table["optimizer"]) - set(shown["optimizer"]))
+    if absent:
+        axes.set_title(textwrap.fill(f"not finite: {', '.join(absent)}", 50))
+    return shown, column
+
+
+def _finite(table: pd.DataFrame, column: str) -> np.ndarray:
+    return np.isfinite(table[[column, "rate"]].to_numpy(float)).all(axis=1) & (table[column] > 0)
+
+
+def _interval(row: dict, name: str) -> tuple[float, float]:
+    """Ends of an interval; where they are not known it is as short as the point."""
+    return tuple(row[name] if pd.isna(row[f"{name}_{end}"]) else row[f"{name}_{end}"] for end in ("low", "high"))
+
+
+def _set_scales(axes: Axes, table: pd.DataFrame, shown: pd.DataFrame, column: str) -> None:
+    rates = table[["rate", "rate_high"]].to_numpy(float)
+    smallest, highest = rates[rates > 0].min(initial=1.0), np.nanmax(rates, initial=1e-3)
+    # a power of ten: no tick but that of 0 lies in the linear part
+    smallest = 10 ** math.floor(math.log10(smallest))
+    axes.set_yscale("symlog", linthresh=smallest, linscale=0.5)
+    # room for names: many a cure has no spike at all
+    axes.set_ylim(-smallest, highest * 3)
+    ratios = shown[[column, f"{column}_low", f"{column}_high"]].to_numpy(float)
+    low, high = np.nanmin(ratios), np.nanmax(ratios)
+    reach = max(1.2, (high / low) ** 0.15)
+    axes.set_xscale("log")
+    axes.set_xlim(min(low, 1) / reach, max(high, 1) * reach)
+    style.decades(axes.xaxis)
+
+
+def _name(axes: Axes, shown: pd.DataFrame, column: str) -> None:
+    if shown.empty:
+        return
+    rows = shown.to_dict("records")
+    bars = [_bars(row, column) for row in rows]
+    labels.place(
+        axes,
+        shown[column].to_numpy(),
+        shown["rate"].to_numpy(),
+        [row["optimizer"] for row in rows],
+        np.concatenate(bars),
+    )
+
+
+def _bars(row: dict, column: str) -> Sequence[Sequence[float]]:
+    (low, high), (left, right) = _interval(row, "rate"), _interval(row, column)
+    return [[row[column], low, row[column], high], [left, row["rate"], right, row["rate"]]]

@@ -1,0 +1,105 @@
+"""How curved the loss is, in the metric of the optimizer, against the curvature beyond which its steps are unstable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quasarcurves.figures import style
+from quasarcurves.training.history import History
+
+_PANEL_HEIGHT = 1.5
+_LINES = {
+    "sharpness": {"color": style.OKABE_ITO[0], "label": "sharpness"},
+    "gradient_curvature": {"color": style.OKABE_ITO[1], "label": "curvature along the gradient"},
+    "threshold": {"color": "black", "linestyle": "--", "label": "stability threshold"},
+}
+_ONSETS = {
+    "color": style.OKABE_ITO[2],
+    "marker": "|",
+    "markersize": 7,
+    "linestyle": "none",
+    "label": "onset of a spike",
+}
+
+
+def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
+    """Draw the curvatures measured in some runs, a panel per optimizer whose threshold is known.
+
+    Parameters
+    ----------
+    histories : iterable of History
+        One run per optimizer, all of one training-set size.
+    spikes : DataFrame
+        The study's `spikes.csv`.
+
+    Returns
+    -------
+    Figure
+        Logarithmic: what is not positive leaves a gap.
+    """
+    runs = {run.params["optimizer"]: run for run in histories}
+    measured = {name: run for name, run in runs.items() if len(_curvature(run).get("step", ()))}
+    known = {name: run for name, run in measured.items() if np.isfinite(_threshold(run)).any()}
+    if not measured:
+        return style.say_only("no curvature was measured in these runs\n(diagnosis.curvature_every is 0)")
+    if not known:
+        return style.say_only(f"no stability threshold is known for\n{', '.join(measured)}")
+    columns = min(3, len(known))
+    rows = math.ceil(len(known) / columns)
+    figure = style.new_figure(style.COLUMN_WIDTH if columns == 1 else style.PAGE_WIDTH, _PANEL_HEIGHT * rows + 1.0)
+    with style.house_style():
+        panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+        for (name, run), axes in zip(known.items(), panels, strict=False):
+            _draw_panel(axes, run, spikes)
+            axes.set_title(name)
+        _set_axes(figure, panels, len(known), columns)
+        size, replicate = (next(iter(known.values())).params[key] for key in ("outcome", "replicate"))
+        unknown = ", ".join(name for name in measured if name not in known)
+        title = f"{size['n_train']:,} training spectra, replicate {replicate}"
+        title += f"\nno threshold known: {unknown}" if unknown else ""
+        handles = figure.axes[0].get_legend_handles_labels()[0]
+        figure.legend(handles=handles, title=title, loc="outside upper center", ncols=2 if columns == 1 else 4)
+    return figure
+
+
+def _curvature(run: History) -> Mapping[str, np.ndarray]:
+    # histories written before curvature was measured have no such group
+    return getattr(run, "curvature", {})
+
+
+def _threshold(run: History) -> np.ndarray:
+    curvature = _curvature(run)
+    return np.asarray(curvature.get("threshold", np.full(len(curvature["step"]), np.nan)), float)
+
+
+def _draw_panel(axes: Axes, run: History, spikes: pd.DataFrame) -> None:
+    curvature = _curvature(run)
+    for name, line in _LINES.items():
+        values = np.asarray(curvature.get(name, np.full(len(curvature["step"]), np.nan)), float)
+        axes.plot(curvature["step"], np.where(values > 0, values, np.nan), **line)
+    keys = {"scale": "step", **{key: run.params[key] for key in ("fraction", "replicate", "optimizer")}}
+    onsets = spikes[np.logical_and.reduce([spikes[key] == value for key, value in keys.items()])]["onset"]
+    # at the foot of the panel, whatever the curvatures are
+    axes.plot(onsets, np.full(len(onsets), 0.06), transform=axes.get_xaxis_transform(), **_ONSETS)
+
+
+def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> None:
+    panels[0].set_yscale("log")
+    panels[0].margins(x=0.02)
+    panels[0].xaxis.set_major_formatter(style.thousands)
+    panels[0].xaxis.get_major_locator().set_params(nbins=4)
+    style.decades(panels[0].yaxis)
+    low, high = panels[0].get_ylim()
+    panels[0].set_ylim(low / (high / low) ** 0.15, high)  # room for the onsets
+    for axes in panels[drawn:]:
+        axes.set_axis_off()
+    for axes in panels[max(drawn - columns, 0) : drawn]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("optimizer step", fontsize=8)
+    figure.supylabel("curvature, preconditioned", fontsize=8)

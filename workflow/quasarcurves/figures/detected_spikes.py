@@ -1,0 +1,126 @@
+"""The spikes that were found, on the loss they were found in: over all epochs, and the highest one step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quasarcurves.figures import style
+from quasarcurves.training.history import History
+
+_PANEL_HEIGHT = 1.8
+_LOSS, _PEAK, _ONSET = style.OKABE_ITO[:3]
+_MARKS = {
+    # open and larger: still seen where a spike peaks at its first step
+    "onset": {"marker": "^", "color": _ONSET, "markerfacecolor": "none", "markersize": 6},
+    "peak": {"marker": "o", "color": _PEAK, "markersize": 3},
+}
+_PAD = 20
+"""Least number of steps shown before and after the highest spike."""
+
+
+def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: Sequence[float] | None = None) -> Figure:
+    """Draw the spikes of one optimizer, a row per training-set size.
+
+    Of each size the replicate is shown that has the highest spike per step (or else per epoch, or the first).
+
+    Parameters
+    ----------
+    histories : iterable of History
+        The runs of the optimizer.
+    spikes : DataFrame
+        The study's `spikes.csv`.
+    loss_range : pair of float, optional
+        Lowest and highest loss shown of epochs.
+
+    Returns
+    -------
+    Figure
+        Two columns wide. Left: logarithmic loss against epoch; right: against step (counted from 0), around the highest
+        spike, where grey marks it on the left.
+
+    Raises
+    ------
+    ValueError
+        If there is no run.
+    """
+    runs = list(histories)
+    if not runs:
+        raise ValueError("expected at least one history to draw, found none")
+    fractions = sorted({run.params["fraction"] for run in runs}, reverse=True)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(fractions) + 0.6)
+    with style.house_style():
+        rows = figure.subplots(len(fractions), 2, squeeze=False, width_ratios=[3, 2])
+        for fraction, (left, right) in zip(fractions, rows, strict=True):
+            run = _most_spiky([run for run in runs if run.params["fraction"] == fraction], spikes)
+            found = _spikes_of(run, spikes)
+            _draw_epochs(left, run, found[found["scale"] == "epoch"], loss_range)
+            _draw_highest(right, left, run, found[found["scale"] == "step"])
+        figure.supylabel("training loss", fontsize=8)
+        drawn = [left.plot([], [], linestyle="none", label=name, **mark)[0] for name, mark in _MARKS.items()]
+        title = f"{runs[0].params['optimizer']}: spikes found"
+        figure.legend(handles=drawn, title=title, loc="outside upper center", ncols=2)
+    return figure
+
+
+def _spikes_of(run: History, spikes: pd.DataFrame) -> pd.DataFrame:
+    keys = ("fraction", "replicate", "optimizer")
+    return spikes[np.logical_and.reduce([spikes[key] == run.params[key] for key in keys])]
+
+
+def _most_spiky(replicates: Sequence[History], spikes: pd.DataFrame) -> History:
+    def heights(run: History) -> tuple[float, float, int]:
+        highest = _spikes_of(run, spikes).groupby("scale")["height_ratio"].max()
+        return highest.get("step", 0.0), highest.get("epoch", 0.0), -run.params["replicate"]
+
+    return max(replicates, key=heights)
+
+
+def _draw_epochs(axes: Axes, run: History, spikes: pd.DataFrame, loss_range: Sequence[float] | None) -> None:
+    loss = np.asarray(run.epochs["loss"], float)
+    epoch = np.arange(1, len(loss) + 1)
+    axes.plot(epoch, loss, color=_LOSS)
+    _mark(axes, epoch, loss, spikes)
+    if run.params["outcome"]["diverged"]:
+        style.mark_diverged(axes, [pd.DataFrame({"epoch": epoch, "loss": loss})], "black")
+    axes.set(yscale="log", xlabel="epoch", xlim=(0, len(loss) + 1), ylim=loss_range)
+    style.decades(axes.yaxis)
+    size, replicate = run.params["outcome"]["n_train"], run.params["replicate"]
+    diverged = ", diverged" if run.params["outcome"]["diverged"] else ""
+    axes.set_title(f"{size:,} spectra, replicate {replicate}: {_count(spikes)} in epochs{diverged}")
+
+
+def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame) -> None:
+    """Draw the losses of steps around the highest spike, and mark on the overview where that is."""
+    if spikes.empty:
+        style.say(axes, "no spike found in the losses of steps")
+        return
+    loss = np.asarray(run.steps["loss"], float)
+    highest = spikes.loc[spikes["height_ratio"].idxmax()]
+    onset, end = highest["onset"], len(loss) - 1 if pd.isna(highest["end"]) else highest["end"]
+    pad = max(_PAD, (end - onset) / 4)
+    first, last = int(max(onset - pad, 0)), int(min(end + pad, len(loss) - 1))
+    step = np.arange(first, last + 1)
+    axes.plot(step, loss[first : last + 1], color=_LOSS)
+    _mark(axes, np.arange(len(loss)), loss, spikes[spikes["peak"].between(first, last)])
+    axes.set(yscale="log", xlabel="optimizer step", xlim=(first, last))
+    style.decades(axes.yaxis)
+    axes.set_title(f"highest of {_count(spikes)} in steps: {highest['height_ratio']:.3g}x")
+    axes.xaxis.set_major_formatter(style.thousands)
+    axes.xaxis.get_major_locator().set_params(nbins=4)
+    per_epoch = run.params["outcome"]["steps_per_epoch"]
+    overview.axvspan(first / per_epoch + 0.5, last / per_epoch + 1.5, color="0.85", linewidth=0, zorder=0)
+
+
+def _mark(axes: Axes, x: np.ndarray, loss: np.ndarray, spikes: pd.DataFrame) -> None:
+    for name, mark in _MARKS.items():
+        at = spikes[name].to_numpy(int)
+        axes.plot(x[at], loss[at], linestyle="none", zorder=3, **mark)
+
+
+def _count(spikes: pd.DataFrame) -> str:
+    return f"{len(spikes) or 'no'} spike{'s' if len(spikes) > 1 else ''}"

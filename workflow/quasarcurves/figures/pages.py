@@ -1,0 +1,52 @@
+"""Tables and texts as HTML pages: Snakemake's report shows those, and offers CSV and Markdown for download alone."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import pandas as pd
+
+from quasarcurves.analysis import tables
+from quasarcurves.files import whole_file
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 14px sans-serif; margin: 1em; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th {{ position: sticky; top: 0; background: white; border-bottom: 1px solid black; }}
+th, td {{ padding: 0.2em 0.6em; text-align: right; white-space: nowrap; }}
+tr:nth-child(even) td {{ background: #f2f2f2; }}
+pre {{ white-space: pre-wrap; }}
+</style>
+</head>
+<body>
+<p>{title}</p>
+{body}
+</body>
+</html>
+"""
+
+_MOST_ROWS = 2000
+"""A page with more rows than a browser shows at ease is cut there, and says so."""
+
+
+def write(source: Path, path: Path) -> None:
+    """Write a file of the results as a page: a CSV as a table with numbers to 4 digits, anything else as it stands."""
+    if source.suffix == ".csv":
+        title, body = _of_table(source.name, tables.read(source))
+    else:
+        title, body = source.name, f"<pre>{html.escape(source.read_text())}</pre>"
+    with whole_file(path) as temporary:
+        temporary.write_text(_PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
+
+
+def _of_table(name: str, table: pd.DataFrame) -> tuple[str, str]:
+    rows = len(table)
+    title = f"{name}: {rows:,} rows" + (f", the first {_MOST_ROWS:,} of them" if rows > _MOST_ROWS else "")
+    shown = table.head(_MOST_ROWS)
+    return title, shown.to_html(index=False, border=0, na_rep="", float_format=lambda value: f"{value:.4g}")
