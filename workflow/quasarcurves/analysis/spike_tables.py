@@ -43,7 +43,10 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
     outcome = history.params["outcome"]
     per_epoch = outcome["steps_per_epoch"]
     sizes = {"n_train": outcome["n_train"], "steps_per_epoch": per_epoch, "batch_size": _batch_size(history)}
-    run, memory = {key: history.params[key] for key in tables.RUN_KEYS}, _memory(history.params["optimizer_spec"])
+    run, memory = (
+        {key: history.params[key] for key in tables.RUN_KEYS},
+        _memory(history.params.get("optimizer_spec", {})),
+    )
     scales = (("epoch", history.epochs["loss"], PER_EPOCH, per_epoch), ("step", history.steps["loss"], PER_STEP, 1))
     for scale, loss, options, steps_per_point in scales:
         spikes, keys = find_spikes(loss, **options), {**run, "scale": scale}
@@ -61,5 +64,5 @@ def _memory(spec: Mapping[str, Any]) -> dict[str, Any]:
     Keras's default for `beta_2` is 0.999 in all classes of the kind; NaN for classes that may have none.
     """
     family = ", ".join(f"{key} {value}" for key, value in sorted(spec.items()) if key != "beta_2")
-    known = "beta_2" in spec or spec["class"] in _WITH_BETA_2
+    known = "beta_2" in spec or spec.get("class") in _WITH_BETA_2
     return {"memory": 1 / (1 - spec.get("beta_2", 0.999)) if known else float("nan"), "family": family}
