@@ -16,10 +16,10 @@ setup-dev:
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but those marked slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-slow: setup-dev  ## the long ones alone
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: setup-dev  ## format and style
 	$(BIN)/ruff format --check .

@@ -8,6 +8,8 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+pytestmark = pytest.mark.xdist_group("finished smoke study")
+
 FIGURES = {
     ("loss against epoch, by training-set size", "adam", "all"): "loss_by_fraction_adam.png",
     ("loss against epoch, by training-set size", "amsgrad", "all"): "loss_by_fraction_amsgrad.png",

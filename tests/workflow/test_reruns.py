@@ -18,6 +18,9 @@ from quasarcurves.training.history import History
 
 pytestmark = pytest.mark.slow
 
+_HALVES = 2
+"""Groups that the scenarios are run in, side by side: each makes a finished study of its own."""
+
 ROOT = Path(__file__).parents[2]
 RUNS = [(fraction, optimizer) for fraction in ("0.8", "0.2") for optimizer in ("adam", "amsgrad")]
 
@@ -41,7 +44,12 @@ DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
 
 
 def trainings(runs=RUNS, replicate="0") -> set[Job]:
-    return {("train", fraction, replicate, optimizer) for fraction, optimizer in runs}
+    """Trainings, and what reads their models."""
+    return {(rule, fraction, replicate, optimizer) for rule in ("train", "evaluate") for fraction, optimizer in runs}
+
+
+def plots_of(optimizer: str) -> set[Job]:
+    return {(rule, optimizer) for rule in ("plot_fractions", "plot_spikes", "plot_aligned")}
 
 
 TRAIN = trainings()
@@ -211,6 +219,15 @@ SCENARIOS = {
         OPTIMIZERS,
     ),
     "spikes": (change_code("quasarcurves/analysis/spikes.py"), DOWNSTREAM),
+    "alignment of spikes": (
+        change_code("quasarcurves/analysis/alignment.py"),
+        {("diagnose_spikes",)} | ALIGNED | TABLES,
+    ),
+    "the verdict": (change_code("quasarcurves/analysis/verdict.py"), {("write_verdict",)} | TABLES),
+    "evaluation": (
+        change_code("quasarcurves/evaluation.py"),
+        {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | TABLES,
+    ),
     "the loop": (change_code("quasarcurves/training/loop.py"), TRAIN | DOWNSTREAM),
     "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
     "the loss": (change_code("quasarcurves/quasarnet/loss.py"), TRAIN | DOWNSTREAM),
@@ -225,15 +242,11 @@ SCENARIOS = {
     ),
     "an optimizer added": (
         set_optimizer("lion", **{"class": "Lion", "learning_rate": 1e-4}),
-        trainings([("0.8", "lion"), ("0.2", "lion")])
-        | DOWNSTREAM
-        | {("plot_fractions", "lion"), ("plot_spikes", "lion")},
+        trainings([("0.8", "lion"), ("0.2", "lion")]) | DOWNSTREAM | plots_of("lion"),
     ),
     "a fraction added": (
         set_fractions(0.8, 0.4, 0.2),
-        {("draw_subset", "0.4", "0"), ("plot_curvature", "0.4")}
-        | trainings([("0.4", "adam"), ("0.4", "amsgrad")])
-        | DOWNSTREAM,
+        {("draw_subset", "0.4", "0")} | trainings([("0.4", "adam"), ("0.4", "amsgrad")]) | DOWNSTREAM,
     ),
     "a replicate added": (
         lambda p: p.configure(lambda c: c["study"].update(replicates=2)),
@@ -247,12 +260,19 @@ SCENARIOS = {
     "a history deleted": (delete("runs/f0.8_r0/adam/history.h5"), trainings([("0.8", "adam")]) | DOWNSTREAM),
     "a model deleted": (delete("runs/f0.2_r0/amsgrad/model.keras"), trainings([("0.2", "amsgrad")]) | DOWNSTREAM),
     "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS),
-    "the table deleted": (delete("epochs.csv"), DOWNSTREAM),
+    "predictions deleted": (
+        delete("runs/f0.8_r0/adam/predictions.h5"),
+        {("evaluate", "0.8", "0", "adam")} | TEST_LOSSES | JUDGE | CURES | TABLES,
+    ),
+    "the table deleted": (delete("epochs.csv"), OF_HISTORIES),
     "the spectra deleted": (delete("data/spectra.h5"), ALL),
 }
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.xdist_group(f"scenarios {i % _HALVES}")) for i, name in enumerate(SCENARIOS)],
+)
 def test_scenario(project, name):
     change, expected = SCENARIOS[name]
     change(project)
@@ -261,7 +281,7 @@ def test_scenario(project, name):
 
 def test_removed_runs_show_nowhere_and_can_be_pruned(project):
     project.configure(lambda c: c["optimizers"].pop("amsgrad"))
-    assert run_and_count(project) == DOWNSTREAM - {("plot_fractions", "amsgrad"), ("plot_spikes", "amsgrad")}
+    assert run_and_count(project) == DOWNSTREAM - plots_of("amsgrad")
     for table in ("epochs.csv", "runs.csv"):
         assert set(pd.read_csv(project.results / table)["optimizer"]) == {"adam"}
     assert "amsgrad" not in (project.results / "figures" / "loss_by_optimizer.svg").read_text()
@@ -278,7 +298,7 @@ def test_removed_runs_show_nowhere_and_can_be_pruned(project):
 
 def test_removed_fraction_can_be_pruned(project):
     set_fractions(0.8)(project)
-    assert run_and_count(project) == DOWNSTREAM - {("plot_curvature", "0.2")}
+    assert run_and_count(project) == DOWNSTREAM
     assert set(pd.read_csv(project.results / "runs.csv")["fraction"]) == {0.8}
     project.quasarcurves("prune", "--yes")
     assert not list(project.results.rglob("*f0.2_r0*"))
@@ -322,6 +342,23 @@ def test_schedule_over_the_whole_training_starts_again(project):
     assert computed["0.8", "amsgrad"] == 30
 
 
+def test_a_run_held_to_another_follows_it(project):
+    """It is trained after the other and again with it, and goes on with it; nothing else does."""
+    project.configure(lambda c: c["subsets"].update(fractions=[0.2]))
+    set_optimizer("held", **{"class": "Adam", "match": "amsgrad"})(project)
+    held, other = trainings([("0.2", "held")]), trainings([("0.2", "amsgrad")])
+    assert run_and_count(project) == held | DOWNSTREAM | plots_of("held")
+    steps = [project.history("0.2", name).steps["effective_step_q50"] for name in ("held", "amsgrad")]
+    np.testing.assert_allclose(*steps, rtol=1e-4)
+    set_optimizer("amsgrad", learning_rate=2e-3)(project)
+    assert run_and_count(project) == held | other | DOWNSTREAM | plots_of("held")
+    project.configure(lambda c: c["training"].update(epochs=90))
+    project.snakemake()
+    assert "30 epochs computed" in project.log("0.2", "held")
+    steps = [project.history("0.2", name).steps["effective_step_q50"] for name in ("held", "amsgrad")]
+    np.testing.assert_allclose(*steps, rtol=1e-4)
+
+
 def test_input_files_count_by_content(project, reference):
     """Touching an input reruns nothing, changing it reruns all."""
     from astropy.io import fits
@@ -338,9 +375,8 @@ def test_input_files_count_by_content(project, reference):
     assert run_and_count(project) == set()
     with fits.open(project.folder / "truth.fits", mode="update") as hdus:
         hdus[1].data["Z_VI"][100:] += 0.001
-    mine = {("draw_subset", "0.02", "0"), ("plot_curvature", "0.02")}
-    mine |= trainings([("0.02", "adam"), ("0.02", "amsgrad")])
-    assert run_and_count(project) == PREPARE | mine | DOWNSTREAM - {("plot_curvature", f) for f in ("0.8", "0.2")}
+    mine = {("draw_subset", "0.02", "0")} | trainings([("0.02", "adam"), ("0.02", "amsgrad")])
+    assert run_and_count(project) == PREPARE | mine | DOWNSTREAM
 
 
 @pytest.mark.parametrize("name", ["runs/f0.8_r0/adam/model.keras", "epochs.csv", "figures/loss_by_optimizer.pdf"])

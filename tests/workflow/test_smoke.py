@@ -15,6 +15,8 @@ from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.training.history import History, runs_of
 
+pytestmark = pytest.mark.xdist_group("finished smoke study")
+
 RUNS = [f"f{fraction}_r0/{optimizer}" for fraction in (0.8, 0.2) for optimizer in ("adam", "amsgrad")]
 
 
