@@ -194,7 +194,7 @@ def history(replicate, optimizer, spec, heights=(), steps=None):
         "optimizer_spec": spec,
     }
     epochs = {"loss": loss.reshape(-1, 4).mean(axis=1), "val_loss": np.full(300, np.nan)}
-    measures = {"loss": loss} | ({"effective_step_mean": steps} if steps is not None else {})
+    measures = {"loss": loss} | ({"effective_step_q50": steps} if steps is not None else {})
     return History(epochs, measures, params)
 
 

@@ -41,11 +41,11 @@ def verdicts(found, trends=None):
     return table.set_index("hypothesis")
 
 
-def measured_by(threshold_over):
+def measured_by(threshold_over, every=50):
     """Curvature every 50 steps: `threshold_over(onset)` gives it over the threshold at each step."""
 
     def curvature(onset):
-        step = np.arange(0, T, 50)
+        step = np.arange(0, T, every)
         ratio = threshold_over(onset)[step]
         return {
             "step": step,
@@ -98,6 +98,13 @@ def test_what_never_holds_is_contradicted():
     table = verdicts(found)
     for name in ("preconditioned sharpness", "curvature along the gradient"):
         assert table.loc[name, "verdict"] == CONTRADICTED
+
+
+def test_what_is_measured_seldom_is_not_contradicted_by_not_being_seen():
+    found = facts(np.random.default_rng(3), curvature=measured_by(lambda onset: np.full(T, 0.5), every=200))
+    row = verdicts(found).loc["preconditioned sharpness"]
+    assert row["verdict"] == NOT_SETTLED
+    assert "measured every 200 steps, too seldom" in row["evidence"]
 
 
 def test_causes_that_are_none_are_never_supported_by_many_and_seldom_by_few():

@@ -8,7 +8,7 @@ from quasarcurves.figures import aligned
 
 LAGS = np.arange(-300, 501, 20)
 MEASURES = (
-    "loss", "gradient_norm", "effective_step_mean", "rms_worst", "gradient_curvature_over_threshold",
+    "loss", "gradient_norm", "effective_step_q50", "rms_worst", "gradient_curvature_over_threshold",
     "sharpness_over_threshold",
 )  # fmt: skip
 

@@ -96,7 +96,7 @@ def write(
         and of epochs.
     loss_final, loss_lowest, test_loss_final, test_loss_best, late_effective_step
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
-        and at the lowest validation loss, mean effective step over the last 10 % of steps.
+        and at the lowest validation loss, mean over the last 10 % of steps of the median effective step.
     rate_ratio_<kind>
         Rate of spikes over that of the reference (`comparisons.rate_ratio`).
     removes_spikes, removes_spikes_epoch, removes_spikes_step
@@ -173,7 +173,7 @@ def _of_history(history: History) -> dict[str, Any]:
     row |= {"n_train": outcome["n_train"], "diverged": bool(outcome["diverged"])}
     row["loss_final"] = np.inf if outcome["diverged"] else float(np.median(_last(loss)))
     row["loss_lowest"] = np.nanmin(loss) if np.isfinite(loss).any() else np.inf
-    step = np.asarray(history.steps.get("effective_step_mean", []), float)
+    step = np.asarray(history.steps.get("effective_step_q50", []), float)
     row["late_effective_step"] = float(np.mean(_last(step))) if len(step) and not outcome["diverged"] else np.nan
     return row
 

@@ -23,6 +23,9 @@ SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted"
 WORTH_THE_NAME = 0.2
 """A condition that precedes spikes at most this much more often than quiet windows is no cause of most of them."""
 
+RESOLVING = 50
+"""Steps: a curvature measured more seldom could have been above its threshold without being seen there."""
+
 NO_GROWTH = 1e-3
 """Growth of an effective step that is rounding: it is recorded in float32."""
 
@@ -319,7 +322,11 @@ def _judge_condition(condition: Condition, facts: Sequence[Facts]) -> dict[str, 
     resolution = f"; measured every {np.nanmedian(cadence):.0f} steps" if sparse else ""
     if condition.threshold is None:
         return _compare_pairs(about, spike - baseline, run, resolution)
-    return _compare_shares(about, spike > condition.threshold, baseline > condition.threshold, run, resolution)
+    row = _compare_shares(about, spike > condition.threshold, baseline > condition.threshold, run, resolution)
+    unseen = sparse and np.nanmedian(cadence) > RESOLVING and np.mean(spike > condition.threshold) < 0.5
+    if unseen and row["verdict"] == CONTRADICTED:
+        row |= {"verdict": NOT_SETTLED, "evidence": f"{row['evidence']}, too seldom to see it rise and fall between"}
+    return row
 
 
 def _compare_pairs(about: Sequence[str], difference: np.ndarray, run: np.ndarray, resolution: str) -> dict[str, Any]:

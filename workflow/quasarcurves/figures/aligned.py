@@ -13,7 +13,7 @@ _PANEL_HEIGHT = 1.05
 _MEASURES = {
     "loss": "loss",
     "gradient_norm": "gradient\nnorm",
-    "effective_step_mean": "effective\nstep, mean",
+    "effective_step_q50": "effective\nstep, median",
     "rms_worst": "RMS of $g/\\sqrt{v}$,\nworst layer",
     "gradient_curvature_over_threshold": "gradient curv.\n/ threshold",
     "sharpness_over_threshold": "sharpness\n/ threshold",
