@@ -17,8 +17,9 @@ from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.runs import use_threads
 from quasarcurves.training import optimizers
-from quasarcurves.training.loop import Task, _compile_steps
+from quasarcurves.training.loop import _compile_steps
 from quasarcurves.training.measures import Loss, step_record
+from quasarcurves.training.plan import Task
 
 CASES = ((16, 32, 30, 200, 10), (100, 256, 2, 30, 3))
 """Filters, batch size, steps of a block, pairs of blocks, and per cent allowed."""

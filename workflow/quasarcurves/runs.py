@@ -27,7 +27,8 @@ from quasarcurves.training import optimizer_specs, optimizers
 from quasarcurves.training.checkpoint import Checkpoints, sole_owner
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
-from quasarcurves.training.loop import Plan, Task, Trainer
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.signals import StopSignals
 

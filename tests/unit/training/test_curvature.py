@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature, largest_eigenvalue, rayleigh_quotient, stability_threshold
-from quasarcurves.training.loop import Plan, Task, Trainer
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.rows import flat
 
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature
-from quasarcurves.training.loop import Plan, Task, Trainer
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.plan import Plan, Task
 
 BETAS = {"class": "Adam", "beta_1": 0.9, "beta_2": 0.99}
 

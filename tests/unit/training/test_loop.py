@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from quasarcurves.training import loop, optimizers
 from quasarcurves.training.history import History
-from quasarcurves.training.loop import Plan, Task, Trainer
+from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
+from quasarcurves.training.plan import Plan, Task
 
 PART_WEIGHTS = np.array([1.0, 0.5])
 

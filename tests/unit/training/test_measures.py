@@ -7,9 +7,12 @@ import tensorflow as tf
 
 from quasarcurves.training import loop, optimizer_specs, optimizers, rows
 from quasarcurves.training.history import History
-from quasarcurves.training.loop import Plan, Task, Trainer
-from quasarcurves.training.measures import PERCENTS, Loss, Step, step_record
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.measures import Loss, step_record
+from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.rows import flat
+from quasarcurves.training.scaling import scaling
+from quasarcurves.training.step import PERCENTS, Step
 
 RATE = 0.02
 ALWAYS = {"loss", "gradient_norm", "update_norm", "last_layer_norm"}
@@ -196,7 +199,7 @@ def recorded(optimizer, steps=6, gradients=gradients_of):
         weights, rate = model.get_weights(), tf.constant(float(optimizer.learning_rate))
         before = flat(model.trainable_variables)
         optimizer.apply(g, model.trainable_variables)
-        step = Step(tf.constant(0.5), g, model, optimizer, rate, before)
+        step = Step(tf.constant(0.5), g, model, optimizer, rate, before, scaling(optimizer))
         record = {measure.name: float(measure(step)) for measure in step_record(optimizer)}
         yield t, weights, model.get_weights(), [each.numpy().astype(np.float64) for each in g], record
 

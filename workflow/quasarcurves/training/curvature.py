@@ -7,18 +7,15 @@ Hessian is never formed: its products with vectors come from differentiating the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from quasarcurves.training.plan import Task
 from quasarcurves.training.rows import flat, like
 from quasarcurves.training.scaling import scaling
-
-if TYPE_CHECKING:
-    from quasarcurves.training.loop import Task
 
 _TOLERANCE = 1e-3
 """Relative accuracy of an eigenvalue."""

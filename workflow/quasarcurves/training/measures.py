@@ -6,112 +6,14 @@ tensors, and it is the number of operations that costs time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from quasarcurves.training.rows import flat, quantiles
+from quasarcurves.training.rows import flat
 from quasarcurves.training.scaling import AdaptiveScaling, Scaling, scaling
-
-PERCENTS = (1, 50, 99)
-"""Quantiles of the effective step that are recorded."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimizer step, as the compiled loop sees it: symbolic tensors, after the weights were updated.
-
-    Parameters
-    ----------
-    loss : scalar tensor
-        Mean loss of the batch, before the update.
-    gradients : sequence of tensors
-        In the order of `model.trainable_variables`, as computed: before any clipping.
-    model, optimizer
-        Those being trained.
-    learning_rate : scalar tensor
-        That of this step.
-    before : (n_parameters,) tensor
-        All trainable weights before the update.
-    """
-
-    loss: Any
-    gradients: Sequence[Any]
-    model: keras.Model
-    optimizer: keras.optimizers.Optimizer
-    learning_rate: Any
-    before: Any
-
-    @cached_property
-    def after(self) -> tf.Tensor:
-        """All trainable weights after the update; (n_parameters,)."""
-        return flat(self.model.trainable_variables)
-
-    @cached_property
-    def t(self) -> tf.Tensor:
-        """Number of the step, from 1."""
-        return tf.cast(self.optimizer.iterations, tf.float32)
-
-    @cached_property
-    def raw_gradient(self) -> tf.Tensor:
-        """All gradients before any clipping; (n_parameters,)."""
-        return flat(self.gradients)
-
-    @cached_property
-    def gradient(self) -> tf.Tensor:
-        """All gradients as they enter the moments: clipped if the optimizer clips; (n_parameters,)."""
-        clipped = self.optimizer._clip_gradients(self.gradients)
-        return self.raw_gradient if clipped is self.gradients else flat(clipped)
-
-    @cached_property
-    def decayed(self) -> tf.Tensor:
-        """All trainable weights before the update but after the weight decay that goes before it."""
-        decay = self.optimizer.weight_decay
-        return self.before if decay is None else self.before * (1 - decay * self.learning_rate)
-
-    @cached_property
-    def scaling(self) -> Scaling:
-        """How the optimizer scales the step."""
-        return scaling(self.optimizer)
-
-    @cached_property
-    def multiplier(self) -> tf.Tensor:
-        """Multiplier of m; (n_parameters,)."""
-        return self.scaling.multiplier(self)
-
-    @cached_property
-    def multiplier_quantiles(self) -> tf.Tensor:
-        """Quantiles of the multiplier over a fixed random sample of the parameters; (PERCENTS,)."""
-        return quantiles(self.multiplier, PERCENTS)
-
-    @cached_property
-    def rms(self) -> tf.Tensor:
-        """RMS_t of each tensor; (tensors,)."""
-        # v / c for the corrected v, with c taken out of the mean
-        c, v = self.scaling.start(self.t), self.scaling.mean_square()
-        ratio = tf.square(self.gradient) / tf.maximum(v, c * self.scaling.floor)
-        return tf.sqrt(c * self.tensor_means(ratio))
-
-    def tensor_sums(self, row: tf.Tensor) -> tf.Tensor:
-        """Add up a row over each tensor of the model; (tensors,)."""
-        return tf.stack([tf.reduce_sum(part) for part in tf.split(row, self._sizes)])
-
-    def tensor_means(self, row: tf.Tensor) -> tf.Tensor:
-        """Average a row over each tensor of the model; (tensors,)."""
-        return self.tensor_sums(row) / np.array(self._sizes, np.float32)
-
-    def spread(self, values: tf.Tensor) -> tf.Tensor:
-        """Give every parameter the value of its tensor; (n_parameters,)."""
-        return tf.repeat(values, self._sizes)
-
-    @cached_property
-    def _sizes(self) -> list[int]:
-        return [gradient.shape.num_elements() for gradient in self.gradients]
+from quasarcurves.training.step import PERCENTS, Step
 
 
 class Measure(Protocol):

@@ -8,7 +8,7 @@ Tensors over all parameters are flat, (n_parameters,), in the order of the optim
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,9 +16,7 @@ import tensorflow as tf
 from quasarcurves.training.matched_adam import MatchedAdam
 from quasarcurves.training.rows import flat
 from quasarcurves.training.stable_adamw import StableAdamW
-
-if TYPE_CHECKING:
-    from quasarcurves.training.measures import Step
+from quasarcurves.training.step import Step
 
 
 class Scaling:

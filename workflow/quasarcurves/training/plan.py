@@ -1,0 +1,87 @@
+"""What is trained and how: the two things that the training loop is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from quasarcurves.training.measures import Measure
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained.
+
+    Parameters
+    ----------
+    model : keras.Model
+    optimizer : keras.optimizers.Optimizer
+    loss : callable
+        (outputs, *targets) -> (n, parts) tensor: loss per example and part, weights included; a batch's loss is the
+        sum over parts, averaged over its examples.
+    parts : sequence of str
+        Names of the loss's parts.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss: Callable[..., Any]
+    parts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How it is trained.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+    order : callable
+        epoch -> (n,) permutation of the examples, epochs counted from 0.
+    last_batch : {"keep", "drop"}
+        What to do with an incomplete last batch.
+    validate_every : int
+        Epochs between computations of the validation loss. The last epoch is always validated.
+    measures : sequence of Measure, optional
+        What is recorded per step; all that the optimizer has (`measures.step_record`) unless given.
+    """
+
+    epochs: int
+    batch_size: int
+    order: Callable[[int], np.ndarray]
+    last_batch: str = "keep"
+    validate_every: int = 1
+    measures: Sequence[Measure] | None = None
+
+    def steps_per_epoch(self, n: int) -> int:
+        """Give the number of optimizer steps in an epoch of n examples."""
+        full, rest = divmod(n, self.batch_size)
+        return full + (1 if rest and self.last_batch == "keep" else 0)
+
+    def block(self, order: np.ndarray, step: int, most: int) -> np.ndarray | None:
+        """Give the next batches of an epoch, alike in size.
+
+        Parameters
+        ----------
+        order : (n,) int array
+            The epoch's examples.
+        step : int
+            Steps done in the epoch.
+        most : int
+            Batches at most.
+
+        Returns
+        -------
+        (steps, batch) int32 array or None
+            None at the end of the epoch.
+        """
+        n_full = len(order) // self.batch_size
+        if step < n_full:
+            end = min(step + most, n_full)
+            return order[step * self.batch_size : end * self.batch_size].reshape(-1, self.batch_size)
+        rest = order[n_full * self.batch_size :].reshape(1, -1)
+        return rest if step == n_full and self.last_batch == "keep" and rest.size else None
