@@ -203,6 +203,15 @@ def test_no_spikes_decide_nothing():
     assert row["verdict"] == "undecided"
 
 
+def test_runs_that_diverged_at_once_are_left_out():
+    runs = study(np.random.default_rng(18))
+    at_once = runs.head(3).assign(steps=0, spikes=0)
+    assert st.locking(pd.concat([runs, at_once])) == st.locking(runs)
+    alone = st.locking(at_once)
+    assert alone.keys() == st.locking(runs).keys()
+    assert (alone["runs"], alone["verdict"]) == (0, "undecided")
+
+
 def test_one_size_decides_nothing():
     runs = study(np.random.default_rng(14), batches=(32,)).query("n_train == 512")
     assert st.locking(runs)["verdict"] == "undecided"

@@ -287,6 +287,11 @@ def locking(
         `dispersion`, `verdict`: steps, epochs, neither, or undecided.
     """
     names = [*covariates, *nuisance]
+    runs = runs[runs["steps"] > 0]  # one that diverged at once says nothing of rates
+    if runs.empty:
+        slopes = {key: value for name in names for key, value in _slope(name, None, None).items()}
+        unknown = dict.fromkeys(("dispersion", "steps_p", "epochs_p"), float("nan"))
+        return {"runs": 0, "spikes": 0, **slopes, **unknown, "verdict": "undecided"}
     logs = np.log(runs[names].to_numpy(float))
     # centred, so that the intercept is the rate of a typical run
     centred = logs - logs.mean(axis=0)
@@ -317,8 +322,8 @@ def _independent(columns: np.ndarray) -> list[int]:
     return kept
 
 
-def _slope(name: str, fit: PoissonFit, place: int | None) -> dict[str, float]:
-    if place is None:
+def _slope(name: str, fit: PoissonFit | None, place: int | None) -> dict[str, float]:
+    if fit is None or place is None:
         return _with_interval(f"slope_{name}", np.nan, (np.nan, np.nan))
     value = float(fit.coefficients[place])
     reach = stats.norm.isf((1 - LEVEL) / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
