@@ -95,3 +95,14 @@ def test_garbage_is_refused_by_name(tmp_path, content):
     for read in (History.load, lambda path: list(runs_of(path))):
         with pytest.raises((OSError, ValueError), match=r"broken\.h5"):
             read(path)
+
+
+def test_a_history_from_before_there_was_a_curvature_is_read(tmp_path):
+    whole = History({"loss": np.ones(2)}, {"loss": np.ones(4)}, {"seed": 1}, {"sharpness": np.ones(3)})
+    whole.save(tmp_path / "history.h5")
+    assert History.load(tmp_path / "history.h5").curvature["sharpness"].tolist() == [1, 1, 1]
+    with h5py.File(tmp_path / "history.h5", "a") as file:
+        del file["curvature"]
+    old = History.load(tmp_path / "history.h5")
+    assert not old.curvature
+    assert old.steps["loss"].tolist() == [1, 1, 1, 1]

@@ -14,7 +14,10 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 
-_GROUPS = ("epochs", "steps", "curvature")
+_NEEDED, _OPTIONAL = ("epochs", "steps"), ("curvature",)
+_GROUPS = _NEEDED + _OPTIONAL
+"""Histories written before there was a curvature have no group of it."""
+
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 _CHUNK_ROWS = 65536
 
@@ -66,14 +69,14 @@ class History:
         """
         with _opened(path) as file:
             group = file.get(name)
-            if group is None or "params" not in group.attrs or any(key not in group for key in _GROUPS):
-                raise ValueError(f"{path}: no history at {name!r}, expected the groups {' and '.join(_GROUPS)}")
+            if group is None or "params" not in group.attrs or any(key not in group for key in _NEEDED):
+                raise ValueError(f"{path}: no history at {name!r}, expected the groups {' and '.join(_NEEDED)}")
             return cls.read(group)
 
     @classmethod
     def read(cls, group: h5py.Group) -> History:
         """Read from an HDF5 group."""
-        columns = {name: {key: data[:] for key, data in group[name].items()} for name in _GROUPS}
+        columns = {name: {key: data[:] for key, data in group.get(name, {}).items()} for name in _GROUPS}
         return cls(**columns, params=json.loads(group.attrs["params"]))
 
 
