@@ -115,7 +115,7 @@ def test_the_first_reference_is_drawn_with_ratio_one(legible):
 
 def test_the_table_is_read_by_its_own_names(tmp_path):
     rows = table([0.8], MANY[:3])
-    renamed = {"rate": "per_1000_steps", "train_ratio": "price_train", "test_ratio": "price_test"}
+    renamed = {"rate": "tall_per_1000_steps", "train_ratio": "price_train", "test_ratio": "price_test"}
     ends = ("", "_low", "_high")
     others = {f"{old}{end}": f"{new}{end}" for old, new in renamed.items() for end in ends}
     rows.rename(columns=others).to_csv(tmp_path / "cures.csv", index=False)

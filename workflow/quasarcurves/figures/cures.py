@@ -18,7 +18,7 @@ from quasarcurves.figures import labels, style
 
 _PANEL_HEIGHT = 2.9
 _PRICES = {"train": "final training loss", "test": "test loss"}
-_COLUMNS = {"per_1000_steps": "rate", "price_train": "train_ratio", "price_test": "test_ratio"}
+_COLUMNS = {"tall_per_1000_steps": "rate", "price_train": "train_ratio", "price_test": "test_ratio"}
 """What is drawn, by its name in the table."""
 
 _CURE, _REFERENCE = style.OKABE_ITO[0], "black"
@@ -47,8 +47,8 @@ def draw(cures: pd.DataFrame) -> Figure:
     Parameters
     ----------
     cures : DataFrame
-        As `load` gives it: a row per `fraction`, `optimizer` and `reference`, with `rate` (spikes per 1,000 steps),
-        `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`. The
+        As `load` gives it: a row per `fraction`, `optimizer` and `reference`, with `rate` (tall spikes per 1,000
+        steps), `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`. The
         reference of the first row is the one drawn.
 
     Returns
@@ -72,7 +72,7 @@ def draw(cures: pd.DataFrame) -> Figure:
             for price, axes in zip(_PRICES, row, strict=True)
         ]
         for fraction, row in zip(fractions, rows, strict=True):
-            row[0].set_ylabel(f"fraction {fraction:g}:\nspikes per 1,000 steps")
+            row[0].set_ylabel(f"fraction {fraction:g}:\ntall spikes per 1,000 steps")
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the places found are those of this layout
         for axes, shown in drawn:
