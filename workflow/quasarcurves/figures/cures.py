@@ -48,8 +48,8 @@ def draw(cures: pd.DataFrame) -> Figure:
     ----------
     cures : DataFrame
         As `load` gives it: a row per `fraction`, `optimizer` and `reference`, with `rate` (tall spikes per 1,000
-        steps), `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`. The
-        reference of the first row is the one drawn.
+        steps), `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`.
+        The reference of the first row is the one drawn.
 
     Returns
     -------
