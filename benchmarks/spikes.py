@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis import planted
-from quasarcurves.analysis.spikes import PER_EPOCH, find_spikes
+from quasarcurves.analysis.spikes import PER_EPOCH, find_spikes, planted
 from quasarcurves.figures import style
 
 FOLDER = Path(__file__).parent

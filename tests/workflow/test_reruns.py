@@ -218,9 +218,9 @@ SCENARIOS = {
         lambda p: p.configure(lambda c: c.update(figures={"loss_by_optimizer": {"loss_range": [0.1, 10]}})),
         OPTIMIZERS,
     ),
-    "spikes": (change_code("quasarcurves/analysis/spikes.py"), DOWNSTREAM),
+    "spikes": (change_code("quasarcurves/analysis/spikes/finding.py"), DOWNSTREAM),
     "alignment of spikes": (
-        change_code("quasarcurves/analysis/alignment.py"),
+        change_code("quasarcurves/analysis/causes/alignment.py"),
         {("diagnose_spikes",)} | ALIGNED | TABLES,
     ),
     "the verdict": (change_code("quasarcurves/analysis/verdict.py"), {("write_verdict",)} | TABLES),

@@ -1,13 +1,13 @@
 """rule find_spikes: every spike of every run, the statistics of each run, and trends over runs."""
 
-from quasarcurves.analysis import spike_tables
+from quasarcurves.analysis.spikes import detection
 from scripts import adapter
 from scripts.adapter import Input, Output
 
 
 def find_spikes(*, histories: Input, spikes: Output, statistics: Output, trends: Output) -> None:
     """Find the spikes of a study's losses."""
-    spike_tables.write(histories, spikes, statistics, trends)
+    detection.write(histories, spikes, statistics, trends)
 
 
 if __name__ == "__main__":

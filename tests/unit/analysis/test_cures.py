@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from quasarcurves.analysis import cures, spike_tables, tables
+from quasarcurves.analysis import cures, tables
+from quasarcurves.analysis.spikes import detection
 from quasarcurves.training.history import History, collect
 
 SAME = (1.0, 1.0, 1.0, 1.0)
@@ -212,7 +213,7 @@ def results(tmp_path):
     for i, run in enumerate(runs):
         run.save(tmp_path / f"{i}.h5")
     collect(((f"r{i}", tmp_path / f"{i}.h5") for i in range(len(runs))), tmp_path / "histories.h5")
-    spike_tables.write(*(tmp_path / name for name in ("histories.h5", "spikes.csv", "statistics.csv", "trends.csv")))
+    detection.write(*(tmp_path / name for name in ("histories.h5", "spikes.csv", "statistics.csv", "trends.csv")))
     return tmp_path
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from planted_runs import history, measures, onsets_and_ends, ramp
 
-from quasarcurves.analysis import diagnosis, spike_tables, tables
+from quasarcurves.analysis import diagnosis, tables
+from quasarcurves.analysis.spikes import detection
 from quasarcurves.training.history import collect
 
 
@@ -23,7 +24,7 @@ def study(tmp_path):
             made.save(tmp_path / f"{optimizer}{replicate}.h5")
             runs.append((f"f0.8_r{replicate}/{optimizer}", tmp_path / f"{optimizer}{replicate}.h5"))
     collect(runs, tmp_path / "histories.h5")
-    spike_tables.write(*(tmp_path / name for name in ("histories.h5", "spikes.csv", "statistics.csv", "trends.csv")))
+    detection.write(*(tmp_path / name for name in ("histories.h5", "spikes.csv", "statistics.csv", "trends.csv")))
     return tmp_path
 
 

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from quasarcurves.analysis import spike_statistics, spike_tables, tables
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.spikes import detection, statistics
 from quasarcurves.training.history import History, collect
 
 EPOCHS = 300
@@ -54,7 +55,7 @@ def tables_of(tmp_path):
         collect(((f"run{i}", tmp_path / f"{i}.h5") for i in range(len(histories))), tmp_path / "histories.h5")
         names = ("spikes", "statistics", "trends")
         paths = [tmp_path / f"{name}.csv" for name in names]
-        spike_tables.write(tmp_path / "histories.h5", *paths)
+        detection.write(tmp_path / "histories.h5", *paths)
         return SimpleNamespace(
             **{name: tables.read(path) for name, path in zip(names, paths, strict=True)},
             histories=tmp_path / "histories.h5",
@@ -69,7 +70,7 @@ def statistics_of():
 
     def draw(fractions, optimizers, replicates, rate=0.5):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(spike_statistics, "SHUFFLES", 1)  # no figure shows what these are for
+            patch.setattr(statistics, "SHUFFLES", 1)  # no figure shows what these are for
             return table(fractions, optimizers, replicates, rate)
 
     def table(fractions, optimizers, replicates, rate):
@@ -84,7 +85,7 @@ def statistics_of():
                     found = {"onset": onset, "end": (onset + length).astype(float), "recovery": length}
                     spikes = pd.DataFrame(found | {"height_ratio": 1 + rng.lognormal(2, 1, n)})
                     keys = {"fraction": fraction, "replicate": replicate, "optimizer": optimizer, "scale": "step"}
-                    described = spike_statistics.describe(spikes, np.ones(steps), 1, per_epoch)
+                    described = statistics.describe(spikes, np.ones(steps), 1, per_epoch)
                     rows.append({**keys, "n_train": round(1280 * fraction), **described})
         return pd.DataFrame(rows)
 

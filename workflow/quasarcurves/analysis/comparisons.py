@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from quasarcurves.analysis.spike_statistics import LEVEL, poisson_interval
+from quasarcurves.analysis.spikes.statistics import LEVEL, poisson_interval
 
 ALPHA = 1 - LEVEL
 

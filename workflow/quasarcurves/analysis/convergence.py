@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.spike_statistics import LEVEL
+from quasarcurves.analysis.spikes.statistics import LEVEL
 from quasarcurves.training.history import History
 
 MATTERS = 1.1

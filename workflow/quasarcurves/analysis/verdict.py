@@ -15,8 +15,8 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, STOP_CHANCE
 from quasarcurves.analysis.cures import AMSGRAD, EQUIVALENT, REMOVED
-from quasarcurves.analysis.spike_statistics import LEVEL
 from quasarcurves.analysis.spikes import HIGH_RATIO
+from quasarcurves.analysis.spikes.statistics import LEVEL
 from quasarcurves.files import whole_file
 
 _REMOVES = {

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from quasarcurves.analysis import spike_statistics, tables
-from quasarcurves.analysis.spikes import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.spikes.finding import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
+from quasarcurves.analysis.spikes.statistics import describe
+from quasarcurves.analysis.spikes.statistics import trends as trends_of
 from quasarcurves.training.history import History
 
 _WITH_BETA_2 = {"Adam", "AdamW", "Nadam", "Adamax", "Lamb"}
@@ -35,7 +37,7 @@ def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None
     some = [table for table in found if len(table)] or found[:1]
     tables.write(pd.concat(some, ignore_index=True), spikes)
     tables.write(runs, statistics)
-    tables.write(spike_statistics.trends(runs), trends)
+    tables.write(trends_of(runs), trends)
 
 
 def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, dict[str, Any]]]:
@@ -50,7 +52,7 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
     scales = (("epoch", history.epochs["loss"], PER_EPOCH, per_epoch), ("step", history.steps["loss"], PER_STEP, 1))
     for scale, loss, options, steps_per_point in scales:
         spikes, keys = find_spikes(loss, **options), {**run, "scale": scale}
-        described = spike_statistics.describe(spikes, loss, steps_per_point, per_epoch)
+        described = describe(spikes, loss, steps_per_point, per_epoch)
         yield keys, spikes, {**keys, **sizes, **memory, **described}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from quasarcurves.analysis import baseline
+from quasarcurves.analysis.spikes import baseline
 
 EPOCH_WINDOW = 51
 """Epochs of the running median."""

@@ -15,8 +15,8 @@ import pandas as pd
 from scipy import signal
 
 from quasarcurves.analysis import resampling
-from quasarcurves.analysis.alignment import KINDS, REFERENCE, RunEvents, lags, median, positive
-from quasarcurves.analysis.prediction import FEWEST_SPIKES
+from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, RunEvents, lags, median, positive
+from quasarcurves.analysis.causes.prediction import FEWEST_SPIKES
 
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from quasarcurves.analysis import resampling
-from quasarcurves.analysis.alignment import (
+from quasarcurves.analysis.causes.alignment import (
     ABSOLUTE,
     KINDS,
     REACH,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from quasarcurves.analysis.spikes import loss_ratio, olmo_spike_score
+from quasarcurves.analysis.spikes.finding import loss_ratio, olmo_spike_score
 
 LEVEL = 0.95
 SHUFFLES = 499

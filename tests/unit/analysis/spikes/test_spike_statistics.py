@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from quasarcurves.analysis import spike_statistics as st
 from quasarcurves.analysis.spikes import find_spikes
+from quasarcurves.analysis.spikes import statistics as st
 
 
 def coverage(intervals, truth):

@@ -6,9 +6,10 @@ import pytest
 from planted_runs import T, correlated, history, measures, onsets_and_ends, ramp, spike_table
 from scipy import stats
 
-from quasarcurves.analysis import prediction, resampling
-from quasarcurves.analysis.alignment import align
-from quasarcurves.analysis.prediction import LEADS, predictors
+from quasarcurves.analysis import resampling
+from quasarcurves.analysis.causes import prediction
+from quasarcurves.analysis.causes.alignment import align
+from quasarcurves.analysis.causes.prediction import LEADS, predictors
 
 RAMP, GAIN = 100, 0.3
 NAMES = ["one", "two", "three"]

@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quasarcurves.analysis import baseline, planted
-from quasarcurves.analysis.spikes import COLUMNS, PER_EPOCH, find_spikes, loss_ratio, olmo_spike_score
+from quasarcurves.analysis.spikes import (
+    COLUMNS,
+    PER_EPOCH,
+    baseline,
+    find_spikes,
+    loss_ratio,
+    olmo_spike_score,
+    planted,
+)
 
 
 def flat(t=400, spikes=(), sigma=0.03, seed=100):
