@@ -47,7 +47,7 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
     sizes = {"n_train": outcome["n_train"], "steps_per_epoch": per_epoch, "batch_size": _batch_size(history)}
     run, memory = (
         {key: history.params[key] for key in tables.RUN_KEYS},
-        _memory(history.params.get("optimizer_spec", {})),
+        _memory(history.params.get("optimizer_spec", {}), history.params.get("training", {})),
     )
     scales = (("epoch", history.epochs["loss"], PER_EPOCH, per_epoch), ("step", history.steps["loss"], PER_STEP, 1))
     for scale, loss, options, steps_per_point in scales:
@@ -60,11 +60,15 @@ def _batch_size(history: History) -> float:
     return history.params.get("training", {}).get("batch_size", float("nan"))
 
 
-def _memory(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and all else of its specification.
+def _memory(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+    """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and its family: all else but the batch size.
 
-    Keras's default for `beta_2` is 0.999 in all classes of the kind; NaN for classes that may have none.
+    Keras's default for `beta_2` is 0.999 in all classes of the kind; NaN for classes that may have none. A last batch
+    that is kept makes spikes of its own, once per epoch, so it parts families too.
     """
-    family = ", ".join(f"{key} {value}" for key, value in sorted(spec.items()) if key != "beta_2")
+    same = {key: value for key, value in sorted(spec.items()) if key != "beta_2"}
+    if "last_batch" in training:
+        same["last_batch"] = training["last_batch"]
+    family = ", ".join(f"{key} {value}" for key, value in same.items())
     known = "beta_2" in spec or spec.get("class") in _WITH_BETA_2
     return {"memory": 1 / (1 - spec.get("beta_2", 0.999)) if known else float("nan"), "family": family}

@@ -1,0 +1,65 @@
+"""Fill the tables of controls.md from the CSV files beside it: `python docs/tables.py`.
+
+A table stands between `<!-- cures: STUDY FRACTION REFERENCE -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+DOCS = Path(__file__).parent
+PAGE = DOCS / "controls.md"
+_BLOCK = re.compile(r"(<!-- cures: (\S+) (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_HEADINGS = (
+    "optimizer",
+    "runs",
+    "tall spikes",
+    "per 1,000 steps",
+    "times those of {}",
+    "removed?",
+    "final training loss / {}",
+    "final test loss / {}",
+    "best test loss / {}",
+    "late effective step / {}",
+)
+
+
+def filled(text: str, folder: Path = DOCS / "controls") -> str:
+    """Text of a page with its tables as the files in a folder have them."""
+    return _BLOCK.sub(lambda found: found[1] + _table(folder, *found.group(2, 3, 4)) + found[5], text)
+
+
+def _table(folder: Path, study: str, fraction: str, reference: str) -> str:
+    table = pd.read_csv(folder / study / "cures.csv")
+    rows = table[(table["fraction"] == float(fraction)) & (table["reference"] == reference)]
+    lines = [[heading.format(reference) for heading in _HEADINGS], ["---"] + ["---:"] * (len(_HEADINGS) - 1)]
+    lines += [_row(row) for row in rows.to_dict("records")]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _row(row: dict) -> list[str]:
+    ratios = ("price_train", "price_test", "price_test_best", "step_ratio")
+    return [
+        row["optimizer"],
+        f"{row['replicates']}",
+        f"{row['spikes_tall']}",
+        _interval(row, "tall_per_1000_steps"),
+        _interval(row, "rate_ratio_tall"),
+        row["removes_spikes_adjusted"] if isinstance(row["removes_spikes_adjusted"], str) else "",
+        *(_interval(row, name) for name in ratios),
+    ]
+
+
+def _interval(row: dict, name: str) -> str:
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if pd.isna(value) and pd.isna(high):
+        return ""
+    middle = "?" if pd.isna(value) else f"{value:.2g}"
+    return f"{middle} ({low:.2g} to {high:.2g})"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))
