@@ -34,7 +34,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] |
     rows = math.ceil(len(fractions) / columns)
     figure = style.new_figure(style.PAGE_WIDTH if columns == 2 else style.COLUMN_WIDTH, _PANEL_HEIGHT * rows + 0.5)
     with style.house_style():
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        panels = figure.subplots(rows, columns, sharex=_of_one_length(epochs), sharey=True, squeeze=False).flat
         for fraction, axes in zip(fractions, panels, strict=False):
             _draw_panel(axes, epochs[epochs["fraction"] == fraction], runs[runs["fraction"] == fraction])
         figure.axes[0].set_ylim(loss_range)
@@ -45,6 +45,12 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] |
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
     return figure
+
+
+def _of_one_length(epochs: pd.DataFrame) -> bool:
+    """Whether one axis of epochs does for all: trainings of equal steps have many more epochs of few spectra."""
+    longest = epochs.groupby("fraction")["epoch"].max()
+    return longest.max() < 2 * longest.min()
 
 
 def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame) -> None:
