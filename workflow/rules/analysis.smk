@@ -141,7 +141,6 @@ rule compare_optimizers:
     input:
         histories=ancient(HISTORIES),
         statistics=ancient(SPIKE_STATISTICS),
-        spikes=ancient(SPIKES),
         test_losses=ancient(TEST_LOSSES),
         receipts=[
             rules.collect_histories.output.receipt,
@@ -166,7 +165,7 @@ rule compare_optimizers:
         code=fingerprint.code("compare_optimizers"),
     shell:
         "python -m scripts.compare_optimizers --histories {input.histories:q} --statistics {input.statistics:q}"
-        " --spikes {input.spikes:q} --test_losses {input.test_losses:q} --reference {params.reference:q}"
+        " --test_losses {input.test_losses:q} --reference {params.reference:q}"
         " --cures {output.cures:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 

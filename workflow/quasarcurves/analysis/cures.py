@@ -26,7 +26,7 @@ from quasarcurves.analysis.comparisons import (
     removes,
 )
 from quasarcurves.analysis.convergence import MATTERS, read_test_losses
-from quasarcurves.analysis.spikes import HIGH_RATIO
+from quasarcurves.analysis.spikes import count_excursions, settled_ratio
 from quasarcurves.training.history import History, runs_of
 
 REMOVED = 0.5
@@ -35,8 +35,8 @@ REMOVED = 0.5
 EQUIVALENT = f"equivalent within a factor {MATTERS:g} in losses and {1 / REMOVED:g} in spikes"
 
 RATES = {"tall": "tall_per_1000_steps", "epoch": "per_epoch", "step": "per_1000_steps"}
-"""Kinds of spikes with the name of their rate: those in the losses of epochs that are higher than 3 times the course
-(the phenomenon as it was published), all in the losses of epochs, and all in the losses of steps."""
+"""Kinds of spikes with the name of their rate: how often the loss of an epoch rises above 3 times its running median,
+once it has settled (the phenomenon as it was published), and all spikes found in the losses of epochs and of steps."""
 
 MEASURES = (
     "share_in_spike",
@@ -71,9 +71,7 @@ _LATE = 0.1
 _INTERVAL = ("", "_low", "_high", "_p")
 
 
-def write(
-    histories: Path, statistics: Path, spikes: Path, test_losses: Path | None, reference: str, path: Path
-) -> None:
+def write(histories: Path, statistics: Path, test_losses: Path | None, reference: str, path: Path) -> None:
     """Write cures.csv, a row per fraction, optimizer and reference.
 
     The references are the one given, those that another optimizer's step is matched to, and `amsgrad`. A `_low` and
@@ -115,8 +113,8 @@ def write(
     ----------
     histories : Path
         HDF5 file of all runs.
-    statistics, spikes : Path
-        spike_statistics.csv and spikes.csv of these.
+    statistics : Path
+        spike_statistics.csv of these.
     test_losses : Path or None
         CSV file as `convergence.read_test_losses` takes it.
     reference : str
@@ -129,16 +127,16 @@ def write(
     ValueError
         If there is no such optimizer, or the tables lack a run.
     """
-    runs = measure(histories, statistics, spikes, test_losses)
+    runs = measure(histories, statistics, test_losses)
     tables.write(compare_all(runs, reference, matched(histories)), path)
 
 
-def measure(histories: Path, statistics: Path, spikes: Path, test_losses: Path | None) -> pd.DataFrame:
+def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.DataFrame:
     """Give a row per run: `spikes_<kind>`, the `exposure_<kind>` that its rate is over, and the values of `MEASURES`.
 
     Parameters
     ----------
-    histories, statistics, spikes, test_losses
+    histories, statistics, test_losses
         As `write` takes them.
     """
     runs = pd.DataFrame([_of_history(history) for history in tables.by_run(histories)]).set_index(tables.RUN_KEYS)
@@ -146,10 +144,6 @@ def measure(histories: Path, statistics: Path, spikes: Path, test_losses: Path |
     of_epochs, of_steps = (_of_scale(found, scale, runs.index, statistics) for scale in ("epoch", "step"))
     runs["spikes_epoch"], runs["exposure_epoch"] = of_epochs["spikes"], of_epochs["points"]
     runs["spikes_step"], runs["exposure_step"] = of_steps["spikes"], of_steps["steps"] / 1000
-    listed = tables.read(spikes)
-    tall = listed[(listed["scale"] == "epoch") & (listed["height_ratio"] > HIGH_RATIO)]
-    runs["spikes_tall"] = tall.groupby(tables.RUN_KEYS).size().reindex(runs.index, fill_value=0)
-    runs["exposure_tall"] = of_epochs["steps"] / 1000
     runs["height_epoch"], runs["height_step"] = of_epochs["height"], of_steps["height"]
     runs["share_in_spike"] = of_steps["share_in_spike"]
     return runs.reset_index().merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
@@ -171,6 +165,8 @@ def _of_history(history: History) -> dict[str, Any]:
     outcome, loss = history.params["outcome"], np.asarray(history.epochs["loss"], float)
     row = {key: history.params[key] for key in tables.RUN_KEYS}
     row |= {"n_train": outcome["n_train"], "diverged": bool(outcome["diverged"])}
+    ratio = settled_ratio(loss)
+    row |= {"spikes_tall": count_excursions(ratio), "exposure_tall": len(ratio) * outcome["steps_per_epoch"] / 1000}
     row["loss_final"] = np.inf if outcome["diverged"] else float(np.median(_last(loss)))
     row["loss_lowest"] = np.nanmin(loss) if np.isfinite(loss).any() else np.inf
     step = np.asarray(history.steps.get("effective_step_q50", []), float)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.spikes import SETTLED_EPOCH, count_excursions, height_ratio
+from quasarcurves.analysis.spikes import count_excursions, settled_ratio
 from quasarcurves.files import whole_file
 from quasarcurves.training.history import History, runs_of
 
@@ -66,8 +66,7 @@ def _epochs_of(history: History) -> pd.DataFrame:
 def _run_of(history: History) -> dict[str, Any]:
     outcome = history.params["outcome"]
     loss, val_loss = history.epochs["loss"], history.epochs["val_loss"]
-    # a loss that is not finite ends a run; it is no spike
-    ratio = height_ratio(loss[np.isfinite(loss)])[SETTLED_EPOCH:]
+    ratio = settled_ratio(loss)
     validated = np.isfinite(val_loss).any()
     return {
         **dict(zip(RUN_KEYS, _key(history.params), strict=True)),

@@ -15,7 +15,7 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, STOP_CHANCE
 from quasarcurves.analysis.cures import AMSGRAD, EQUIVALENT, REMOVED
-from quasarcurves.analysis.spikes import HIGH_RATIO
+from quasarcurves.analysis.spikes import EPOCH_WINDOW, HIGH_RATIO, SETTLED_EPOCH
 from quasarcurves.analysis.spikes.statistics import LEVEL
 from quasarcurves.files import whole_file
 
@@ -95,7 +95,7 @@ def _preamble(main: pd.DataFrame) -> str:
     return " ".join(
         [
             f"Intervals in brackets are at {_percent(LEVEL)}.",
-            f"A tall spike rises to more than {HIGH_RATIO:g} times the course of the epochs' losses.",
+            f"A tall spike: after epoch {SETTLED_EPOCH}, a loss above {HIGH_RATIO:g} times its median over {EPOCH_WINDOW} epochs.",
             f"Spikes are removed if they are certainly rarer than {REMOVED:g} times those of {reference}.",
             f"Losses within a factor {MATTERS:g} are the same.",
             f"A model is worse if its loss is more than {MATTERS:g} times the median of its run's late epochs.",

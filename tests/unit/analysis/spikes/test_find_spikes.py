@@ -195,3 +195,17 @@ def test_olmo_spike_score_by_a_plain_loop():
 def test_loss_ratio_is_to_the_lowest_so_far():
     ratio = loss_ratio(np.array([2.0, 4.0, 1.0, np.inf, 3.0]))
     np.testing.assert_array_equal(ratio, [1, 2, 1, np.nan, 3])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_steady_fall_at_the_start_hides_no_later_spike(seed):
+    """Where a loss falls without noise its running median is the loss itself; that once passed for heavy tails."""
+    rng = np.random.default_rng([31, seed])
+    epoch = np.arange(200)
+    wander = 0.2 * np.convolve(rng.normal(size=203), np.ones(4) / 2, "valid") * (epoch > 60)
+    loss = 5 * (1 + epoch / 8) ** -2.0 * np.exp(wander)
+    for place, height in ((103, 12), (178, 27)):
+        loss[place : place + 10] *= height ** np.linspace(1, 0.1, 10)
+    found = find_spikes(loss, **PER_EPOCH)
+    for place in (103, 178):
+        assert ((found["onset"] <= place + 1) & (found["peak"] >= place - 1) & (found["height_ratio"] > 3)).any()

@@ -2,6 +2,7 @@
 
 from quasarcurves.analysis.spikes.finding import (
     COLUMNS,
+    EPOCH_WINDOW,
     HIGH_RATIO,
     PER_EPOCH,
     PER_STEP,
@@ -11,10 +12,12 @@ from quasarcurves.analysis.spikes.finding import (
     height_ratio,
     loss_ratio,
     olmo_spike_score,
+    settled_ratio,
 )
 
 __all__ = [
     "COLUMNS",
+    "EPOCH_WINDOW",
     "HIGH_RATIO",
     "PER_EPOCH",
     "PER_STEP",
@@ -24,4 +27,5 @@ __all__ = [
     "height_ratio",
     "loss_ratio",
     "olmo_spike_score",
+    "settled_ratio",
 ]

@@ -42,6 +42,22 @@ def height_ratio(loss: np.ndarray, window: int = EPOCH_WINDOW) -> np.ndarray:
     return np.asarray(loss / series.rolling(window, center=True, min_periods=1).median())
 
 
+def settled_ratio(loss: np.ndarray) -> np.ndarray:
+    """Height ratio of the epochs after `SETTLED_EPOCH`; a loss that is not finite ends a run and is no spike.
+
+    Parameters
+    ----------
+    loss : (epochs,) array
+
+    Returns
+    -------
+    (n,) float64 array
+        Of the finite ones; empty for a short run.
+    """
+    loss = np.asarray(loss, np.float64)
+    return height_ratio(loss[np.isfinite(loss)])[SETTLED_EPOCH:]
+
+
 def count_excursions(ratio: np.ndarray, threshold: float = HIGH_RATIO) -> int:
     """Count the stretches of consecutive values above a threshold."""
     above = np.concatenate([[False], np.asarray(ratio) > threshold])
@@ -182,6 +198,8 @@ def _search(
     excess = log_loss - course.level
     bounds = _Bounds.of(excess, course.sigma)
     noise = excess / course.sigma
+    # where a loss falls steadily its median is the loss itself: that says nothing of the noise
+    telling = excess != 0
     spikes: list[_Spike] = []
     for width, *rates in thresholds:
         # clipped, so that one step alone is no lasting rise
@@ -190,7 +208,7 @@ def _search(
         signal = signal / spread
         # the noise of a step is judged over its window, that of a mean over all means that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
-        weight = baseline.tail_weight(signal, quiet, width) if heavy else 0.0
+        weight = baseline.tail_weight(signal[telling], quiet[telling], width) if heavy else 0.0
         needed = baseline.threshold(weight, *rates, values)
         high = (signal > needed) & (signal * spread * course.sigma >= min_log_height)
         spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
