@@ -95,7 +95,8 @@ def _preamble(main: pd.DataFrame) -> str:
     return " ".join(
         [
             f"Intervals in brackets are at {_percent(LEVEL)}.",
-            f"A tall spike: after epoch {SETTLED_EPOCH}, a loss above {HIGH_RATIO:g} times its median over {EPOCH_WINDOW} epochs.",
+            f"A tall spike is a loss above {HIGH_RATIO:g} times its median over {EPOCH_WINDOW} epochs,"
+            f" after epoch {SETTLED_EPOCH}.",
             f"Spikes are removed if they are certainly rarer than {REMOVED:g} times those of {reference}.",
             f"Losses within a factor {MATTERS:g} are the same.",
             f"A model is worse if its loss is more than {MATTERS:g} times the median of its run's late epochs.",

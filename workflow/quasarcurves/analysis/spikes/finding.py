@@ -199,7 +199,7 @@ def _search(
     bounds = _Bounds.of(excess, course.sigma)
     noise = excess / course.sigma
     # where a loss falls steadily its median is the loss itself: that says nothing of the noise
-    telling = excess != 0
+    telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
     spikes: list[_Spike] = []
     for width, *rates in thresholds:
         # clipped, so that one step alone is no lasting rise
