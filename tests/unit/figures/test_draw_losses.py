@@ -83,3 +83,9 @@ def test_the_range_of_losses_can_be_set():
     epochs, runs = study_of({0.8: 60})
     assert loss_by_optimizer.draw(epochs, runs, loss_range=(0.1, 10)).axes[0].get_ylim() == (0.1, 10)
     assert loss_by_fraction.draw(epochs, runs, "adam", loss_range=(0.1, 10)).axes[0].get_ylim() == (0.1, 10)
+
+
+def test_one_size_and_long_names_are_legible(legible):
+    names = ["adam", "amsgrad", "adam_matched", "adam_cosine", "adam_beta2_0.99", "adam_eps_1e-2"]
+    said = legible(loss_by_optimizer.draw(*study_of({0.8: 60}, names)))
+    assert all(name in said for name in names)

@@ -43,7 +43,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] |
         figure.supxlabel("epoch", fontsize=8)
         figure.supylabel("training loss", fontsize=8)
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(6, len(labels)))
+        figure.legend(handles, labels, loc="outside upper center", ncols=6 if columns == 2 else 2)
     return figure
 
 
