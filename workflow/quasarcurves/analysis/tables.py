@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,20 @@ def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, to 8 digits."""
     with whole_file(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.8g")
+
+
+def write_parts(parts: Iterable[pd.DataFrame], path: Path) -> None:
+    """Write a table that comes in parts of the same columns as CSV, to 6 digits, holding one part at a time.
+
+    Raises
+    ------
+    ValueError
+        If there is no part.
+    """
+    parts = iter(parts)
+    first = next(parts, None)
+    if first is None:
+        raise ValueError(f"{path}: there is nothing to write")
+    with whole_file(path) as temporary:
+        for i, part in enumerate(chain([first], parts)):
+            part[first.columns].to_csv(temporary, index=False, float_format="%.6g", mode="a", header=not i)

@@ -1,0 +1,21 @@
+"""What the models of a study are worth on the test set: purity, completeness, redshift errors."""
+
+from quasarcurves.analysis.metrics.definitions import (
+    DV_MAX,
+    SPEED_OF_LIGHT,
+    THRESHOLDS,
+    crossing,
+    has_good_redshift,
+    purity_completeness,
+    velocity,
+)
+
+__all__ = [
+    "DV_MAX",
+    "SPEED_OF_LIGHT",
+    "THRESHOLDS",
+    "crossing",
+    "has_good_redshift",
+    "purity_completeness",
+    "velocity",
+]

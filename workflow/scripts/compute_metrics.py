@@ -1,0 +1,29 @@
+"""rule compute_metrics: what the models of all runs are worth on the test set."""
+
+from itertools import product
+from pathlib import Path
+
+from quasarcurves.analysis.metrics import tabulate
+from scripts import adapter
+from scripts.adapter import Input, Output
+
+
+def compute_metrics(
+    *,
+    runs: Path,
+    subsets: list[str],
+    optimizers: list[str],
+    spectra: Input,
+    summary: Input,
+    metrics: Output,
+    test_metrics: Output,
+    test_summary: Output,
+    dv_histogram: Output,
+) -> None:
+    """Score the final and the best model of every run."""
+    predictions = (runs / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    tabulate.write(predictions, spectra, summary, metrics, test_metrics, test_summary, dv_histogram)
+
+
+if __name__ == "__main__":
+    adapter.main(compute_metrics)
