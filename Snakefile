@@ -46,6 +46,7 @@ rule all:
         expand(rules.evaluate.output, zip, **study.run_wildcards()),
         rules.collect_histories.output,
         rules.collect_test_losses.output,
+        rules.compute_metrics.output,
         rules.find_spikes.output,
         rules.judge_convergence.output,
         rules.compare_optimizers.output,
@@ -58,6 +59,7 @@ rule all:
         expand(rules.plot_curvature.output, fraction=study.fractions if study.measures_curvature else []),
         expand(rules.plot_aligned.output, optimizer=study.optimizers),
         rules.plot_cures.output,
+        expand(rules.plot_purity_completeness.output, optimizer=study.optimizers),
         rules.show_tables.output,
 
 

@@ -23,6 +23,7 @@ ASKED = [
     "figures/loss_by_optimizer.png",
     "figures/detected_spikes_adam.png",
     "figures/spike_statistics.pdf",
+    "figures/purity_completeness_adam.pdf",
     "figures/curvature_f0.8.png",
     "receipts/train/f0.8_r0/adam.json",
     "receipts/plot_fractions/adam.json",
@@ -39,6 +40,8 @@ ORPHANS = [
     "figures/curvature_f0.4.png",
     "receipts/draw_subset/f0.4_r0.json",
     "receipts/plot_spikes/sgd.json",
+    "figures/purity_completeness_sgd.pdf",
+    "logs/plot_purity_completeness/sgd.log",
     "logs/plot_curvature/f0.4.log",
     "benchmarks/plot_fractions/sgd.tsv",
 ]

@@ -22,9 +22,9 @@ _BY_SUBSET_FILES = ("data/subsets", "logs/draw_subset", "benchmarks/draw_subset"
 _BY_OPTIMIZER_FILES = tuple(
     f"{folder}/{rule}"
     for folder in ("logs", "benchmarks", FOLDER)
-    for rule in ("plot_fractions", "plot_spikes", "plot_aligned")
+    for rule in ("plot_fractions", "plot_spikes", "plot_aligned", "plot_purity_completeness")
 )
-_FIGURES_BY_OPTIMIZER = ("loss_by_fraction", "detected_spikes", "aligned")
+_FIGURES_BY_OPTIMIZER = ("loss_by_fraction", "detected_spikes", "aligned", "purity_completeness")
 _BY_FRACTION_FILES = tuple(f"{folder}/plot_curvature" for folder in ("logs", "benchmarks", FOLDER))
 
 

@@ -57,6 +57,45 @@ rule collect_test_losses:
         " --optimizers {params.optimizers:q} --losses {output.losses:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule compute_metrics:
+    input:
+        predictions=ancient(expand(PREDICTIONS, zip, **study.run_wildcards())),
+        spectra=ancient(SPECTRA),
+        summary=ancient(SUMMARY),
+        receipts=[
+            rules.prepare_spectra.output.receipt,
+            rules.collect_histories.output.receipt,
+            *expand(rules.evaluate.output.receipt, zip, **study.run_wildcards()),
+        ],
+    output:
+        metrics=ensure(METRICS, non_empty=True),
+        test_metrics=ensure(TEST_METRICS, non_empty=True),
+        test_summary=ensure(TEST_SUMMARY, non_empty=True),
+        dv_histogram=ensure(DV_HISTOGRAM, non_empty=True),
+        receipt=RECEIPTS / "compute_metrics.json",
+    log:
+        LOGS / "compute_metrics.log",
+    benchmark:
+        BENCHMARKS / "compute_metrics.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        runs=lambda wc, output: Path(output.metrics).parent / "runs",
+        subsets=study.subset_names,
+        optimizers=study.optimizers,
+        # a few receipts on the command line, not one per run
+        known=lambda wc, input: [path for path in input.receipts if "/evaluate/" not in path],
+        code=fingerprint.code("compute_metrics"),
+    shell:
+        "python -m scripts.compute_metrics --runs {params.runs:q} --subsets {params.subsets:q}"
+        " --optimizers {params.optimizers:q} --spectra {input.spectra:q} --summary {input.summary:q}"
+        " --metrics {output.metrics:q} --test_metrics {output.test_metrics:q} --test_summary {output.test_summary:q}"
+        " --dv_histogram {output.dv_histogram:q} --receipts {params.known:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule find_spikes:
     input:
         histories=ancient(HISTORIES),

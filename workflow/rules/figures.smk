@@ -12,6 +12,8 @@ TABLES = [
     CURES,
     CONVERGENCE,
     TEST_LOSSES,
+    TEST_SUMMARY,
+    TEST_METRICS,
 ]
 
 
@@ -203,12 +205,46 @@ rule plot_cures:
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule plot_purity_completeness:
+    input:
+        metrics=ancient(METRICS),
+        test_metrics=ancient(TEST_METRICS),
+        dv_histogram=ancient(DV_HISTOGRAM),
+        receipts=rules.compute_metrics.output.receipt,
+    output:
+        figures=figure(
+            "purity_completeness",
+            "purity, completeness and dv on the test set",
+            category="Test set",
+            of="_{optimizer}",
+            optimizer="{optimizer}",
+        ),
+        receipt=RECEIPTS / "plot_purity_completeness" / "{optimizer}.json",
+    log:
+        LOGS / "plot_purity_completeness" / "{optimizer}.log",
+    benchmark:
+        BENCHMARKS / "plot_purity_completeness" / "{optimizer}.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        style=json.dumps(study.config["figures"]["purity_completeness"]),
+        code=fingerprint.code("plot_purity_completeness"),
+    shell:
+        "python -m scripts.plot_purity_completeness --metrics {input.metrics:q} --test_metrics {input.test_metrics:q}"
+        " --dv_histogram {input.dv_histogram:q} --optimizer {wildcards.optimizer:q} --style {params.style:q}"
+        " --figures {output.figures:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule show_tables:
     input:
         tables=ancient(TABLES),
         receipts=[
             rules.collect_histories.output.receipt,
             rules.collect_test_losses.output.receipt,
+            rules.compute_metrics.output.receipt,
             rules.find_spikes.output.receipt,
             rules.diagnose_spikes.output.receipt,
             rules.judge_convergence.output.receipt,
