@@ -18,6 +18,10 @@ from matplotlib.lines import Line2D
 
 from quasarcurves.figures import style
 
+_PANEL_HEIGHT = 2.8
+_LINE_HEIGHT = 0.16
+"""Inches of a line of the legend."""
+
 _CURVES = {"purity": "-", "completeness": (0, (4, 1.5))}
 _MODELS = {"final": "models at the end of training", "best": "models at the lowest validation loss"}
 _CHUNK = 500_000
@@ -54,7 +58,7 @@ PUBLISHED = {
         Published(31_000, 0.05, 0.9905, 0.25, -18.3, 910),
     ],
 }
-"""Table 2 of Farr et al. (2020), by what `figures.purity_completeness.published` may be."""
+"""Farr et al. (2020), by what `figures.purity_completeness.published` may be."""
 
 
 def load(path: Path, optimizer: str, model: str) -> pd.DataFrame:
@@ -114,12 +118,10 @@ def draw(
     """
     fractions = sorted(scores["fraction"].unique(), reverse=True)
     others = PUBLISHED[published]
-    lines = len(fractions) + len(others) + 1
-    figure = style.new_figure(style.PAGE_WIDTH, 2.9 + 0.14 * lines)
+    legend_height = _LINE_HEIGHT * (len(fractions) + len(others) + 1)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height)
     with style.house_style():
-        (curves, errors), legend = figure.subplots(
-            2, 2, gridspec_kw={"height_ratios": [2.7, 0.14 * lines]}, squeeze=True
-        )
+        (curves, errors), legend = figure.subplots(2, 2, height_ratios=[_PANEL_HEIGHT, legend_height])
         handles = []
         limit, per_bin = _dv_range(scores)
         for fraction, color in zip(fractions, style.sequential(len(fractions)), strict=True):
@@ -170,14 +172,14 @@ def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color:
     kept = histogram[~histogram["replicate"].isin(failed)]
     table = kept.pivot(index="dv", columns="replicate", values="quasars")
     counts = table.to_numpy(float).reshape(-1, per_bin, table.shape[1]).sum(axis=1)
-    centres = table.index.to_numpy().reshape(-1, per_bin).mean(axis=1)
+    edges = table.index.min() - _WIDTH / 2 + _WIDTH * per_bin * np.arange(len(counts) + 1)
     total = counts.sum(axis=0)
     shares = counts[:, total > 0] / total[total > 0]
     if not shares.size:
         return
-    axes.plot(centres, np.median(shares, axis=1), color=color, drawstyle="steps-mid")
+    axes.stairs(np.median(shares, axis=1), edges, color=color, baseline=None, linewidth=0.8)
     if shares.shape[1] > 1:
-        axes.fill_between(centres, shares.min(axis=1), shares.max(axis=1), step="mid", color=color, alpha=0.15, lw=0)
+        axes.stairs(shares.max(axis=1), edges, baseline=shares.min(axis=1), color=color, fill=True, alpha=0.12)
 
 
 def _describe(runs: pd.DataFrame) -> str:
@@ -214,6 +216,8 @@ def _set_axes(
     curves.legend(handles=shown, loc="lower left")
     errors.set(xlabel="dv (km/s)", ylabel=f"share of quasars per {_WIDTH * per_bin:,} km/s", xlim=(-limit, limit))
     errors.set_ylim(bottom=0)
+    for axes in (curves, errors):
+        axes.tick_params(axis="x", pad=5)  # in the corner two labels meet
     errors.axvline(0, color="0.7", linewidth=0.6, linestyle=":", zorder=0)
 
 
@@ -225,6 +229,6 @@ def _add_legend(panels: np.ndarray, handles: list[Line2D], scores: pd.DataFrame,
         axes.remove()
     axes = figure.add_subplot(grid[1, :])
     axes.set_axis_off()
-    title = f"{scores['optimizer'].iat[0]}, {_MODELS[model]}: training spectra (fraction), where purity = completeness"
+    title = f"{scores['optimizer'].iat[0]}, {_MODELS[model]}: training spectra (fraction), where purity = completeness, median and sigma of dv"
     legend = axes.legend(handles=handles, title=title, loc="center", ncols=1)
     legend.set_in_layout(False)  # its space is the panel's

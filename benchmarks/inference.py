@@ -1,0 +1,82 @@
+"""Memory of evaluating a test set against its size: `python benchmarks/inference.py > inference.csv`.
+
+Every size is evaluated by a process of its own, whose peak memory (resident, mapped files included) is taken when it
+ends. The spectra are noise: what a network says of them costs as much. `python benchmarks/inference.py N:FILTERS ...`
+measures other sizes.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.spectra.subsets import Subset
+from quasarcurves.spectra.table import Spectra, write_chunks
+
+SIZES = ("20000:16", "60000:16", "20000:100", "630000:4")
+"""Test spectra and filters; the last has as many spectra as the published study."""
+
+LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"], ["CIV(1548)"]
+_CHUNK = 10_000
+
+
+def chunks(n: int) -> Iterator[Spectra]:
+    """Yield n spectra of noise, all quasars."""
+    rng = np.random.default_rng(1)
+    for start in range(0, n, _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, n))
+        flux, ones = rng.standard_normal((len(rows), N_BINS), np.float32), np.ones(len(rows))
+        yield Spectra(flux, rng.uniform(2.1, 4, len(rows)), 3 * ones, -ones, rows, ones)
+
+
+def evaluate(folder: Path, filters: int) -> None:
+    """Evaluate a network of random weights; what the measured process does."""
+    from quasarcurves.evaluation import evaluate as apply_models
+    from quasarcurves.quasarnet import network
+    from quasarcurves.runs import use_threads
+
+    use_threads(1)
+    network.build(filters).save(folder / "model.keras")
+    run = {"network": {"lines": LINES, "bal_lines": BAL_LINES, "boxes": 13}}
+    models = {"final": folder / "model.keras"}
+    apply_models(folder / "spectra.h5", folder / "subset.h5", run, models, folder / "predictions.h5")
+
+
+def measure(n: int, filters: int) -> tuple[float, float]:
+    """Give processor seconds and peak megabytes of evaluating n spectra."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_chunks(folder / "spectra.h5", chunks(n))
+        none = np.empty(0, np.uint32)
+        Subset(train=none, validation=none, test=np.arange(n, dtype=np.uint32)).save(folder / "subset.h5")
+        process = subprocess.Popen([sys.executable, __file__, "evaluate", name, str(filters)])
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"evaluating {n} spectra failed with status {status}")
+        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Measure all sizes and print a table."""
+    if sys.argv[1:2] == ["evaluate"]:
+        evaluate(Path(sys.argv[2]), int(sys.argv[3]))
+        return
+    table = csv.writer(sys.stdout)
+    table.writerow(["spectra", "filters", "cpu_seconds", "peak_mb"])
+    for size in sys.argv[1:] or SIZES:
+        n, filters = map(int, size.split(":"))
+        seconds, megabytes = measure(n, filters)
+        table.writerow([n, filters, f"{seconds:.0f}", f"{megabytes:.0f}"])
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
