@@ -20,10 +20,12 @@ FIGURES = {
     ("what moves around a spike", "adam", "all"): "aligned_adam.png",
     ("what moves around a spike", "amsgrad", "all"): "aligned_amsgrad.png",
     ("rate of spikes against final loss", "all", "all"): "cures.png",
+    ("purity, completeness and dv on the test set", "adam", "all"): "purity_completeness_adam.png",
+    ("purity, completeness and dv on the test set", "amsgrad", "all"): "purity_completeness_amsgrad.png",
 }
 TABLES = {
     "verdict.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
-    "predictors.csv", "cures.csv", "convergence.csv", "test_losses.csv",
+    "predictors.csv", "cures.csv", "convergence.csv", "test_losses.csv", "test_summary.csv", "test_metrics.csv",
 }  # fmt: skip
 
 
@@ -78,7 +80,7 @@ def test_tables_can_be_looked_at(page, report, finished):
 def test_every_result_has_a_caption_and_a_category(page):
     for entry in script(page, "results").values():
         assert len(re.sub("<.*?>", "", entry["caption"]).split()) > 15, entry["name"]
-    assert {"Losses", "Spikes", "Causes", "Cures", "Tables"} == set(script(page, "categories"))
+    assert {"Losses", "Spikes", "Causes", "Cures", "Test set", "Tables"} == set(script(page, "categories"))
     assert "adam" in script(page, "results")["results/smoke/figures/detected_spikes_adam.png"]["caption"]
 
 

@@ -39,7 +39,9 @@ CURES: set[Job] = {("plot_cures",)}
 ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
-OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | TABLES
+PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_completeness", "amsgrad")}
+METRICS: set[Job] = {("compute_metrics",)} | PURITY
+OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
 DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
 
 
@@ -49,7 +51,7 @@ def trainings(runs=RUNS, replicate="0") -> set[Job]:
 
 
 def plots_of(optimizer: str) -> set[Job]:
-    return {(rule, optimizer) for rule in ("plot_fractions", "plot_spikes", "plot_aligned")}
+    return {(rule, optimizer) for rule in ("plot_fractions", "plot_spikes", "plot_aligned", "plot_purity_completeness")}
 
 
 TRAIN = trainings()
@@ -223,10 +225,15 @@ SCENARIOS = {
         change_code("quasarcurves/analysis/causes/alignment.py"),
         {("diagnose_spikes",)} | ALIGNED | TABLES,
     ),
+    "failed seeds": (change_code("quasarcurves/analysis/metrics/seeds.py"), METRICS | TABLES),
+    "whose numbers the figure of purity shows": (
+        lambda p: p.configure(lambda c: c.update(figures={"purity_completeness": {"published": "farr2020"}})),
+        PURITY,
+    ),
     "the verdict": (change_code("quasarcurves/analysis/verdict.py"), {("write_verdict",)} | TABLES),
     "evaluation": (
         change_code("quasarcurves/evaluation.py"),
-        {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | TABLES,
+        {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,
     ),
     "the loop": (change_code("quasarcurves/training/loop.py"), TRAIN | DOWNSTREAM),
     "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
@@ -262,7 +269,7 @@ SCENARIOS = {
     "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS),
     "predictions deleted": (
         delete("runs/f0.8_r0/adam/predictions.h5"),
-        {("evaluate", "0.8", "0", "adam")} | TEST_LOSSES | JUDGE | CURES | TABLES,
+        {("evaluate", "0.8", "0", "adam")} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,
     ),
     "the table deleted": (delete("epochs.csv"), OF_HISTORIES),
     "the spectra deleted": (delete("data/spectra.h5"), ALL),

@@ -97,6 +97,22 @@ def test_collected_tables_agree_with_the_histories(results):
         assert row["epoch_best"] == np.nanargmin(history.epochs["val_loss"]) + 1
 
 
+def test_metrics_are_those_of_the_predictions(results):
+    """Purity and completeness at 0.5 of one run, by the definition, from what is on disk."""
+    from quasarcurves.analysis.metrics import purity_completeness
+
+    curves, scores = pd.read_csv(results / "metrics.csv"), pd.read_csv(results / "test_metrics.csv")
+    assert len(scores) == 4 * 2 * 2 * 7
+    assert len(curves) == 101 * len(scores)
+    with h5py.File(results / "runs" / RUNS[0] / "predictions.h5") as file:
+        spectra = Spectra.load(results / "data" / "spectra.h5", file["row"][:])
+        called, z = (file["best/confidence"][:] > 0.5).any(axis=1), file["best/z_best"][:]
+    expected = purity_completeness(called, z, spectra.is_quasar, spectra.label == 1, spectra.label == 4, spectra.z)
+    wanted = "fraction == 0.8 and optimizer == 'adam' and model == 'best' and n_detect == 1 and sample == 'all'"
+    for row in (curves.query(f"{wanted} and threshold == 0.5").iloc[0], scores.query(wanted).iloc[0]):
+        assert (row["purity"], row["completeness"]) == pytest.approx(expected, nan_ok=True, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["loss_by_fraction_adam", "loss_by_fraction_amsgrad", "loss_by_optimizer"])
 def test_figures_in_three_formats(results, name):
     path = results / "figures" / name

@@ -19,7 +19,7 @@ from quasarcurves.runs import load_examples
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import load_column
 
-_ROWS = 4096
+_ROWS = 2048
 """Spectra in memory at a time."""
 
 _COLUMNS = ("confidence", "z_line", "z_best", "bal_confidence", "bal_z_line")

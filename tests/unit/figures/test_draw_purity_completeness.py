@@ -1,4 +1,4 @@
-"""Purity, completeness and dv of a study: lines and bands are those of the tables, others' numbers only if asked for."""
+"""Purity, completeness and dv of a study: lines and bands are those of the tables, others' only if asked for."""
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,18 @@ FRACTIONS = (0.8, 0.2)
 
 
 def make_tables(fractions=FRACTIONS, replicates=3, failed=(), crossing=0.95, quasars=400):
-    """Plausible tables: purity rises and completeness falls with the threshold; smaller sets and later replicates less."""
+    """Plausible tables: purity rises and completeness falls with the threshold; the smaller, the less."""
     curves, scores, histograms = [], [], []
     dv = np.arange(-5950.0, 6000, 100)
     for fraction in fractions:
         for replicate in range(replicates):
             level = crossing - 0.02 * (1 - fraction) - 0.002 * replicate - (0.3 if replicate in failed else 0)
-            keys = {"fraction": fraction, "replicate": replicate, "optimizer": "adam", "n_train": round(1280 * fraction)}
+            keys = {
+                "fraction": fraction,
+                "replicate": replicate,
+                "optimizer": "adam",
+                "n_train": round(1280 * fraction),
+            }
             keys |= {"model": "final"}
             table = pd.DataFrame({"n_detect": 1, "sample": "all", "threshold": THRESHOLDS})
             table["purity"] = level + 0.04 * (THRESHOLDS - 0.4)

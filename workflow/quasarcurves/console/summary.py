@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.spikes import HIGH_RATIO, SETTLED_EPOCH
 
-_COLUMNS = ("spectra", "optimizer", "last loss", "val. loss", "spikes", "highest", "diverged")
+_COLUMNS = ("spectra", "optimizer", "last loss", "val. loss", "spikes", "highest", "diverged", "crossing")
 
 
 def show(results: Path, console: Console) -> None:
@@ -24,10 +25,11 @@ def show(results: Path, console: Console) -> None:
     console : Console
     """
     runs = tables.read(results / "runs.csv")
-    console.print(_table(runs))
+    console.print(_table(runs, _crossings(results / "test_summary.csv")))
     console.print(
         f"Medians over replicates; lowest validation loss. Spikes: times the epoch loss rises above {HIGH_RATIO:g}x "
-        f"its running median after epoch {SETTLED_EPOCH}, and the highest ratio.",
+        f"its running median after epoch {SETTLED_EPOCH}, and the highest ratio. Crossing: where purity and "
+        "completeness of the test set are equal.",
         style="dim",
         highlight=False,
     )
@@ -36,19 +38,29 @@ def show(results: Path, console: Console) -> None:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
-def _table(runs: pd.DataFrame) -> Table:
-    table = Table()
+def _crossings(path: Path) -> pd.Series:
+    """Give the crossing point of final models by fraction and optimizer; nothing where they were not evaluated."""
+    if not path.exists():
+        return pd.Series(dtype=float)
+    rows = tables.read(path)
+    rows = rows[(rows["model"] == "final") & (rows["n_detect"] == 1) & (rows["sample"] == "all")]
+    return rows.set_index(["fraction", "optimizer"])["crossing"].dropna()
+
+
+def _table(runs: pd.DataFrame, crossings: pd.Series) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # eight columns in 80 characters
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "optimizer" else "right", no_wrap=True)
-    for (_, optimizer), group in runs.groupby(["fraction", "optimizer"], sort=False):
+    for key, group in runs.groupby(["fraction", "optimizer"], sort=False):
         median = group.median(numeric_only=True)
         table.add_row(
             f"{median['n_train']:,.0f}",
-            str(optimizer),
+            str(key[1]),
             f"{median['loss_last']:.4g}",
             f"{median['val_loss_lowest']:.4g}",
             f"{median['spikes_above_3x']:g}",
             f"{median['highest_ratio']:.1f}x",
             f"{group['diverged'].sum()} of {len(group)}",
+            f"{100 * crossings[key]:.1f} %" if key in crossings else "-",
         )
     return table

@@ -130,7 +130,13 @@ def draw(
             _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin)
             handles.append(Line2D([], [], color=color, label=_describe(runs)))
         for each, marker in zip(others, "Ds^", strict=False):
-            shown = {"color": "black", "marker": marker, "markersize": 5, "markerfacecolor": "none", "linestyle": "none"}
+            shown = {
+                "color": "black",
+                "marker": marker,
+                "markersize": 5,
+                "markerfacecolor": "none",
+                "linestyle": "none",
+            }
             curves.plot(each.threshold, each.crossing, zorder=4, **shown)
             handles.append(Line2D([], [], label=_describe_published(each), **shown))
         _set_axes(curves, errors, scores, others, limit, per_bin)
@@ -196,9 +202,7 @@ def _describe_published(each: Published) -> str:
     return _sentence(f"Farr et al. (2020), {each.n_train:,} ({each.fraction:g})", *values)
 
 
-def _sentence(
-    named: str, crossing: float, threshold: float, median_dv: float, sigma_dv: float, digits: int = 2
-) -> str:
+def _sentence(named: str, crossing: float, threshold: float, median_dv: float, sigma_dv: float, digits: int = 2) -> str:
     equal = f"{100 * crossing:.{digits}f} % at {threshold:.2f}" if np.isfinite(crossing) else "never equal"
     errors = f"dv {median_dv:+.0f} \N{PLUS-MINUS SIGN} {sigma_dv:.0f} km/s" if np.isfinite(sigma_dv) else "dv not known"
     return f"{named}: {equal}; {errors}".replace("-", "\N{MINUS SIGN}")
@@ -229,6 +233,7 @@ def _add_legend(panels: np.ndarray, handles: list[Line2D], scores: pd.DataFrame,
         axes.remove()
     axes = figure.add_subplot(grid[1, :])
     axes.set_axis_off()
-    title = f"{scores['optimizer'].iat[0]}, {_MODELS[model]}: training spectra (fraction), where purity = completeness, median and sigma of dv"
+    title = f"{scores['optimizer'].iat[0]}, {_MODELS[model]}: training spectra (fraction), "
+    title += "where purity = completeness, median and sigma of dv"
     legend = axes.legend(handles=handles, title=title, loc="center", ncols=1)
     legend.set_in_layout(False)  # its space is the panel's

@@ -20,7 +20,10 @@ def save_predictions(path, made, run, rows=TEST_ROWS, worse=0.0):
     with h5py.File(path, "w") as file:
         file.attrs["run"] = json.dumps(run)
         file["row"], file["target_id"] = rows, made.tested.target_id
-        for name, confidence in (("final", made.predicted.confidence * (1 - worse)), ("best", made.predicted.confidence)):
+        for name, confidence in (
+            ("final", made.predicted.confidence * (1 - worse)),
+            ("best", made.predicted.confidence),
+        ):
             group = file.create_group(name)
             group["confidence"], group["z_best"] = confidence.astype(np.float32), made.predicted.z_best
             group["bal_confidence"] = made.predicted.bal_confidence
@@ -32,7 +35,13 @@ def study(make, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     made = make(np.random.default_rng(20), n=200)
     n, tested = 300, made.tested
-    columns = {"z": np.zeros(n), "label": np.zeros(n), "bal": np.zeros(n), "target_id": -np.arange(n), "snr": np.ones(n)}
+    columns = {
+        "z": np.zeros(n),
+        "label": np.zeros(n),
+        "bal": np.zeros(n),
+        "target_id": -np.arange(n),
+        "snr": np.ones(n),
+    }
     for name, column in columns.items():
         column[TEST_ROWS] = getattr(tested, name)
     Spectra(np.zeros((n, 443)), **columns).save(folder / "spectra.h5")

@@ -3,8 +3,8 @@
 Where all or none of a few quasars are found, drawing them anew gives the same again, and an interval without width. So
 a quasar that is found and one that is called but at a wrong redshift are drawn along, in the manner of Agresti & Coull
 (1998, Am. Stat. 52, 119), who add successes and failures to a share. They add two of each; for shares near 1, as they
-are here, that moves the interval too far down (with 200 spectra a true purity of 99.3 % was in it in 77 % of cases), and
-one of each does not (96 %).
+are here, that moves the interval too far down (with 200 spectra a true purity of 99.3 % was in it in 77 % of cases),
+and one of each does not (96 %).
 """
 
 from __future__ import annotations

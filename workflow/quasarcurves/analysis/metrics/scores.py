@@ -68,7 +68,9 @@ def score(tested: Tested, predicted: Predicted, draws: Draws) -> Iterator[tuple[
             if np.sum(marks.well_measured) < FEWEST:
                 at_working |= {key: np.full_like(at_working[key], np.nan) for key in OF_DV}
             numbers = {**working, **_bounds(working, at_working)}
-            row = {name: numbers[name] for measure in MEASURES for name in (measure, f"{measure}_low", f"{measure}_high")}
+            row = {
+                name: numbers[name] for measure in MEASURES for name in (measure, f"{measure}_low", f"{measure}_high")
+            }
             where = {"threshold": WORKING_THRESHOLD, "crossing_threshold": values["crossing_threshold"]}
             yield {**keys, **marks.sizes(), **where, **row}, pd.DataFrame({**keys, **curves})
 

@@ -51,7 +51,11 @@ def find_failed(crossing: np.ndarray, quasars: int) -> tuple[np.ndarray, list[st
     allowed = max(limit(count) * sigma, SIGMAS / max(quasars, 1))
     failed = ~known | (centre - crossing > allowed)
     notes = [
-        "" if not each else f"{centre - value:.4f} below the others, limit {allowed:.4f}" if found else "no crossing point"
+        ""
+        if not each
+        else f"{centre - value:.4f} below the others, limit {allowed:.4f}"
+        if found
+        else "no crossing point"
         for each, value, found in zip(failed, crossing, known, strict=True)
     ]
     return failed, notes

@@ -126,5 +126,10 @@ def samples(tested: Tested, predicted: Predicted) -> dict[str, Sample]:
     low, true_low = predicted.z_best < QSO_SPLIT_Z, tested.z < QSO_SPLIT_Z
     whole = np.ones(len(tested.z), bool)
     both: Iterable[np.ndarray] = (*(tercile == i for i in range(3)), tested.is_qso & (tested.bal == 1))
-    parts = [Sample(whole, whole), Sample(low, true_low), Sample(~low, ~true_low), *(Sample(mask, mask) for mask in both)]
+    parts = [
+        Sample(whole, whole),
+        Sample(low, true_low),
+        Sample(~low, ~true_low),
+        *(Sample(mask, mask) for mask in both),
+    ]
     return dict(zip(SAMPLES, parts, strict=True))
