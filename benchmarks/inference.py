@@ -17,6 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from quasarcurves import evaluation
+from quasarcurves.quasarnet import network
+from quasarcurves.runs import use_threads
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import Spectra, write_chunks
@@ -39,15 +42,11 @@ def chunks(n: int) -> Iterator[Spectra]:
 
 def evaluate(folder: Path, filters: int) -> None:
     """Evaluate a network of random weights; what the measured process does."""
-    from quasarcurves.evaluation import evaluate as apply_models
-    from quasarcurves.quasarnet import network
-    from quasarcurves.runs import use_threads
-
     use_threads(1)
     network.build(filters).save(folder / "model.keras")
     run = {"network": {"lines": LINES, "bal_lines": BAL_LINES, "boxes": 13}}
     models = {"final": folder / "model.keras"}
-    apply_models(folder / "spectra.h5", folder / "subset.h5", run, models, folder / "predictions.h5")
+    evaluation.evaluate(folder / "spectra.h5", folder / "subset.h5", run, models, folder / "predictions.h5")
 
 
 def measure(n: int, filters: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from quasarcurves.analysis.metrics import bootstrap, purity_completeness
 from quasarcurves.analysis.metrics.definitions import THRESHOLDS
-from quasarcurves.analysis.metrics.scores import CURVES, MEASURES, _Marks
+from quasarcurves.analysis.metrics.scores import CURVES, MEASURES, Marks
 from quasarcurves.analysis.metrics.tested import samples
 
 
@@ -44,7 +44,7 @@ def test_shares_of_draws_are_those_of_test_sets_written_out(make):
     tested, predicted = made.tested, made.predicted
     draws = bootstrap.draw(tested.target_id, np.random.default_rng(4), 20)
     called = predicted.score(1)[:, None] > THRESHOLDS
-    marks = _Marks(tested, predicted, called, samples(tested, predicted)["all"])
+    marks = Marks(tested, predicted, called, samples(tested, predicted)["all"])
     found = marks.measure(draws)
     for i in range(20):
         rows = np.repeat(np.arange(75), draws.weights[i].astype(int))
@@ -81,7 +81,7 @@ def measure(marks, draws):
 
 def marks_of(made):
     called = made.predicted.score(1)[:, None] > THRESHOLDS
-    return _Marks(made.tested, made.predicted, called, samples(made.tested, made.predicted)["all"])
+    return Marks(made.tested, made.predicted, called, samples(made.tested, made.predicted)["all"])
 
 
 def coverage(make, trials, n, repeats=0, **population):

@@ -57,7 +57,7 @@ def score(tested: Tested, predicted: Predicted, draws: Draws) -> Iterator[tuple[
         called = predicted.score(n_detect)[:, None] > THRESHOLDS
         for name, sample in parts.items():
             keys = {"n_detect": n_detect, "sample": name}
-            marks = _Marks(tested, predicted, called, sample)
+            marks = Marks(tested, predicted, called, sample)
             values = {key: each[0] for key, each in marks.measure(once(len(called))).items()}
             drawn = marks.measure(draws)
             curves = {"threshold": THRESHOLDS, **{key: values[key] for key in CURVES}}
@@ -91,8 +91,19 @@ def _bounds(values: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> dict
     return found
 
 
-class _Marks:
-    """What each spectrum counts for in one sample; `called` (n, 101) says at which thresholds it is called a quasar."""
+class Marks:
+    """What each test spectrum counts for in one sample.
+
+    Parameters
+    ----------
+    tested : Tested
+        n spectra.
+    predicted : Predicted
+        Of the same.
+    called : (n, 101) bool array
+        At which of `THRESHOLDS` each is called a quasar.
+    sample : Sample
+    """
 
     def __init__(self, tested: Tested, predicted: Predicted, called: np.ndarray, sample: Sample) -> None:
         good = has_good_redshift(predicted.z_best, tested.z)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +124,7 @@ def samples(tested: Tested, predicted: Predicted) -> dict[str, Sample]:
     tercile = np.searchsorted(limits, tested.snr)
     low, true_low = predicted.z_best < QSO_SPLIT_Z, tested.z < QSO_SPLIT_Z
     whole = np.ones(len(tested.z), bool)
-    both: Iterable[np.ndarray] = (*(tercile == i for i in range(3)), tested.is_qso & (tested.bal == 1))
+    both = [*(tercile == i for i in range(3)), tested.is_qso & (tested.bal == 1)]
     parts = [
         Sample(whole, whole),
         Sample(low, true_low),
