@@ -29,7 +29,8 @@ def test_statistics_are_those_of_values_written_out(rows):
         else:
             assert np.isnan([medians[0][i], medians[1][i]]).all()
         expected = drawn.std(ddof=1) if len(drawn) > 1 else np.nan
-        assert spreads[i] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+        # a difference of two squares: its root is known to half of the digits
+        assert spreads[i] == pytest.approx(expected, abs=1e-5, nan_ok=True)
 
 
 def test_nothing_has_no_statistics():
