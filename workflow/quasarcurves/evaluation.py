@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from quasarcurves.files import whole_file
-from quasarcurves.quasarnet import network  # noqa: F401  (its layers are registered with Keras)
+from quasarcurves.model_files import load_keras
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.objective import decode
 from quasarcurves.runs import load_examples
@@ -48,7 +48,7 @@ def evaluate(
         file.attrs["run"] = json.dumps(dict(run))
         file["row"], file["target_id"] = rows, load_column(spectra, "target_id")[rows]
         for name, path in models.items():
-            model, group = keras.saving.load_model(path, compile=False), file.create_group(name)
+            model, group = load_keras(path), file.create_group(name)
             for start, columns in _predicted(model, spectra, rows, settings):
                 _append(group, start, len(rows), columns)
 

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from quasarcurves.files import whole_file
 from quasarcurves.fingerprint import digest
+from quasarcurves.model_files import BEST, FINAL, about_run, save_keras
 from quasarcurves.progress import Reporter
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import weighted_line_losses
@@ -160,7 +160,7 @@ def train_run(
         outcome = _outcome(trainer, len(rows.train), len(rows.validation), resumed)
         record = trainer.progress.history()
         replace(record, params={**params, "outcome": outcome}).save(history)
-        _save_models(trainer, model, best)
+        _save_models(trainer, model, best, params)
         size = checkpoints.tidy(settings["keep_state"])
         logger.info("training state kept: %.1f MB", size / 1e6)
         reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
@@ -282,11 +282,9 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
     }
 
 
-def _save_models(trainer: Trainer, model: Path, best: Path) -> None:
+def _save_models(trainer: Trainer, model: Path, best: Path, params: Mapping[str, Any]) -> None:
     network_model = trainer.task.model
-    with whole_file(model) as temporary:
-        network_model.save(temporary)
+    save_keras(network_model, model, about_run(params, FINAL))
     if trainer.progress.best_weights:
         network_model.set_weights(trainer.progress.best_weights)
-    with whole_file(best) as temporary:
-        network_model.save(temporary)
+    save_keras(network_model, best, about_run(params, BEST))

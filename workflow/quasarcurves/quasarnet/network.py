@@ -18,7 +18,14 @@ KERNEL_WIDTH, STRIDE = 10, 2
 HEADS = "heads"
 
 
-def build(filters: int = 100, layers: int = 4, boxes: int = 13, n_lines: int = 7, dropout: float = 0.0) -> keras.Model:
+def build(
+    filters: int = 100,
+    layers: int = 4,
+    boxes: int = 13,
+    n_lines: int = 7,
+    dropout: float = 0.0,
+    rescale_offsets: bool = True,
+) -> keras.Model:
     """Build the network with fresh weights.
 
     Parameters
@@ -33,13 +40,15 @@ def build(filters: int = 100, layers: int = 4, boxes: int = 13, n_lines: int = 7
         Emission and BAL lines together.
     dropout : float
         Share of activations dropped after each convolution (the later fork uses 0.2).
+    rescale_offsets : bool
+        Without, the offsets reach from 0 to 1.
 
     Returns
     -------
     keras.Model
         (n, 443, 1) float32 -> (n, n_lines, 2 * boxes) float32: box probabilities, then offsets in -0.1 to 1.1.
     """
-    padding = "valid" if layers <= 4 else "same"
+    padding = padding_of(layers)
     x = spectrum = keras.Input((N_BINS, 1), name="spectrum")
     for i in range(1, layers + 1):
         x = keras.layers.Conv1D(filters, KERNEL_WIDTH, STRIDE, padding, name=f"conv_{i}")(x)
@@ -54,10 +63,17 @@ def build(filters: int = 100, layers: int = 4, boxes: int = 13, n_lines: int = 7
     x = keras.layers.Dense(2 * boxes * n_lines, kernel_initializer=_head_initializer(filters, boxes), name=HEADS)(x)
     x = keras.layers.Reshape((n_lines, 2 * boxes), name="lines")(x)
     x = keras.layers.Activation("sigmoid", name="sigmoid")(x)
+    if not rescale_offsets:
+        return keras.Model(spectrum, x, name="quasarnet")
     scale = [1.0] * boxes + [OFFSET_SCALE] * boxes
     shift = [0.0] * boxes + [OFFSET_SHIFT] * boxes
     outputs = keras.layers.Rescaling(scale, shift, name="rescale")(x)
     return keras.Model(spectrum, outputs, name="quasarnet")
+
+
+def padding_of(layers: int) -> str:
+    """Padding of each of that many convolutions: more than four would run out of bins without."""
+    return "valid" if layers <= 4 else "same"
 
 
 def head_slices(boxes: int, n_lines: int) -> tuple[list[slice], list[slice]]:

@@ -26,6 +26,7 @@ from astropy.io import fits
 from quasarcurves.spectra.grid import N_BINS, rebin
 from quasarcurves.spectra.sources import DEFAULT_ROWS
 from quasarcurves.spectra.sources.reading import catalogue
+from quasarcurves.spectra.sources.reading.binned import Binned
 from quasarcurves.spectra.sources.reading.catalogue import Column
 from quasarcurves.spectra.sources.reading.file_lists import files, one_file
 from quasarcurves.spectra.sources.reading.fits_files import (
@@ -60,14 +61,19 @@ def check(config: Mapping[str, Any]) -> None:
     ValueError, OSError
         With the file, what was found and what was expected.
     """
-    check_files(files(config, "spectra"), _check_spectra)
+    check_files(spectra_files(config), check_spectrum)
     if config.get("catalogue") is not None:
         catalogue.check(one_file(config, "catalogue"), _CATALOGUE)
 
 
 def input_files(config: Mapping[str, Any]) -> list[Path]:
     """List every file that is read."""
-    return [*files(config, "spectra"), *(files(config, "catalogue") if config.get("catalogue") else [])]
+    return [*spectra_files(config), *(files(config, "catalogue") if config.get("catalogue") else [])]
+
+
+def spectra_files(config: Mapping[str, Any]) -> list[Path]:
+    """List the files that hold spectra."""
+    return files(config, "spectra")
 
 
 def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Spectra]:
@@ -85,19 +91,25 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
         One per target and file, in the order of the files and of each target's first row. Those rejected
         are counted per target and file too, but for those with target id -1: each row counts.
     """
-    spectra = files(config, "spectra")
     truth = read_catalogue(one_file(config, "catalogue")) if config.get("catalogue") is not None else None
-    first_row = 0
-    for path in spectra:
+    for binned in read_binned(config, rows):
+        known = Known.nothing(binned.key) if truth is None else truth.look_up(binned.key)
+        yield select(binned.flux, binned.ivar, known, "desi")
+
+
+def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
+    """Read the spectra without looking into the catalogue, one per target and file; see `read_chunks`."""
+    spectra, first_row = spectra_files(config), 0
+    for number, path in enumerate(spectra):
         with open_fits(path) as hdus:
-            arms = _check_spectra(hdus, path)
-            target_id = _target_ids(hdus, path, first_row)
+            arms = check_spectrum(hdus, path)
+            target_id, read = _target_ids(hdus, path, first_row), 0
             first_row += len(target_id)
             for order, starts in _exposures(target_id, rows):
                 flux, ivar = _combine(*_rebin_rows(hdus, arms, order), starts)
-                key = target_id[order[starts]]
-                known = Known.nothing(key) if truth is None else truth.look_up(key)
-                yield select(flux, ivar, known, "desi")
+                read += len(order)
+                done = (number + read / len(target_id)) / len(spectra)
+                yield Binned(target_id[order[starts]], flux, ivar, done)
 
 
 def read_catalogue(path: Path) -> Truth:
@@ -120,7 +132,7 @@ def read_catalogue(path: Path) -> Truth:
     )
 
 
-def _check_spectra(hdus: fits.HDUList, path: Path) -> list[str]:
+def check_spectrum(hdus: fits.HDUList, path: Path) -> list[str]:
     """Give the arms that a file has, after a look at the shapes of their parts."""
     arms = [arm for arm in ARMS if f"{arm}_FLUX" in hdus]
     if not arms:

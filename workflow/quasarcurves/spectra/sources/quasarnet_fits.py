@@ -20,6 +20,7 @@ from astropy.io import fits
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.sources import DEFAULT_ROWS
 from quasarcurves.spectra.sources.reading import catalogue
+from quasarcurves.spectra.sources.reading.binned import Binned
 from quasarcurves.spectra.sources.reading.catalogue import Column
 from quasarcurves.spectra.sources.reading.file_lists import files
 from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits
@@ -51,15 +52,20 @@ def check(config: Mapping[str, Any]) -> None:
     ValueError, OSError
         With the file, what was found and what was expected.
     """
-    spectra, truth = files(config, "spectra"), files(config, "truth")
-    check_files(spectra, _check_spectra)
+    spectra, truth = spectra_files(config), files(config, "truth")
+    check_files(spectra, check_spectrum)
     for path in truth:
         catalogue.check(path, _TRUTH)
 
 
 def input_files(config: Mapping[str, Any]) -> list[Path]:
     """List every file that is read."""
-    return [*files(config, "spectra"), *files(config, "truth")]
+    return [*spectra_files(config), *files(config, "truth")]
+
+
+def spectra_files(config: Mapping[str, Any]) -> list[Path]:
+    """List the files that hold spectra."""
+    return files(config, "spectra")
 
 
 def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Spectra]:
@@ -76,14 +82,23 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
     Spectra
         In the order of the files and of their rows.
     """
-    spectra, truth = files(config, "spectra"), read_truth(files(config, "truth"))
-    for path in spectra:
+    truth = read_truth(files(config, "truth"))
+    for binned in read_binned(config, rows):
+        yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "quasarnet_fits")
+
+
+def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
+    """Read the spectra without looking into the truth, at most `rows` at a time."""
+    spectra = spectra_files(config)
+    for number, path in enumerate(spectra):
         with open_fits(path) as hdus:
-            _check_spectra(hdus, path)
+            check_spectrum(hdus, path)
             target_id = catalogue.read_table(hdus[1], path, _TARGET_ID)["TARGETID"]
-            for start in range(0, len(target_id), rows):
-                flux, ivar = _read_rows(hdus[0], slice(start, start + rows))
-                yield select(flux, ivar, truth.look_up(target_id[start : start + rows]), "quasarnet_fits")
+            n = len(target_id)
+            for start in range(0, n, rows):
+                end = min(start + rows, n)
+                flux, ivar = _read_rows(hdus[0], slice(start, end))
+                yield Binned(target_id[start:end], flux, ivar, (number + end / n) / len(spectra))
 
 
 def read_truth(paths: list[Path]) -> Truth:
@@ -108,7 +123,8 @@ def read_truth(paths: list[Path]) -> Truth:
     )
 
 
-def _check_spectra(hdus: fits.HDUList, path: Path) -> None:
+def check_spectrum(hdus: fits.HDUList, path: Path) -> None:
+    """Refuse a file that is not built as described above, by its headers."""
     image, table = hdu(hdus, path, 0), hdu(hdus, path, 1)
     if len(image.shape) != 2 or image.shape[1] != 2 * N_BINS:
         raise BadFile(f"{path}: its first HDU is an image {image.shape}, expected (n, {2 * N_BINS})")

@@ -20,6 +20,7 @@ from astropy.io import fits
 from quasarcurves.spectra.grid import N_BINS, rebin
 from quasarcurves.spectra.sources import DEFAULT_ROWS
 from quasarcurves.spectra.sources.reading import catalogue
+from quasarcurves.spectra.sources.reading.binned import Binned
 from quasarcurves.spectra.sources.reading.catalogue import Column
 from quasarcurves.spectra.sources.reading.file_lists import files, one_file
 from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits
@@ -53,16 +54,21 @@ def check(config: Mapping[str, Any]) -> None:
     ValueError, OSError
         With the file, what was found and what was expected.
     """
-    spectra = files(config, "spectra", _IN_FOLDER)
+    spectra = spectra_files(config)
     for path in spectra:
         observation(path)
-    check_files(spectra, _check_spectrum)
+    check_files(spectra, check_spectrum)
     catalogue.check(one_file(config, "catalogue"), _CATALOGUE)
 
 
 def input_files(config: Mapping[str, Any]) -> list[Path]:
     """List every file that is read."""
-    return [*files(config, "spectra", _IN_FOLDER), one_file(config, "catalogue")]
+    return [*spectra_files(config), one_file(config, "catalogue")]
+
+
+def spectra_files(config: Mapping[str, Any]) -> list[Path]:
+    """List the files that hold spectra."""
+    return files(config, "spectra", _IN_FOLDER)
 
 
 def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Spectra]:
@@ -80,14 +86,21 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
         In the order of the files. The target id is THING_ID where the catalogue has one above 0, else
         it is made of plate, MJD and fibre, above any THING_ID.
     """
-    spectra, truth = files(config, "spectra", _IN_FOLDER), read_catalogue(one_file(config, "catalogue"))
+    truth = read_catalogue(one_file(config, "catalogue"))
+    for binned in read_binned(config, rows):
+        yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "sdss")
+
+
+def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
+    """Read the spectra without looking into the catalogue, at most `rows` files at a time."""
+    spectra = spectra_files(config)
     for start in range(0, len(spectra), rows):
         paths = spectra[start : start + rows]
+        key = np.array([observation(path) for path in paths], np.int64)
         flux, ivar = np.empty((2, len(paths), N_BINS))
         for row, path in enumerate(paths):
             flux[row], ivar[row] = read_spectrum(path)
-        key = np.array([observation(path) for path in paths], np.int64)
-        yield select(flux, ivar, truth.look_up(key), "sdss")
+        yield Binned(key, flux, ivar, (start + len(paths)) / len(spectra))
 
 
 def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +117,7 @@ def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     # of some thousand header cards only the first few are of use here
     with open_fits(path, all_headers=False) as hdus:
-        _check_spectrum(hdus, path)
+        check_spectrum(hdus, path)
         pixels = catalogue.read_table(hdus[1], path, _PIXELS)
     masked = (pixels["AND_MASK"] & (1 << _BAD_SKY_BIT)) != 0
     ivar = np.where(masked, 0.0, pixels["IVAR"])
@@ -157,7 +170,8 @@ def _key(plate: np.ndarray, mjd: np.ndarray, fiber: np.ndarray, path: Path) -> n
     return (plate.astype(np.int64) * 10**5 + mjd) * 10**4 + fiber
 
 
-def _check_spectrum(hdus: fits.HDUList, path: Path) -> None:
+def check_spectrum(hdus: fits.HDUList, path: Path) -> None:
+    """Refuse a file that is no spec file, by its headers."""
     table = hdu(hdus, path, 1)
     if not isinstance(table, fits.BinTableHDU):
         raise BadFile(f"{path}: its second HDU is no table, expected one with FLUX, LOGLAM, IVAR, AND_MASK")

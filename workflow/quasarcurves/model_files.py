@@ -1,0 +1,76 @@
+"""Keras files that say which of their outputs belongs to which line.
+
+A `.keras` file tells how a network is built, not what its outputs are. That is kept beside its other parts, in a member
+of the archive that Keras passes over, so the file is still one that Keras itself opens.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from quasarcurves.files import whole_file
+
+_ABOUT = "quasarcurves.json"
+
+
+FINAL, BEST = "final", "best"
+
+
+def about_run(params: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Give what a model file is to say of its run: its lines and its name.
+
+    Parameters
+    ----------
+    params : mapping
+        `Study.run_params` of the run.
+    model : str
+        Which of the run's models: final or best.
+    """
+    name = "{study}/f{fraction}_r{replicate}/{optimizer}".format_map(params) + f" {model}"
+    return {"lines": params["network"]["lines"], "bal_lines": params["network"]["bal_lines"], "name": name}
+
+
+def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -> None:
+    """Write a Keras file that says which lines the outputs are; `about` as of `about_run`."""
+    with whole_file(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_ABOUT, json.dumps(dict(about)))
+
+
+def load_keras(path: str | Path) -> keras.Model:
+    """Open a Keras file without running any code that it may hold.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or cannot be opened without.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise ValueError(f"{path}: cannot be opened as a Keras model without code in it ({error})") from error
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Give what a Keras file says of its lines and its run, else the history of the run beside it; empty if neither."""
+    with zipfile.ZipFile(path) as archive:
+        if _ABOUT in archive.namelist():
+            return json.loads(archive.read(_ABOUT))
+    return _about_beside(path)
+
+
+def _about_beside(path: Path) -> dict[str, Any]:
+    """Of a run made before its models said it themselves."""
+    history = path.with_name("history.h5")
+    if not history.is_file():
+        return {}
+    with h5py.File(history) as file:
+        return about_run(json.loads(file.attrs["params"]), BEST if path.stem == BEST else FINAL)
