@@ -22,6 +22,7 @@ def data_folder(tmp_path, monkeypatch, reference):
     (tmp_path / "truth.fits").symlink_to(reference / "boss_like" / "truth.fits")
     (tmp_path / "sdss_spec").symlink_to(reference / "sdss_spec")
     shutil.copy(reference / "desi" / "test_coadd.fits", tmp_path / "coadd-1.fits")
+    shutil.copy(reference / "desi" / "test_weights.h5", tmp_path / "weights.h5")
     (tmp_path / "redrock.fits").write_bytes(_redshift_catalogue())
     monkeypatch.chdir(tmp_path)
 
@@ -50,6 +51,41 @@ def test_snippet_is_a_valid_study(text):
     from quasarcurves.spectra import sources
 
     assert len(next(sources.read_chunks(study.data, 64))) > 0
+
+
+COMMANDS = re.findall(r"^\.venv/bin/quasarcurves ((?:predict|export|import) [^#\n]*)", README, re.MULTILINE)
+
+
+@pytest.fixture
+def study_folder(data_folder, tmp_path):
+    """Give that folder the default study and a network in the place of one of its runs."""
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    study = Study.load("config.yaml")
+    run = study.runs[0]
+    assert run.name == "f0.8_r0/adam"
+    from quasarcurves.model_files import about_run, save_keras
+    from quasarcurves.quasarnet import network
+
+    path = study.results / "runs" / run.name / "model.keras"
+    save_keras(network.build(filters=3), path, about_run(study.run_params(run), "final"))
+
+
+def test_there_is_an_example_of_every_command_on_models():
+    assert {command.split()[0] for command in COMMANDS} == {"predict", "export", "import"}
+
+
+@pytest.mark.usefixtures("study_folder")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_on_models_run(command, tmp_path):
+    from quasarcurves import cli
+
+    # as a shell would
+    words = [
+        name for word in command.split() for name in (sorted(map(str, Path().glob(word))) if "*" in word else [word])
+    ]
+    assert cli.main(words) == 0
+    made = {"predict": "qn.fits", "export": "weights.h5", "import": "model.keras"}[words[0]]
+    assert (tmp_path / made).stat().st_size > 0
 
 
 def test_commands_of_make_exist():

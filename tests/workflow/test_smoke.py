@@ -3,6 +3,7 @@
 import json
 import re
 import xml.etree.ElementTree as ET
+import zipfile
 
 import h5py
 import keras
@@ -154,6 +155,16 @@ def test_a_second_call_has_nothing_to_do(finished, snakemake, smoke_config):
     config.write_text(json.dumps(smoke_config))
     result = snakemake(finished, "-n", "--configfile", config)
     assert "Nothing to be done" in result.stdout, result.stdout
+
+
+@pytest.mark.parametrize(("file", "which"), [("model.keras", "final"), ("best.keras", "best")])
+def test_models_name_their_run_and_their_lines(results, file, which):
+    path = results / "runs" / RUNS[0] / file
+    params = History.load(path.with_name("history.h5")).params
+    with zipfile.ZipFile(path) as archive:
+        about = json.loads(archive.read("quasarcurves.json"))
+    network = params["network"]
+    assert about == {"lines": network["lines"], "bal_lines": network["bal_lines"], "name": f"smoke/{RUNS[0]} {which}"}
 
 
 def test_nothing_is_pickled(results):

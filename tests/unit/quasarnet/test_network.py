@@ -184,6 +184,14 @@ def test_outputs_equal_a_forward_pass_in_float64(small, seed):
     assert expected[..., :13].std() > 0.05
 
 
+def test_offsets_reach_from_0_to_1_where_they_are_not_rescaled(small):
+    model = build(filters=25, rescale_offsets=False)
+    model.set_weights(small.get_weights())
+    expected = forward(spectra().astype(np.float64), weights_of(small))
+    expected[..., 13:] = (expected[..., 13:] + 0.1) / 1.2
+    np.testing.assert_allclose(outputs_of(model, spectra()), expected, rtol=0, atol=1e-5)
+
+
 def test_dropout_changes_training_only():
     keras.utils.set_random_seed(1)
     model = build(filters=8, dropout=0.5)
