@@ -158,3 +158,14 @@ def test_every_module_mutated_once_reruns_exactly_the_steps_that_import_it(tmp_p
         changed = {step for step in STEPS if now[step] != before[step]}
         expected = {step for step in STEPS if module in imports[step] or module == f"scripts.{step}"}
         assert changed == (set() if module in fingerprint.BOOKKEEPING else expected), module
+
+
+def test_what_models_are_used_for_is_no_part_of_any_step():
+    """A change of the command line, of predictions or of the export reruns nothing."""
+    users = ("trained", "prediction", "quasarnet.export", "commands.models", "cli")
+    scripts = sorted((fingerprint.ROOT / "scripts").glob("*.py"))
+    steps = {path.stem for path in scripts} - {"__init__", "adapter"}
+    assert {"train", "evaluate", "prepare_spectra"} <= steps
+    for step in steps:
+        assert not fingerprint.upstream(f"scripts.{step}") & {f"quasarcurves.{name}" for name in users}, step
+    assert "quasarcurves.model_files" in fingerprint.upstream("scripts.train")

@@ -161,8 +161,9 @@ def _cards(
         # a header holds ASCII only
         ("MODEL", trained.name.encode("ascii", "replace").decode(), "run or file of the network"),
         ("MODELID", trained.id, "hash of its weights and lines"),
-        ("LINES", ",".join(trained.lines), "its emission lines, in order"),
-        ("BALLINES", ",".join(trained.bal_lines), "its absorption lines"),
+        # no room for more on this card
+        ("LINES", ",".join(trained.lines), ""),
+        ("BALLINES", ",".join(trained.bal_lines), "lines of broad absorption"),
         ("THRESH", threshold, "confidence that a line needs"),
         ("NDETECT", n_detect, "lines that a quasar needs"),
         ("SOURCE", config["source"], "format of the spectra"),
