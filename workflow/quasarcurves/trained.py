@@ -66,7 +66,7 @@ class Trained:
                 # the state of a random generator is no weight
                 if np.dtype(variable.dtype).kind == "f":
                     found.update(f"{layer.name}/{variable.name}{tuple(variable.shape)}".encode())
-                    found.update(np.asarray(variable, "<f4").tobytes())
+                    found.update(variable.numpy().astype("<f4").tobytes())
         return found.hexdigest()[:16]
 
     @property
