@@ -12,7 +12,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
-def run_snakemake(folder: Path, *arguments: object, profile: str = "none") -> subprocess.CompletedProcess:
+def run_snakemake(
+    folder: Path, *arguments: object, profile: str = "none", timeout: float = 600
+) -> subprocess.CompletedProcess:
     """Run Snakemake on the project's Snakefile in a folder; its output is in `stdout`, errors included."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--workflow-profile", profile]
     return subprocess.run(
@@ -21,7 +23,7 @@ def run_snakemake(folder: Path, *arguments: object, profile: str = "none") -> su
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=timeout,
         check=False,
         env={**os.environ, "COLUMNS": "120"},
     )

@@ -28,7 +28,7 @@ def test_a_network_trained_on_boss_like_spectra_finds_the_real_sdss_quasars(
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     run = tmp_path / "results" / "boss_like" / "runs" / "f0.85_r0" / "adam"
     target = str((run / "model.keras").relative_to(tmp_path))
-    result = snakemake(tmp_path, "--cores", 1, target)
+    result = snakemake(tmp_path, "--cores", 1, target, timeout=3600)
     assert result.returncode == 0, result.stdout
     monkeypatch.chdir(tmp_path)
     assert cli.main(["predict", "--model", "f0.85_r0/adam", str(reference / "sdss_spec"), "--out", "qn.fits"]) == 0
