@@ -23,6 +23,7 @@ ASKED = [
     "figures/loss_by_optimizer.png",
     "figures/detected_spikes_adam.png",
     "figures/spike_statistics.pdf",
+    "figures/learning_curve.png",
     "figures/curvature_f0.8.png",
     "receipts/train/f0.8_r0/adam.json",
     "receipts/plot_fractions/adam.json",

@@ -20,10 +20,12 @@ FIGURES = {
     ("what moves around a spike", "adam", "all"): "aligned_adam.png",
     ("what moves around a spike", "amsgrad", "all"): "aligned_amsgrad.png",
     ("rate of spikes against final loss", "all", "all"): "cures.png",
+    ("test errors against training-set size", "all", "all"): "learning_curve.png",
 }
 TABLES = {
     "verdict.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
-    "predictors.csv", "cures.csv", "convergence.csv", "test_losses.csv",
+    "predictors.csv", "cures.csv", "convergence.csv", "test_losses.csv", "enough_data.md",
+    "learning_curve.csv",
 }  # fmt: skip
 
 
@@ -78,7 +80,7 @@ def test_tables_can_be_looked_at(page, report, finished):
 def test_every_result_has_a_caption_and_a_category(page):
     for entry in script(page, "results").values():
         assert len(re.sub("<.*?>", "", entry["caption"]).split()) > 15, entry["name"]
-    assert {"Losses", "Spikes", "Causes", "Cures", "Tables"} == set(script(page, "categories"))
+    assert {"Losses", "Spikes", "Causes", "Cures", "Learning curves", "Tables"} == set(script(page, "categories"))
     assert "adam" in script(page, "results")["results/smoke/figures/detected_spikes_adam.png"]["caption"]
 
 

@@ -39,7 +39,10 @@ CURES: set[Job] = {("plot_cures",)}
 ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
-OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | TABLES
+LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curves",)}
+OF_HISTORIES = (
+    COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | TABLES | LEARNING_CURVES
+)
 DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
 
 
@@ -223,10 +226,18 @@ SCENARIOS = {
         change_code("quasarcurves/analysis/causes/alignment.py"),
         {("diagnose_spikes",)} | ALIGNED | TABLES,
     ),
-    "the verdict": (change_code("quasarcurves/analysis/verdict.py"), {("write_verdict",)} | TABLES),
+    "the verdict": (
+        change_code("quasarcurves/analysis/verdict.py"),
+        {("write_verdict",)} | LEARNING_CURVES | TABLES,
+    ),
+    "learning curves": (change_code("quasarcurves/analysis/learning_curve/families.py"), LEARNING_CURVES | TABLES),
+    "a target": (
+        lambda p: p.configure(lambda c: c.update(learning_curve={"targets": {"test_loss": 0.5}})),
+        LEARNING_CURVES | TABLES,
+    ),
     "evaluation": (
         change_code("quasarcurves/evaluation.py"),
-        {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | TABLES,
+        {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | LEARNING_CURVES | TABLES,
     ),
     "the loop": (change_code("quasarcurves/training/loop.py"), TRAIN | DOWNSTREAM),
     "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
@@ -262,7 +273,7 @@ SCENARIOS = {
     "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS),
     "predictions deleted": (
         delete("runs/f0.8_r0/adam/predictions.h5"),
-        {("evaluate", "0.8", "0", "adam")} | TEST_LOSSES | JUDGE | CURES | TABLES,
+        {("evaluate", "0.8", "0", "adam")} | TEST_LOSSES | JUDGE | CURES | LEARNING_CURVES | TABLES,
     ),
     "the table deleted": (delete("epochs.csv"), OF_HISTORIES),
     "the spectra deleted": (delete("data/spectra.h5"), ALL),
