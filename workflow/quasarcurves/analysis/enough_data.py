@@ -17,7 +17,7 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import read_test_losses
 from quasarcurves.analysis.learning_curve import FAMILIES, LEVEL, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.families import BASELINE
-from quasarcurves.analysis.learning_curve.fitting import FEWEST_SIZES, SMALLEST_GAIN, WIDEST
+from quasarcurves.analysis.learning_curve.fitting import SMALLEST_GAIN, WIDEST
 from quasarcurves.analysis.verdict import number
 from quasarcurves.files import whole_file
 
@@ -267,18 +267,26 @@ def compose(curves: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_PREAMBLE = (
-    f"Intervals in brackets are at {100 * LEVEL:g} %, over all families of curves that fit. A number of spectra is given "
-    f"only where the data can say: with {FEWEST_SIZES} sizes or more, a curve that predicts the largest from the smaller "
-    f"ones better than a constant does, and an interval narrower than a factor {WIDEST:g}. A gain is certain where it is "
-    f"surely more than {100 * SMALLEST_GAIN:g} %. Errors are those of the final models on the test set."
+_CHECKED_FROM = min(family.parameters for family in FAMILIES.values()) + 2
+"""Sizes from which on some family can be checked on the largest."""
+
+_PREAMBLE = " ".join(
+    [
+        f"Intervals in brackets are at {100 * LEVEL:g} %, over all families of curves that fit.",
+        f"A number of spectra is given only where the data can say: with {_CHECKED_FROM} sizes or more, a curve that",
+        "predicts the largest from the smaller ones better than a constant does (or need not predict), and an interval",
+        f"narrower than a factor {WIDEST:g}.",
+        f"A gain is certain where it is surely more than {100 * SMALLEST_GAIN:g} %.",
+        "Errors are those of the final models on the test set.",
+    ]
 )
 
 
 def _of_curve(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield two or three sentences on one metric of one optimizer."""
-    sizes = f"{row['runs']:g} runs of {row['sizes']:g} sizes"
-    yield f"**{METRICS[row['metric']]}** ({sizes}, {_spectra(row['n_smallest'])} to {_spectra(row['n_largest'])} spectra)."
+    smallest, largest = _spectra(row["n_smallest"]), _spectra(row["n_largest"])
+    sizes = f"{row['runs']:g} runs of {row['sizes']:g} sizes, {smallest} to {largest} spectra"
+    yield f"**{METRICS[row['metric']]}** ({sizes})."
     yield _needed(row)
     if np.isfinite(row["doubling_gain"]):
         yield _gain(row)
@@ -295,7 +303,9 @@ def _needed(row: Mapping[str, Any]) -> str:
     low, high = _spectra(row["n_required_low"]), _spectra(row["n_required_high"])
     if row["n_required_low"] == 0:
         return f"At most {high} spectra are enough for an error of {number(row['target'])}."
-    return f"For an error of {number(row['target'])}, {_spectra(row['n_required'])} spectra are enough ({low} to {high})."
+    return (
+        f"For an error of {number(row['target'])}, {_spectra(row['n_required'])} spectra are enough ({low} to {high})."
+    )
 
 
 def _floor(row: Mapping[str, Any]) -> str:
@@ -303,9 +313,7 @@ def _floor(row: Mapping[str, Any]) -> str:
 
 
 def _gain(row: Mapping[str, Any]) -> str:
-    low, high, value = (
-        f"{number(100 * row[f'doubling_gain{end}'])} %" for end in ("_low", "_high", "")
-    )
+    low, high, value = (f"{number(100 * row[f'doubling_gain{end}'])} %" for end in ("_low", "_high", ""))
     if not row["certain_gain"]:
         return f"No gain from doubling the largest set is certain ({low} to {high} of the error)."
     return f"Doubling the largest set takes {value} off the error ({low} to {high})."

@@ -1,4 +1,4 @@
-"""How much training data is enough: test errors against the number of training spectra, with curves, bands and targets."""
+"""How much training data is enough: test errors against training spectra, with curves, bands and targets."""
 
 from __future__ import annotations
 

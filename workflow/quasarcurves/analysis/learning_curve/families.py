@@ -19,8 +19,8 @@ exp4 is wbl4 with exp(b) in place of b: the same curves, so they are fitted once
 and wbl4 become pow3, and so does mmf4 for small b.
 
 Here a curve is three numbers, all without units: two of g, and the share of the floor in the error at the largest size,
-between 0 (no floor) and 1 (a constant). So every curve falls and is finite at every size. d is at most 1.5 in wbl4 and 3
-in mmf4: steeper ones could be level for as long as there are data and fall to nothing right after.
+between 0 (no floor) and 1 (a constant). So every curve falls and is finite at every size. d is at most 1.5 in wbl4 and
+3 in mmf4: steeper ones could be level for as long as there are data and fall to nothing right after.
 """
 
 from __future__ import annotations

@@ -235,9 +235,7 @@ def _misfit(family: Family, theta: np.ndarray, data: Sizes) -> np.ndarray:
     return misfits(family.log_curve(theta, data.x), data.log_error[None], data.replicates)[0][0]
 
 
-def _add_best(
-    theta: dict[str, np.ndarray], misfit: dict[str, np.ndarray], data: Sizes, ranks: tuple[int, ...]
-) -> None:
+def _add_best(theta: dict[str, np.ndarray], misfit: dict[str, np.ndarray], data: Sizes, ranks: tuple[int, ...]) -> None:
     """Put the best curve of every family first."""
     for name, family in FAMILIES.items():
         order = np.argsort(misfit[name])[list(ranks)]
