@@ -96,6 +96,15 @@ def test_the_published_losses_cannot_say(epoch, target):
     assert not curve.certain_gain
 
 
+def test_four_single_runs_are_no_certainty():
+    """A curve of four parameters goes through every point; the noise is not nothing for that."""
+    curve = fit(np.array([128, 256, 512, 1024]), np.array([6.42, 5.42, 3.61, 2.27]), 1.5)
+    low, high = curve.doubling_gain_interval
+    assert high - low > 0.1
+    assert curve.interval[1] > 2 * curve.interval[0]
+    assert "cannot say" in curve.verdict
+
+
 def test_a_rise_between_replicated_sizes_cannot_say():
     n, error = runs(lambda n: 0.02 * np.where(n > 20_000, 1.4, 1.0) * n**-0.1)
     assert "the error rises" in fit(n, error, 0.005).verdict

@@ -28,6 +28,15 @@ def test_misfits_are_those_of_a_plain_loop(seed):
             assert square[i, j] == pytest.approx(residual[0])
 
 
+def test_noise_is_assumed_where_there_are_no_replicates():
+    n = np.array([10, 100, 1000, 10_000])
+    alone = Sizes.of(n, 1 / n)
+    assert (alone.squares_freedom, alone.freedom, alone.spare) == (0, 3, 0)
+    assert np.sqrt(alone.variance(0)) == pytest.approx(0.1, rel=1e-4)
+    twice = Sizes.of(np.repeat(n, 2), np.repeat(1 / n, 2))
+    assert (twice.freedom, twice.assumed) == (4, 0)
+
+
 def test_sizes_are_means_of_logarithms():
     data = Sizes.of(np.array([100, 10, 100, 10, 10]), np.array([1.0, 2, np.e**2, 2, 2]))
     np.testing.assert_array_equal(data.n, [10, 100])

@@ -17,7 +17,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
-from quasarcurves.analysis.learning_curve.library import Library, Sizes, misfits, search
+from quasarcurves.analysis.learning_curve.library import ASSUMED_NOISE, Library, Sizes, misfits, search
 
 LEVEL = 0.9
 """Of all intervals here."""
@@ -34,9 +34,6 @@ SURPRISE = 0.001
 
 FAILED = 5.0
 """Robust standard deviations above the other replicates, from which on a replicate has failed."""
-
-ASSUMED_NOISE = 0.1
-"""Standard deviation of log errors that is allowed for where there are no replicates."""
 
 _DRAWS = 199
 _COMPARED = 2500
@@ -171,6 +168,7 @@ def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: 
 
     Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
     not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
+    Without replicates noise of 10 % is allowed for.
 
     Parameters
     ----------
@@ -405,14 +403,17 @@ def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.nda
     """Draw the noise of mean log errors (b, k), and its sum of squares within sizes (b,).
 
     Replicates are drawn from those of the same size if every size has 5 or more, else from those of all sizes; without
-    replicates the noise is Gaussian. What was lost to the means is put back, and the noise that misfits show is added.
+    replicates the noise is Gaussian, of the size assumed. What was lost to the means is put back, and the noise that
+    misfits show is added.
     """
     sigma = np.sqrt(data.variance(misfit))
     known = [each * np.sqrt(len(each) / (len(each) - 1)) for each in data.residuals if len(each) > 1]
     pool = np.concatenate(known) if known else np.empty(0)
     root = np.sqrt(np.mean(pool**2)) if len(pool) >= 2 * _OWN_NOISE else 0.0
     own = root > 0 and data.replicates.min() >= _OWN_NOISE
-    means, within = np.empty((_DRAWS, len(data))), np.full(_DRAWS, data.within - _squares(data))
+    means, within = np.empty((_DRAWS, len(data))), np.full(_DRAWS, data.within - data.squares)
+    if data.assumed:
+        within = sigma**2 * rng.chisquare(data.assumed, _DRAWS)
     for i, count in enumerate(data.replicates.astype(int)):
         if root > 0:
             drawn = rng.choice(known[i] if own else pool, (_DRAWS, count)) * sigma / root
@@ -421,10 +422,6 @@ def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.nda
         means[:, i] = drawn.mean(axis=1)
         within += ((drawn - means[:, i : i + 1]) ** 2).sum(axis=1)
     return means, within
-
-
-def _squares(data: Sizes) -> float:
-    return float(sum((each**2).sum() for each in data.residuals))
 
 
 def _plausible(data: Sizes, library: Library, limit: float) -> Plausible:
@@ -469,8 +466,8 @@ def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: fl
 
 def _rise(data: Sizes) -> str:
     """Name two sizes of which the larger has the higher error, if noise is no explanation."""
-    freedom = data.freedom
-    sigma = np.sqrt(_squares(data) / freedom) if freedom else ASSUMED_NOISE
+    freedom = data.squares_freedom
+    sigma = np.sqrt(data.squares / freedom) if freedom else ASSUMED_NOISE
     smaller, larger = np.triu_indices(len(data), 1)
     rise = data.log_error[larger] - data.log_error[smaller]
     apart = rise / (sigma * np.sqrt(1 / data.replicates[larger] + 1 / data.replicates[smaller]))
@@ -483,7 +480,7 @@ def _rise(data: Sizes) -> str:
 
 def _misfit(data: Sizes, lowest: float) -> str:
     """Say that no family fits, if the replicates' noise is no explanation."""
-    if not data.freedom:
+    if not data.squares_freedom or not data.spare:
         return ""
     ratio = lowest / data.spare / (data.within / data.freedom)
     if stats.f.sf(ratio, data.spare, data.freedom) >= SURPRISE:

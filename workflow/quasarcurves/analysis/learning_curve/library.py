@@ -31,6 +31,11 @@ _STARTS = (0, _FEWEST_PARENTS)
 _PRECISION = 1e-5
 """Of a least sum of squares: what is left to find there is far below the noise."""
 
+ASSUMED_NOISE = 0.1
+"""Standard deviation of log errors that is allowed for where there are no replicates: a curve through every point would
+else look certain."""
+
+_LEAST_FREEDOM = 3
 _SMALLEST_NOISE = 1e-4
 _MOST_PARAMETERS = max(family.parameters for family in FAMILIES.values())
 
@@ -74,19 +79,34 @@ class Sizes:
         return self.n / self.n[-1]
 
     @property
-    def freedom(self) -> int:
-        """Degrees of freedom of the noise between replicates."""
+    def squares(self) -> float:
+        """Sum of squares of the noise between replicates."""
+        return float(sum((each**2).sum() for each in self.residuals))
+
+    @property
+    def squares_freedom(self) -> int:
+        """Degrees of freedom of that noise."""
         return int((self.replicates - 1).sum())
 
     @property
+    def assumed(self) -> int:
+        """Degrees of freedom of noise that is assumed, as there are too few replicates to know it."""
+        return max(_LEAST_FREEDOM - self.squares_freedom, 0)
+
+    @property
     def within(self) -> float:
-        """Sum of squares of that noise; an error is never known better than to 1e-4."""
-        return float(sum((each**2).sum() for each in self.residuals)) + _SMALLEST_NOISE**2 * self.replicates.sum()
+        """Sum of squares of the noise, assumed noise included; an error is never known better than to 1e-4."""
+        return self.squares + self.assumed * ASSUMED_NOISE**2 + _SMALLEST_NOISE**2 * float(self.replicates.sum())
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of `within`."""
+        return self.squares_freedom + self.assumed
 
     @property
     def spare(self) -> int:
-        """Sizes beyond the parameters of a curve, at least 1."""
-        return max(len(self) - _MOST_PARAMETERS, 1)
+        """Sizes beyond the parameters of a curve."""
+        return max(len(self) - _MOST_PARAMETERS, 0)
 
     def variance(self, misfit: float) -> float:
         """Variance of the noise, from replicates and from the misfit of a curve."""
@@ -153,6 +173,8 @@ def best(family: Family, data: Sizes, starts: np.ndarray) -> tuple[np.ndarray, f
     fits = [least_squares(residuals, start, **options) for start in inside]
     fit = min(fits, key=lambda each: each.cost)
     theta[free] = fit.x
+    if theta[2] < _PRECISION:  # bounds are never quite reached
+        theta[2] = 0.0
     return theta, float(2 * fit.cost)
 
 
