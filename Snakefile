@@ -51,6 +51,7 @@ rule all:
         rules.judge_convergence.output,
         rules.compare_optimizers.output,
         rules.write_verdict.output,
+        rules.fit_learning_curves.output,
         rules.diagnose_spikes.output,
         rules.plot_optimizers.output,
         expand(rules.plot_fractions.output, optimizer=study.optimizers),
@@ -60,6 +61,7 @@ rule all:
         expand(rules.plot_aligned.output, optimizer=study.optimizers),
         rules.plot_cures.output,
         expand(rules.plot_purity_completeness.output, optimizer=study.optimizers),
+        rules.plot_learning_curves.output,
         rules.show_tables.output,
 
 

@@ -24,6 +24,7 @@ ASKED = [
     "figures/detected_spikes_adam.png",
     "figures/spike_statistics.pdf",
     "figures/purity_completeness_adam.pdf",
+    "figures/learning_curve.png",
     "figures/curvature_f0.8.png",
     "receipts/train/f0.8_r0/adam.json",
     "receipts/plot_fractions/adam.json",

@@ -65,6 +65,8 @@ def assert_one_message(message, *parts):
         ({"network__filter": 5}, ["network:", "unknown key 'filter'", "did you mean 'filters'?"]),
         ({"subsets__fraction": [0.1]}, ["subsets:", "'fraction'", "did you mean 'fractions'?"]),
         ({"data__n_spectr": 5}, ["data:", "unknown key 'n_spectr'", "did you mean 'n_spectra'?"]),
+        ({"learning_curve": {"targets": {"crossing": 1.2}}}, ["learning_curve.targets.crossing", "1.2", "below 1"]),
+        ({"learning_curve": {"targets": {"los": 1}}}, ["learning_curve.targets:", "'los'", "expected one of"]),
         ({"training__epochs": "many"}, ["training.epochs", "'many'", "expected integer"]),
         ({"training__epochs": 1.5}, ["training.epochs", "1.5", "expected integer"]),
         ({"training__batch_size": True}, ["training.batch_size", "True", "expected integer"]),

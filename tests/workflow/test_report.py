@@ -22,10 +22,12 @@ FIGURES = {
     ("rate of spikes against final loss", "all", "all"): "cures.png",
     ("purity, completeness and dv on the test set", "adam", "all"): "purity_completeness_adam.png",
     ("purity, completeness and dv on the test set", "amsgrad", "all"): "purity_completeness_amsgrad.png",
+    ("test errors against training-set size", "all", "all"): "learning_curve.png",
 }
 TABLES = {
     "verdict.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
     "predictors.csv", "cures.csv", "convergence.csv", "test_losses.csv", "test_summary.csv", "test_metrics.csv",
+    "enough_data.md", "learning_curve.csv",
 }  # fmt: skip
 
 
@@ -80,7 +82,8 @@ def test_tables_can_be_looked_at(page, report, finished):
 def test_every_result_has_a_caption_and_a_category(page):
     for entry in script(page, "results").values():
         assert len(re.sub("<.*?>", "", entry["caption"]).split()) > 15, entry["name"]
-    assert {"Losses", "Spikes", "Causes", "Cures", "Test set", "Tables"} == set(script(page, "categories"))
+    categories = {"Losses", "Spikes", "Causes", "Cures", "Test set", "Learning curves", "Tables"}
+    assert categories == set(script(page, "categories"))
     assert "adam" in script(page, "results")["results/smoke/figures/detected_spikes_adam.png"]["caption"]
 
 

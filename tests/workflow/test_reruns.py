@@ -40,7 +40,8 @@ ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
 PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_completeness", "amsgrad")}
-METRICS: set[Job] = {("compute_metrics",)} | PURITY
+LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curves",)}
+METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
 OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
 DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
 
@@ -230,7 +231,15 @@ SCENARIOS = {
         lambda p: p.configure(lambda c: c.update(figures={"purity_completeness": {"published": "farr2020"}})),
         PURITY,
     ),
-    "the verdict": (change_code("quasarcurves/analysis/verdict.py"), {("write_verdict",)} | TABLES),
+    "the verdict": (
+        change_code("quasarcurves/analysis/verdict.py"),
+        {("write_verdict",)} | LEARNING_CURVES | TABLES,
+    ),
+    "learning curves": (change_code("quasarcurves/analysis/learning_curve/families.py"), LEARNING_CURVES | TABLES),
+    "a target": (
+        lambda p: p.configure(lambda c: c.update(learning_curve={"targets": {"test_loss": 0.5}})),
+        LEARNING_CURVES | TABLES,
+    ),
     "evaluation": (
         change_code("quasarcurves/evaluation.py"),
         {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,

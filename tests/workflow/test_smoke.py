@@ -126,6 +126,16 @@ def test_figures_in_three_formats(results, name):
         assert words in text
 
 
+def test_two_sizes_cannot_say_how_much_data_is_enough(results):
+    curves, errors = (pd.read_csv(results / f"learning_curve{name}.csv") for name in ("", "_errors"))
+    assert (curves["reasons"] == "2 sizes of training sets, at least 4 are needed").all()
+    losses = pd.read_csv(results / "test_losses.csv").query("model == 'final'")
+    found = errors[errors["metric"] == "test_loss"]
+    np.testing.assert_allclose(np.sort(found["error"]), np.sort(losses["test_loss"]))
+    text = (results / "enough_data.md").read_text()
+    assert text.count("cannot say how much is enough: 2 sizes") == len(curves)
+
+
 def test_every_job_has_a_log_and_a_benchmark(results):
     for name in RUNS:
         assert "epoch 60/60" in (results / "logs" / "train" / f"{name}.log").read_text()

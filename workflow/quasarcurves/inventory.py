@@ -25,6 +25,7 @@ _BY_OPTIMIZER_FILES = tuple(
     for rule in ("plot_fractions", "plot_spikes", "plot_aligned", "plot_purity_completeness")
 )
 _FIGURES_BY_OPTIMIZER = ("loss_by_fraction", "detected_spikes", "aligned", "purity_completeness")
+_FIGURES_OF_ALL = {"loss_by_optimizer", "spike_statistics", "cures", "learning_curve"}
 _BY_FRACTION_FILES = tuple(f"{folder}/plot_curvature" for folder in ("logs", "benchmarks", FOLDER))
 
 
@@ -117,7 +118,7 @@ def _unasked(study: Study) -> Iterator[Path]:
     for name in _BY_FRACTION_FILES:
         yield from (path for path in _children(results / name) if _stem(path) not in fractions)
     asked = {f"{name}_{optimizer}" for name in _FIGURES_BY_OPTIMIZER for optimizer in optimizers}
-    asked |= {f"curvature_{fraction}" for fraction in fractions} | {"loss_by_optimizer", "spike_statistics", "cures"}
+    asked |= {f"curvature_{fraction}" for fraction in fractions} | _FIGURES_OF_ALL
     yield from (path for path in _children(results / "figures") if _stem(path) not in asked)
 
 

@@ -231,3 +231,38 @@ rule write_verdict:
     shell:
         "python -m scripts.write_verdict --convergence {input.convergence:q} --cures {input.cures:q} --verdict {output.verdict:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
+rule fit_learning_curves:
+    input:
+        runs=ancient(SUMMARY),
+        test_losses=ancient(TEST_LOSSES),
+        test_metrics=ancient(TEST_METRICS),
+        receipts=[
+            rules.collect_histories.output.receipt,
+            rules.collect_test_losses.output.receipt,
+            rules.compute_metrics.output.receipt,
+        ],
+    output:
+        curves=ensure(LEARNING_CURVE, non_empty=True),
+        errors=ensure(LEARNING_CURVE_ERRORS, non_empty=True),
+        bands=ensure(LEARNING_CURVE_BANDS, non_empty=True),
+        answer=ensure(ENOUGH_DATA, non_empty=True),
+        receipt=RECEIPTS / "fit_learning_curves.json",
+    log:
+        LOGS / "fit_learning_curves.log",
+    benchmark:
+        BENCHMARKS / "fit_learning_curves.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        targets=json.dumps(study.config["learning_curve"]["targets"]),
+        code=fingerprint.code("fit_learning_curves"),
+    shell:
+        "python -m scripts.fit_learning_curves --runs {input.runs:q} --test_losses {input.test_losses:q}"
+        " --test_metrics {input.test_metrics:q} --targets {params.targets:q} --curves {output.curves:q}"
+        " --errors {output.errors:q} --bands {output.bands:q} --answer {output.answer:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

@@ -31,6 +31,10 @@ PREDICTORS = str(RESULTS / "predictors.csv")
 HYPOTHESES = str(RESULTS / "hypotheses.csv")
 VERDICT = str(RESULTS / "verdict.md")
 CURES = str(RESULTS / "cures.csv")
+LEARNING_CURVE = str(RESULTS / "learning_curve.csv")
+LEARNING_CURVE_ERRORS = str(RESULTS / "learning_curve_errors.csv")
+LEARNING_CURVE_BANDS = str(RESULTS / "learning_curve_bands.csv")
+ENOUGH_DATA = str(RESULTS / "enough_data.md")
 
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one

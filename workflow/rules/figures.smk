@@ -3,6 +3,7 @@
 # the tables that the report shows
 TABLES = [
     VERDICT,
+    ENOUGH_DATA,
     SUMMARY,
     SPIKES,
     SPIKE_STATISTICS,
@@ -14,6 +15,7 @@ TABLES = [
     TEST_LOSSES,
     TEST_SUMMARY,
     TEST_METRICS,
+    LEARNING_CURVE,
 ]
 
 
@@ -238,6 +240,32 @@ rule plot_purity_completeness:
         " --figures {output.figures:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule plot_learning_curves:
+    input:
+        curves=ancient(LEARNING_CURVE),
+        errors=ancient(LEARNING_CURVE_ERRORS),
+        bands=ancient(LEARNING_CURVE_BANDS),
+        receipts=rules.fit_learning_curves.output.receipt,
+    output:
+        figures=figure("learning_curve", "test errors against training-set size", category="Learning curves"),
+        receipt=RECEIPTS / "plot_learning_curves.json",
+    log:
+        LOGS / "plot_learning_curves.log",
+    benchmark:
+        BENCHMARKS / "plot_learning_curves.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint.code("plot_learning_curves"),
+    shell:
+        "python -m scripts.plot_learning_curves --curves {input.curves:q} --errors {input.errors:q}"
+        " --bands {input.bands:q} --figures {output.figures:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule show_tables:
     input:
         tables=ancient(TABLES),
@@ -250,6 +278,7 @@ rule show_tables:
             rules.judge_convergence.output.receipt,
             rules.compare_optimizers.output.receipt,
             rules.write_verdict.output.receipt,
+            rules.fit_learning_curves.output.receipt,
         ],
     output:
         pages=ensure([page(table) for table in TABLES], non_empty=True),

@@ -1,0 +1,211 @@
+"""How much data is enough, for every optimizer: what is read, what is left out, and that the words are the table's."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quasarcurves.analysis import enough_data
+from quasarcurves.analysis.learning_curve import fit
+from quasarcurves.analysis.verdict import number
+
+SIZES = (1000, 3000, 10_000, 30_000, 100_000)
+TARGETS = {"test_loss": 0.6, "crossing": 0.985}
+LOSS = 30.0
+"""Test loss over 1 - crossing point."""
+
+
+def error_of(n, optimizer):
+    return 0.008 + (0.5 if optimizer == "adam" else 0.8) * n**-0.45
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Runs, test losses and test metrics of two optimizers, five sizes and four replicates."""
+    rng, runs, losses, metrics = np.random.default_rng(5), [], [], []
+    for optimizer in ("adam", "amsgrad"):
+        for n in SIZES:
+            for replicate in range(4):
+                keys = {"fraction": n / 125_000, "replicate": replicate, "optimizer": optimizer}
+                error = error_of(n, optimizer)
+                runs.append({**keys, "n_train": n, "loss_last": 0.1})
+                for model, factor in (("final", 1.0), ("best", 0.9)):
+                    loss = factor * LOSS * error * np.exp(0.03 * rng.standard_normal())
+                    losses.append({**keys, "model": model, "n_test": 900, "test_loss": loss})
+                    for sample, off in (("all", 1.0), ("bal", 3.0)):
+                        crossing = 1 - off * factor * error * np.exp(0.05 * rng.standard_normal())
+                        row = {**keys, "n_train": n, "model": model, "n_detect": 1, "sample": sample}
+                        scores = {"crossing": crossing, "sigma_dv": 8e4 * (1 - crossing), "failed": False}
+                        metrics.append({**row, **scores})
+                        metrics.append({**row, **scores, "n_detect": 2, "crossing": 0.5})
+    return tuple(map(pd.DataFrame, (runs, losses, metrics)))
+
+
+@pytest.fixture
+def files(planted, tmp_path):
+    paths = [tmp_path / f"{name}.csv" for name in ("runs", "test_losses", "test_metrics")]
+    for table, path in zip(planted, paths, strict=True):
+        table.to_csv(path, index=False)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def found(planted, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("enough")
+    paths = [folder / f"{name}.csv" for name in ("runs", "test_losses", "test_metrics")]
+    for table, path in zip(planted, paths, strict=True):
+        table.to_csv(path, index=False)
+    return enough_data.fit_all(enough_data.read_errors(*paths), TARGETS)
+
+
+def test_errors_are_those_of_final_models_and_all_spectra(planted, files):
+    errors = enough_data.read_errors(*files)
+    assert len(errors) == 3 * 2 * len(SIZES) * 4
+    _, losses, metrics = planted
+    for metric, table, column in (
+        ("test_loss", losses, "test_loss"),
+        ("crossing", metrics.query("sample == 'all' and n_detect == 1"), "crossing"),
+        ("sigma_dv", metrics.query("sample == 'all' and n_detect == 1"), "sigma_dv"),
+    ):
+        expected = table[table["model"] == "final"][column].to_numpy()
+        expected = 1 - expected if metric == "crossing" else expected
+        rows = errors[errors["metric"] == metric]
+        np.testing.assert_allclose(np.sort(rows["error"]), np.sort(expected))
+    assert set(errors["n_train"]) == set(SIZES)
+
+
+def test_without_metrics_there_is_the_test_loss_alone(files):
+    errors = enough_data.read_errors(*files[:2], None)
+    assert set(errors["metric"]) == {"test_loss"}
+    assert len(errors) == 2 * len(SIZES) * 4
+    assert not errors["failed"].any()
+
+
+def test_rows_are_the_fits(planted, found):
+    assert len(found.curves) == 2 * 3
+    _, losses, _ = planted
+    final = losses[(losses["model"] == "final") & (losses["optimizer"] == "adam")]
+    curve = fit(final["fraction"].to_numpy() * 125_000, final["test_loss"].to_numpy(), 0.6)
+    row = found.curves.set_index(["optimizer", "metric"]).loc[("adam", "test_loss")]
+    assert row["n_required"] == pytest.approx(curve.n_required, rel=1e-6)
+    assert (row["n_required_low"], row["n_required_high"]) == pytest.approx(curve.interval)
+    assert row["doubling_gain"] == pytest.approx(curve.doubling_gain)
+    assert (row["floor"], row["family"], row["answered"]) == (curve.floor, curve.family, not curve.reasons)
+    assert row["left_out_last1"] == curve.left_out["last1"]
+    assert (row["sizes"], row["runs"], row["n_largest"], row["failed"]) == (5, 20, 100_000, 0)
+
+
+def test_the_crossing_point_to_reach_becomes_an_error(found):
+    row = found.curves.set_index(["optimizer", "metric"]).loc[("amsgrad", "crossing")]
+    assert row["target"] == pytest.approx(0.015)
+    truth = (0.8 / (0.015 - 0.008)) ** (1 / 0.45)
+    assert row["n_required_low"] <= truth <= row["n_required_high"]
+
+
+def test_bands_go_along_the_curve(found):
+    band = found.bands[(found.bands["optimizer"] == "adam") & (found.bands["metric"] == "crossing")]
+    assert (band["error_low"] <= band["error"]).all()
+    assert (band["error"] <= band["error_high"]).all()
+    assert (band["n"].iat[0], band["n"].iat[-1]) == pytest.approx((1000, 800_000))
+    row = found.curves.set_index(["optimizer", "metric"]).loc[("adam", "crossing")]
+    (at,) = np.interp([np.log(row["n_required"])], np.log(band["n"]), np.log(band["error"]))
+    assert np.exp(at) == pytest.approx(0.015, rel=1e-3)
+
+
+def test_failed_runs_are_listed_and_left_out(planted, tmp_path):
+    runs, losses, metrics = (table.copy() for table in planted)
+    adam = (metrics["optimizer"] == "adam") & (metrics["fraction"] == 0.24)
+    metrics.loc[adam & (metrics["replicate"] == 2), "failed"] = True
+    metrics.loc[adam & (metrics["replicate"] == 1), "sigma_dv"] = np.nan
+    mine = (losses["optimizer"] == "adam") & (losses["fraction"] == 0.08) & (losses["replicate"] == 3)
+    losses.loc[mine, "test_loss"] *= 20
+    paths = [tmp_path / f"{name}.csv" for name in ("runs", "test_losses", "test_metrics")]
+    for table, path in zip((runs, losses, metrics), paths, strict=True):
+        table.to_csv(path, index=False)
+    result = enough_data.fit_all(enough_data.read_errors(*paths).query("optimizer == 'adam'"), {})
+    listed = result.curves.set_index("metric")["failed_runs"]
+    assert listed["crossing"] == "0.24/2"
+    assert sorted(listed["sigma_dv"].split()) == ["0.24/1", "0.24/2"]
+    assert sorted(listed["test_loss"].split()) == ["0.08/3", "0.24/2"]
+    assert result.errors.groupby("metric")["failed"].sum().to_dict() == {"crossing": 1, "sigma_dv": 2, "test_loss": 2}
+    text = enough_data.compose(result.curves)
+    assert "Left out as failed: 1 (0.24/2)." in text
+
+
+def test_a_test_set_too_small_for_any_error_cannot_say(planted):
+    rows = [
+        {"fraction": n / 1e5, "replicate": r, "optimizer": "adam", "metric": "crossing", "n_train": n, "failed": False,
+         "error": 0.0 if n > 50_000 else 0.1}
+        for n in SIZES for r in range(3)
+    ]  # fmt: skip
+    result = enough_data.fit_all(pd.DataFrame(rows), {})
+    assert "3 runs have no error at all" in result.curves["reasons"].iat[0]
+    assert "cannot say how much is enough: 3 runs have no error" in enough_data.compose(result.curves)
+    assert result.bands.empty
+
+
+def test_no_error_of_any_run_cannot_say(planted):
+    rows = [
+        {"fraction": 0.1, "replicate": 0, "optimizer": "adam", "metric": "test_loss", "n_train": 9, "failed": False,
+         "error": np.nan}
+    ]  # fmt: skip
+    result = enough_data.fit_all(pd.DataFrame(rows), {})
+    assert "no run has this error" in enough_data.compose(result.curves)
+
+
+NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?"
+
+
+def test_every_number_in_words_is_one_of_the_table(found):
+    text = enough_data.compose(found.curves)
+    known = {number(value * scale) for value in found.curves.select_dtypes("number").to_numpy().ravel()
+             for scale in (1, 100) if np.isfinite(value)}  # fmt: skip
+    spectra = found.curves[["n_smallest", "n_largest", "n_required", "n_required_low", "n_required_high"]]
+    known |= {f"{float(f'{n:.3g}'):,.0f}" for n in spectra.to_numpy().ravel() if np.isfinite(n)}
+    preamble, *parts = text.split("## ")
+    assert len(parts) == 2
+    stated = re.findall(NUMBER, re.sub(r"1 - crossing|\(pow\d\)|\(mmf4\)|\(wbl4\)", "", " ".join(parts)))
+    assert len(stated) > 30
+    assert set(stated) <= known
+    assert set(re.findall(NUMBER, preamble)) <= {"90", "5", "10", "1"}
+
+
+def test_words_answer_where_the_data_do(found):
+    text = enough_data.compose(found.curves)
+    for row in found.curves.to_dict("records"):
+        part = text.split(f"## {row['optimizer']}\n")[1].split("\n## ")[0]
+        sentence = part.split(f"**{enough_data.METRICS[row['metric']]}**")[1].split("\n")[0]
+        assert ("cannot say" in sentence) == (not row["answered"])
+        assert ("No target is set" in sentence) == (bool(row["answered"]) and np.isnan(row["target"]))
+        assert ("No gain from doubling the largest set is certain" in sentence) == (not row["certain_gain"])
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ({"loss": 1.0}, "expected crossing, test_loss, sigma_dv, found loss"),
+        ({"crossing": 1.0}, "learning_curve.targets.crossing: expected a value below 1, found 1.0"),
+        ({"test_loss": -1.0}, "learning_curve.targets.test_loss: expected a value above 0, found -1.0"),
+    ],
+)
+def test_wrong_targets_are_refused(targets, message):
+    with pytest.raises(ValueError, match=message):
+        enough_data.fit_all(pd.DataFrame(columns=["optimizer", "metric"]), targets)
+
+
+def test_a_table_without_a_column_is_refused(files):
+    pd.read_csv(files[2]).drop(columns="sigma_dv").to_csv(files[2], index=False)
+    with pytest.raises(ValueError, match=r"test_metrics.csv: expected the columns .*, found no sigma_dv"):
+        enough_data.read_errors(*files)
+
+
+def test_written_files_are_what_was_found(files, found, tmp_path):
+    out = [tmp_path / name for name in ("c.csv", "e.csv", "b.csv", "a.md")]
+    enough_data.write(*files, TARGETS, *out)
+    for table, path in zip((found.curves, found.errors, found.bands), out, strict=False):
+        numbers = table.select_dtypes("number").columns
+        back = pd.read_csv(path)
+        assert list(back.columns) == list(table.columns)
+        np.testing.assert_allclose(back[numbers], table[numbers], rtol=1e-6)
+    assert out[3].read_text() == enough_data.compose(found.curves)

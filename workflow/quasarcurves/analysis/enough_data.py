@@ -1,0 +1,325 @@
+"""How much training data is enough, for every optimizer of a study: learning curves of its test errors, and in words.
+
+Every number of the text is one of the table, or a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.convergence import read_test_losses
+from quasarcurves.analysis.learning_curve import FAMILIES, LEVEL, LearningCurve, fit
+from quasarcurves.analysis.learning_curve.families import BASELINE
+from quasarcurves.analysis.learning_curve.fitting import SMALLEST_GAIN, WIDEST
+from quasarcurves.analysis.verdict import number
+from quasarcurves.files import whole_file
+
+METRICS = {
+    "crossing": "1 - crossing point of purity and completeness",
+    "test_loss": "test loss",
+    "sigma_dv": "scatter of the velocity error (km/s)",
+}
+"""Errors that curves are fitted to, all of the final model: names in the tables, and in words."""
+
+_MODEL, _LINES, _SAMPLE = "final", 1, "all"
+_PARAMETERS = ("a", "b", "c", "d")
+_BAND_POINTS = 60
+_FARTHER = 8.0
+"""Times the largest size, up to which curves are given."""
+
+_ESTIMATES = ("n_required", "floor", "doubling_gain")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What `fit_all` finds.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        A row per optimizer and metric.
+    errors : DataFrame
+        A row per run and metric.
+    bands : DataFrame
+        Rows along each curve.
+    """
+
+    curves: pd.DataFrame
+    errors: pd.DataFrame
+    bands: pd.DataFrame
+
+
+def write(
+    runs: Path,
+    test_losses: Path,
+    test_metrics: Path | None,
+    targets: Mapping[str, float],
+    curves: Path,
+    errors: Path,
+    bands: Path,
+    answer: Path,
+) -> None:
+    """Write learning_curve.csv, learning_curve_errors.csv, learning_curve_bands.csv and enough_data.md.
+
+    Intervals are at 90 %; a `_low` and `_high` bound them.
+
+    Columns of learning_curve.csv, a row per optimizer and metric
+    -------
+    optimizer, metric, sizes, n_smallest, n_largest, runs
+        What the curve is fitted to; `metric` is one of `METRICS`, of the final model.
+    failed, failed_runs
+        How many runs were left out, and which (fraction/replicate): not finite, far above the other replicates, or
+        failed by test_metrics.csv.
+    family, a, b, c, d
+        The family of the curve and its parameters, as `learning_curve.families` has them.
+    target
+        Error to reach; of the crossing point 1 minus the study's target.
+    n_required, floor, doubling_gain
+        As `learning_curve.LearningCurve` has them.
+    left_out_<family>
+        Error predicted for the largest size from the smaller ones, over that found.
+    certain_gain
+        Whether doubling the largest set surely lowers the error, by more than 1 %.
+    answered, reasons
+        Whether the data can say, and if not, why not.
+
+    Columns of learning_curve_errors.csv, a row per run and metric
+    -------
+    fraction, replicate, optimizer, metric, n_train, error, failed
+
+    Columns of learning_curve_bands.csv, rows along each curve
+    -------
+    optimizer, metric, n, error, error_low, error_high
+
+    Parameters
+    ----------
+    runs, test_losses : Path
+        runs.csv and test_losses.csv.
+    test_metrics : Path or None
+        test_metrics.csv; without it only the test loss has a curve.
+    targets : mapping of str to float
+        By metric; that of the crossing point is the crossing point itself.
+    curves, errors, bands, answer : Path
+        Files written.
+
+    Raises
+    ------
+    ValueError
+        If a table lacks a column, or a target is of no metric.
+    """
+    found = fit_all(read_errors(runs, test_losses, test_metrics), targets)
+    for table, path in ((found.curves, curves), (found.errors, errors), (found.bands, bands)):
+        tables.write(table, path)
+    with whole_file(answer) as temporary:
+        temporary.write_text(compose(found.curves))
+
+
+def read_errors(runs: Path, test_losses: Path, test_metrics: Path | None) -> pd.DataFrame:
+    """Read the errors of all runs.
+
+    Parameters
+    ----------
+    runs, test_losses, test_metrics
+        As `write` takes them.
+
+    Returns
+    -------
+    DataFrame
+        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, and `failed`, what
+        test_metrics.csv says of the run.
+    """
+    sizes = tables.read(runs)[[*tables.RUN_KEYS, "n_train"]]
+    wide = sizes.merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
+    wide["test_loss"] = wide["test_loss_final"]
+    wide = wide.merge(_read_metrics(test_metrics), how="left", on=tables.RUN_KEYS)
+    wide["failed"] = wide["failed"].eq(True)
+    wide["crossing"] = 1 - wide["crossing"]
+    known = [metric for metric in METRICS if test_metrics is not None or metric == "test_loss"]
+    keys = [*tables.RUN_KEYS, "n_train", "failed"]
+    errors = wide.melt(keys, known, var_name="metric", value_name="error")
+    return errors[[*tables.RUN_KEYS, "metric", "n_train", "error", "failed"]]
+
+
+def _read_metrics(path: Path | None) -> pd.DataFrame:
+    """Read crossing points and scatters of final models, of all test spectra and one line."""
+    columns = [*tables.RUN_KEYS, "crossing", "sigma_dv", "failed"]
+    if path is None:
+        numbers = {"fraction": float, "replicate": int, "crossing": float, "sigma_dv": float}
+        return pd.DataFrame(columns=columns).astype({"optimizer": str} | numbers)
+    table = tables.read(path)
+    needed = [*columns, "model", "n_detect", "sample"]
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(f"{path}: expected the columns {', '.join(needed)}, found no {', '.join(missing)}")
+    main = (table["model"] == _MODEL) & (table["n_detect"] == _LINES) & (table["sample"] == _SAMPLE)
+    rows = table[main]
+    if rows.duplicated(tables.RUN_KEYS).any():
+        raise ValueError(f"{path}: expected one row per run of model {_MODEL} and sample {_SAMPLE}, found two")
+    return rows[columns]
+
+
+def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
+    """Fit a curve to each metric of each optimizer.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        As `read_errors` gives it.
+    targets : mapping of str to float
+        As `write` takes them.
+
+    Raises
+    ------
+    ValueError
+        If a target is of no metric, or a crossing point to reach is not below 1.
+    """
+    aims = _errors_to_reach(targets)
+    rows, bands, judged = [], [], []
+    for (optimizer, metric), group in errors.groupby(["optimizer", "metric"], sort=False):
+        keys = {"optimizer": optimizer, "metric": metric}
+        curve, problem = _fit(group, aims.get(metric))
+        failed = group["failed"].to_numpy(bool) | ~np.isfinite(group["error"].to_numpy())
+        if curve is not None:
+            failed[~failed] = curve.failed
+            bands.append(_band(curve).assign(**keys))
+        judged.append(group.assign(failed=failed))
+        rows.append({**keys, **_row(group, failed, curve, problem, aims.get(metric, np.nan))})
+    order = ["optimizer", "metric", "n", "error", "error_low", "error_high"]
+    along = pd.concat(bands)[order] if bands else pd.DataFrame(columns=order)
+    return Tables(pd.DataFrame(rows).reindex(columns=list(_columns())), pd.concat(judged), along)
+
+
+def _errors_to_reach(targets: Mapping[str, float]) -> dict[str, float]:
+    if unknown := sorted(set(targets) - set(METRICS)):
+        raise ValueError(f"learning_curve.targets: expected {', '.join(METRICS)}, found {', '.join(unknown)}")
+    aims = {metric: 1 - value if metric == "crossing" else value for metric, value in targets.items()}
+    for metric, aim in aims.items():
+        if not aim > 0:
+            expected = "below 1" if metric == "crossing" else "above 0"
+            raise ValueError(f"learning_curve.targets.{metric}: expected a value {expected}, found {targets[metric]}")
+    return aims
+
+
+def _fit(group: pd.DataFrame, target: float | None) -> tuple[LearningCurve | None, str]:
+    """Fit a curve to the runs that have an error; or say why there is none."""
+    known = group[~group["failed"] & np.isfinite(group["error"])]
+    if known.empty:
+        return None, "no run has this error"
+    if (known["error"] <= 0).any():
+        count = int((known["error"] <= 0).sum())
+        return None, f"{count} runs have no error at all, the test set is too small to tell them apart"
+    return fit(known["n_train"].to_numpy(), known["error"].to_numpy(), target), ""
+
+
+def _row(
+    group: pd.DataFrame, failed: np.ndarray, curve: LearningCurve | None, problem: str, target: float
+) -> dict[str, Any]:
+    used = group[~failed]
+    lost = group[failed]
+    row = {
+        "sizes": used["n_train"].nunique(), "n_smallest": used["n_train"].min(), "n_largest": used["n_train"].max(),
+        "runs": len(used), "failed": len(lost), "target": target, "answered": curve is not None and not curve.reasons,
+        "failed_runs": " ".join(f"{f:g}/{r}" for f, r in zip(lost["fraction"], lost["replicate"], strict=True)),
+        "reasons": problem or "; ".join(curve.reasons), "certain_gain": curve is not None and curve.certain_gain,
+    }  # fmt: skip
+    if curve is None:
+        return row
+    intervals = (curve.interval, curve.floor_interval, curve.doubling_gain_interval)
+    for name, (low, high) in zip(_ESTIMATES, intervals, strict=True):
+        row |= {name: getattr(curve, name), f"{name}_low": low, f"{name}_high": high}
+    ratios = {f"left_out_{family}": ratio for family, ratio in curve.left_out.items()}
+    return row | {"family": curve.family} | dict(curve.parameters) | ratios
+
+
+def _columns() -> Iterator[str]:
+    yield from ("optimizer", "metric", "sizes", "n_smallest", "n_largest", "runs", "failed", "failed_runs")
+    yield from ("target", "answered", "reasons")
+    for name in _ESTIMATES:
+        yield from (name, f"{name}_low", f"{name}_high")
+    yield from ("certain_gain", "family", *_PARAMETERS)
+    yield from (f"left_out_{family}" for family in (BASELINE, *FAMILIES))
+
+
+def _band(curve: LearningCurve) -> pd.DataFrame:
+    n = np.geomspace(curve.sizes[0], _FARTHER * curve.sizes[-1], _BAND_POINTS)
+    low, high = curve.band(n)
+    return pd.DataFrame({"n": n, "error": curve.predict(n), "error_low": low, "error_high": high})
+
+
+def compose(curves: pd.DataFrame) -> str:
+    """Say in words what the curves say, as Markdown.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        With the columns of learning_curve.csv.
+    """
+    parts = ["# How much training data is enough?", _PREAMBLE]
+    for optimizer, rows in curves.groupby("optimizer", sort=True):
+        parts.append(f"## {optimizer}")
+        parts += [" ".join(_of_curve(row)) for row in rows.to_dict("records")]
+    return "\n\n".join(parts) + "\n"
+
+
+_CHECKED_FROM = min(family.parameters for family in FAMILIES.values()) + 2
+"""Sizes from which on some family can be checked on the largest."""
+
+_PREAMBLE = " ".join(
+    [
+        f"Intervals in brackets are at {100 * LEVEL:g} %, over all families of curves that fit.",
+        f"A number of spectra is given only where the data can say: with {_CHECKED_FROM} sizes or more, a curve that",
+        "predicts the largest from the smaller ones better than a constant does (or need not predict), and an interval",
+        f"narrower than a factor {WIDEST:g}.",
+        f"A gain is certain where it is surely more than {100 * SMALLEST_GAIN:g} %.",
+        "Errors are those of the final models on the test set.",
+    ]
+)
+
+
+def _of_curve(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield two or three sentences on one metric of one optimizer."""
+    smallest, largest = _spectra(row["n_smallest"]), _spectra(row["n_largest"])
+    sizes = f"{row['runs']:g} runs of {row['sizes']:g} sizes, {smallest} to {largest} spectra"
+    yield f"**{METRICS[row['metric']]}** ({sizes})."
+    yield _needed(row)
+    if np.isfinite(row["doubling_gain"]):
+        yield _gain(row)
+        yield f"The curve ({row['family']}) tends to an error of {_floor(row)}."
+    if row["failed"]:
+        yield f"Left out as failed: {row['failed']:g} ({row['failed_runs']})."
+
+
+def _needed(row: Mapping[str, Any]) -> str:
+    if not row["answered"]:
+        return f"These data cannot say how much is enough: {row['reasons']}."
+    if np.isnan(row["target"]):
+        return "No target is set."
+    low, high = _spectra(row["n_required_low"]), _spectra(row["n_required_high"])
+    if row["n_required_low"] == 0:
+        return f"At most {high} spectra are enough for an error of {number(row['target'])}."
+    return (
+        f"For an error of {number(row['target'])}, {_spectra(row['n_required'])} spectra are enough ({low} to {high})."
+    )
+
+
+def _floor(row: Mapping[str, Any]) -> str:
+    return f"{number(row['floor'])} ({number(row['floor_low'])} to {number(row['floor_high'])})"
+
+
+def _gain(row: Mapping[str, Any]) -> str:
+    low, high, value = (f"{number(100 * row[f'doubling_gain{end}'])} %" for end in ("_low", "_high", ""))
+    if not row["certain_gain"]:
+        return f"No gain from doubling the largest set is certain ({low} to {high} of the error)."
+    return f"Doubling the largest set takes {value} off the error ({low} to {high})."
+
+
+def _spectra(n: float) -> str:
+    if np.isnan(n):
+        return "an unknown number of"
+    return f"{float(f'{n:.3g}'):,.0f}" if np.isfinite(n) else "unboundedly many"

@@ -1,0 +1,518 @@
+"""How much training data is enough: the number of spectra that a target takes, the floor, and what doubling gains.
+
+The curve is of the family that best predicts the largest size from the smaller ones. The intervals are those of all
+families together: a value is inside if some curve with that value, of whatever family, fits the data about as well as
+the best one does. How much worse it may fit is found by bootstrap over sizes and replicates: data are made from the
+fitted curve, and their true value has to be inside in 90 % of cases. A bootstrap of the fitted value itself would be
+too narrow, as it knows neither the other families nor how the fit is drawn to the edge of what is possible (no floor).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
+
+from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
+from quasarcurves.analysis.learning_curve.library import ASSUMED_NOISE, Library, Sizes, misfits, search
+
+LEVEL = 0.9
+"""Of all intervals here."""
+
+FEWEST_SIZES = 4
+WIDEST = 10.0
+"""A number of spectra known less well than to this factor is not known."""
+
+SMALLEST_GAIN = 0.01
+"""A gain certainly above it is a gain."""
+
+SURPRISE = 0.001
+"""Probability below which noise is no explanation."""
+
+FAILED = 5.0
+"""Robust standard deviations above the other replicates, from which on a replicate has failed."""
+
+_DRAWS = 199
+_COMPARED = 2500
+"""Curves that bootstrapped data are compared with."""
+
+_OWN_NOISE = 5
+"""Replicates of every size from which on each size has noise of its own."""
+
+_FARTHEST = 1000.0
+"""Times the largest size: what takes more is not reached."""
+
+_GRID = 160
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """Curves that the data do not rule out.
+
+    Parameters
+    ----------
+    theta : dict of str to (m, 3) array
+        By family.
+    height : dict of str to (m,) array
+        Best log error at the largest size.
+    reach : dict of str to (m,) array
+        How far the log error may be from it either way.
+    """
+
+    theta: Mapping[str, np.ndarray]
+    height: Mapping[str, np.ndarray]
+    reach: Mapping[str, np.ndarray]
+
+    def band(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest log error (k,) at sizes over the largest (k,); infinity is the floor."""
+        low, high = np.full(len(x), np.inf), np.full(len(x), -np.inf)
+        for name, theta in self.theta.items():
+            if len(theta):
+                curves = _log_curve(name, theta, x) + self.height[name][:, None]
+                low = np.minimum(low, (curves - self.reach[name][:, None]).min(axis=0))
+                high = np.maximum(high, (curves + self.reach[name][:, None]).max(axis=0))
+        return low, high
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """A fitted learning curve and what it says; made by `fit`.
+
+    Parameters
+    ----------
+    family : str
+        Of the curve; `last1`, a constant, where there are too few sizes for any.
+    parameters : dict of str to float
+        Of the error, as published (see `families`).
+    sizes : (k,) array
+        Training-set sizes.
+    target : float or None
+    n_required : float
+        Spectra at which the curve reaches the target; infinite if it does not, NaN without a target.
+    interval : tuple of float
+        Its 90 % interval. 0 if the smallest size may do already; infinite if the target may never be reached.
+    floor, floor_interval
+        Error that the curve tends to.
+    doubling_gain, doubling_gain_interval
+        Part of the error at the largest size that goes if this size is doubled.
+    left_out : dict of str to float
+        By family (and `last1`): the error predicted for the largest size from the smaller ones, over that found.
+    reasons : tuple of str
+        Why the data cannot say; empty if they can.
+    failed : (N,) bool array
+        Replicates that were left out.
+    """
+
+    family: str
+    parameters: Mapping[str, float]
+    sizes: np.ndarray
+    target: float | None
+    n_required: float
+    interval: tuple[float, float]
+    floor: float
+    floor_interval: tuple[float, float]
+    doubling_gain: float
+    doubling_gain_interval: tuple[float, float]
+    left_out: Mapping[str, float]
+    reasons: tuple[str, ...]
+    failed: np.ndarray
+    _theta: np.ndarray = field(repr=False)
+    _height: float = field(repr=False)
+    _plausible: Plausible | None = field(repr=False)
+
+    @property
+    def certain_gain(self) -> bool:
+        """Whether doubling the largest set surely lowers the error, by more than 1 %."""
+        return bool(self.doubling_gain_interval[0] > SMALLEST_GAIN)
+
+    @property
+    def verdict(self) -> str:
+        """The answer in a sentence."""
+        if self.reasons:
+            return f"These data cannot say: {'; '.join(self.reasons)}."
+        low, high = self.interval
+        if self.target is None:
+            return f"No target is set; {self._gain}."
+        if low == 0:
+            return f"At most {_spectra(high)} spectra are needed, fewer than were tried."
+        return f"{_spectra(self.n_required)} spectra are needed ({_spectra(low)} to {_spectra(high)})."
+
+    @property
+    def _gain(self) -> str:
+        low, high = (f"{100 * value:.2g} %" for value in self.doubling_gain_interval)
+        if not self.certain_gain:
+            return f"whether more spectra help is not certain, doubling the largest set gains {low} to {high}"
+        return f"doubling the largest set gains {100 * self.doubling_gain:.2g} % ({low} to {high})"
+
+    def predict(self, n: float | np.ndarray) -> np.ndarray:
+        """Error at training-set sizes n, of the same shape."""
+        x = np.asarray(n, float) / self.sizes[-1]
+        if not (x > 0).all():
+            raise ValueError(f"n: expected numbers of spectra above 0, found {n!r}")
+        return np.exp(_log_curve(self.family, self._theta[None], x.ravel())[0] + self._height).reshape(x.shape)
+
+    def band(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """90 % interval (k,) and (k,) of the error at each size n (k,), infinity included; NaN for too few sizes."""
+        n = np.asarray(n, float)
+        if self._plausible is None:
+            return np.full(len(n), np.nan), np.full(len(n), np.nan)
+        low, high = self._plausible.band(n / self.sizes[-1])
+        return np.exp(low), np.exp(high)
+
+
+def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: int = 0) -> LearningCurve:
+    """Fit a learning curve to errors, and say how many spectra a target takes.
+
+    Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
+    not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
+    Without replicates noise of 10 % is allowed for.
+
+    Parameters
+    ----------
+    n : (N,) array
+        Training spectra of each run.
+    error : (N,) array
+        Error of each run: smaller is better. Of a score that grows, 1 - score.
+    target : float, optional
+        Error to reach.
+    seed : int
+        Of the search for curves and of the bootstrap.
+
+    Returns
+    -------
+    LearningCurve
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not match, no run is left, or a size, an error or the target is not above 0.
+    """
+    n, error = _checked(n, error, target)
+    failed = find_failed(n, error)
+    if failed.all():
+        raise ValueError(f"error: expected finite values, found none in {len(error)}")
+    data = Sizes.of(n[~failed], error[~failed])
+    if len(data) < FEWEST_SIZES:
+        return _constant(data, target, failed)
+    rng = np.random.default_rng(seed)
+    library = search(data, rng)
+    left_out = leave_largest_out(data, rng)
+    family = _choose(library, data, left_out)
+    return _judged(data, target, failed, library, left_out, family, rng)
+
+
+def _checked(n: np.ndarray, error: np.ndarray, target: float | None) -> tuple[np.ndarray, np.ndarray]:
+    n, error = np.asarray(n, float), np.asarray(error, float)
+    if n.ndim != 1 or n.shape != error.shape:
+        raise ValueError(f"expected n and error of one length, found shapes {n.shape} and {error.shape}")
+    for name, values in (("n", n), ("error", error[np.isfinite(error)])):
+        bad = values[~(np.isfinite(values) & (values > 0))]
+        if len(bad):
+            raise ValueError(f"{name}: expected values above 0, found {bad[0]:g}")
+    if target is not None and not (np.isfinite(target) and target > 0):
+        raise ValueError(f"target: expected an error above 0, found {target}")
+    return n, error
+
+
+def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Find replicates that have failed: not finite, or far above the others of their size.
+
+    Far is 5 standard deviations of the log error, robustly (1.4826 times the median deviation) from the others of the
+    size, or from all deviations if these are larger. Of fewer than three replicates none can be told.
+
+    Parameters
+    ----------
+    n, error : (N,) array
+
+    Returns
+    -------
+    (N,) bool array
+    """
+    failed = ~np.isfinite(error)
+    log = np.log(np.where(failed, 1.0, error))
+    apart, spread = np.full(len(n), np.nan), np.full(len(n), np.nan)
+    for i in np.flatnonzero(~failed):
+        others = log[(n == n[i]) & ~failed & (np.arange(len(n)) != i)]
+        if len(others) >= 2:
+            apart[i] = log[i] - np.median(others)
+            spread[i] = 1.4826 * np.median(np.abs(others - np.median(others)))
+    if np.isnan(apart).all():
+        return failed
+    pooled = 1.4826 * np.nanmedian(np.abs(apart))
+    return failed | (apart > FAILED * np.fmax(spread, pooled))
+
+
+def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> LearningCurve:
+    """Say that there are too few sizes."""
+    unknown = (float("nan"),) * 2
+    reason = f"{len(data)} sizes of training sets, at least {FEWEST_SIZES} are needed"
+    height = float(data.log_error[-1])
+    return LearningCurve(
+        BASELINE, {"a": float(np.exp(height))}, data.n, target, np.nan, unknown, np.nan, unknown, np.nan, unknown, {},
+        (reason,), failed, np.array([0.0, 0.0, 1.0]), height, None,
+    )  # fmt: skip
+
+
+def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]:
+    """Predict the largest size from the smaller ones, by every family that has fewer parameters than there are of them.
+
+    Returns
+    -------
+    dict of str to float
+        Error predicted over error found, by family and for `last1`, the error of the second-largest size.
+    """
+    smaller = data.without_largest()
+    found, x = data.log_error[-1], data.n[-1:] / smaller.n[-1]
+    ratios = {BASELINE: float(np.exp(smaller.log_error[-1] - found))}
+    eligible = [family for family in FAMILIES.values() if len(smaller) > family.parameters]
+    if eligible:
+        library = search(smaller, rng, within=(300.0, 60.0), starts=(0,))
+        for family in eligible:
+            theta = library.theta[family.name][:1]
+            _, height = misfits(family.log_curve(theta, smaller.x), smaller.log_error[None], smaller.replicates)
+            predicted = family.log_curve(theta, x)[0, 0] + height[0, 0]
+            if np.isfinite(predicted):
+                ratios[family.name] = float(np.exp(predicted - found))
+    return ratios
+
+
+def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str:
+    """Choose the family that predicts best, among those that the data do not rule out; the simplest if none can."""
+    limit = _usual_limit(data, library.lowest)
+    fitting = [name for name in FAMILIES if library.misfit[name][0] <= limit]
+    checked = [name for name in fitting if name in left_out]
+    return min(checked, key=lambda name: abs(np.log(left_out[name]))) if checked else fitting[0]
+
+
+def _usual_limit(data: Sizes, lowest: float) -> float:
+    """Sum of squares up to which curves are plausible, were they linear in all they depend on (Fisher's F)."""
+    freedom = data.freedom + data.spare
+    return lowest + (data.within + lowest) * stats.f.ppf(LEVEL, 1, freedom) / freedom
+
+
+def _judged(
+    data: Sizes,
+    target: float | None,
+    failed: np.ndarray,
+    library: Library,
+    left_out: Mapping[str, float],
+    family: str,
+    rng: np.random.Generator,
+) -> LearningCurve:
+    """Put together what the curves say."""
+    theta = library.theta[family][0]
+    height = _height(data, family, theta)
+    n_required = np.nan if target is None else _reaches(data, family, theta, height, target)
+    limit = _limit(data, library, (family, theta, height), n_required, target, rng)
+    plausible = _plausible(data, library, limit)
+    floor, gain = height + np.log(theta[2]) if theta[2] > 0 else -np.inf, _log_gain(family, theta[None])[0]
+    gains = np.concatenate([_log_gain(name, curves) for name, curves in plausible.theta.items()])
+    fields = {
+        "interval": (np.nan, np.nan) if target is None else _interval(data, plausible, target),
+        "floor_interval": tuple(float(np.exp(bound[0])) for bound in plausible.band(np.array([np.inf]))),
+        "doubling_gain": float(-np.expm1(gain)),
+        "doubling_gain_interval": (max(0.0, float(-np.expm1(gains.max()))), float(-np.expm1(gains.min()))),
+    }
+    floor, scale = float(np.exp(floor)), data.n[-1]
+    parameters = FAMILIES[family].published(*theta[:2], floor, float(np.exp(height)) - floor, scale)
+    curve = LearningCurve(
+        family=family, parameters={name: float(value) for name, value in parameters.items()}, sizes=data.n,
+        target=target, n_required=n_required, floor=floor, left_out=left_out, reasons=(), failed=failed,
+        _theta=theta, _height=height, _plausible=plausible, **fields,
+    )  # fmt: skip
+    return _with_reasons(curve, data, library, limit)
+
+
+def _log_curve(name: str, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.zeros((len(theta), len(x))) if name == BASELINE else FAMILIES[name].log_curve(theta, x)
+
+
+def _log_gain(name: str, theta: np.ndarray) -> np.ndarray:
+    """Log error (m,) at twice the largest size, over that at the largest."""
+    return _log_curve(name, theta, np.array([2.0]))[:, 0]
+
+
+def _height(data: Sizes, family: str, theta: np.ndarray) -> float:
+    curve = _log_curve(family, theta[None], data.x)
+    return float(misfits(curve, data.log_error[None], data.replicates)[1][0, 0])
+
+
+def _nearest(data: Sizes) -> float:
+    """Size, over the largest, below which nothing is asked."""
+    return 0.1 * data.x[0]
+
+
+def _reaches(data: Sizes, family: str, theta: np.ndarray, height: float, target: float) -> float:
+    """Size at which a curve reaches the target."""
+
+    def above(log_x: float) -> float:
+        return float(_log_curve(family, theta[None], np.exp([log_x]))[0, 0]) + height - np.log(target)
+
+    low, high = np.log(_nearest(data)), np.log(_FARTHEST)
+    if above(low) <= 0:
+        return 0.0
+    return float(data.n[-1] * np.exp(brentq(above, low, high))) if above(high) < 0 else np.inf
+
+
+def _limit(
+    data: Sizes,
+    library: Library,
+    fitted: tuple[str, np.ndarray, float],
+    n_required: float,
+    target: float | None,
+    rng: np.random.Generator,
+) -> float:
+    """Sum of squares up to which curves are plausible.
+
+    Data are drawn from the fitted curve, and each is fitted with and without holding its gain, and its size at the
+    target, at their true values. The ratio of the two sums of squares, replicates' noise included, is that of a
+    likelihood ratio test; its 90 % quantile is the limit, but at least that of Fisher's F.
+    """
+    family, theta, height = fitted
+    curves = {name: _some(library.theta[name], rng) for name in FAMILIES}
+    shapes = np.vstack([_log_curve(name, each, data.x) for name, each in curves.items()])
+    noise, within = _noise(data, library.lowest, rng)
+    drawn = _log_curve(family, theta[None], data.x) + height + noise
+    square, heights = misfits(shapes, drawn, data.replicates)
+    gains = np.concatenate([_log_gain(name, each) for name, each in curves.items()])
+    gain = _log_gain(family, theta[None])[0]
+    below, above = (np.where(side, square, np.inf).min(axis=1) for side in (gains <= gain, gains >= gain))
+    held = [np.maximum(below, above)]
+    if target is not None:
+        x = np.clip([n_required / data.n[-1]], _nearest(data), _FARTHEST)
+        value = _log_curve(family, theta[None], x)[0, 0] + height
+        there = np.concatenate([_log_curve(name, each, x)[:, 0] for name, each in curves.items()])
+        held.append((square + data.replicates.sum() * (value - there - heights) ** 2).min(axis=1))
+    free = within + square.min(axis=1)
+    ratio = max(float(np.quantile((within + each) / free, LEVEL)) for each in held)
+    return max((data.within + library.lowest) * ratio - data.within, _usual_limit(data, library.lowest))
+
+
+def _some(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Thin curves of a family out, but not the best."""
+    most = _COMPARED // len(FAMILIES)
+    if len(theta) <= most:
+        return theta
+    return np.vstack([theta[:1], theta[rng.choice(np.arange(1, len(theta)), most - 1, replace=False)]])
+
+
+def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the noise of mean log errors (b, k), and its sum of squares within sizes (b,).
+
+    Replicates are drawn from those of the same size if every size has 5 or more, else from those of all sizes; without
+    replicates the noise is Gaussian, of the size assumed. What was lost to the means is put back, and the noise that
+    misfits show is added.
+    """
+    sigma = np.sqrt(data.variance(misfit))
+    known = [each * np.sqrt(len(each) / (len(each) - 1)) for each in data.residuals if len(each) > 1]
+    pool = np.concatenate(known) if known else np.empty(0)
+    root = np.sqrt(np.mean(pool**2)) if len(pool) >= 2 * _OWN_NOISE else 0.0
+    own = root > 0 and data.replicates.min() >= _OWN_NOISE
+    means, within = np.empty((_DRAWS, len(data))), np.full(_DRAWS, data.within - data.squares)
+    if data.assumed:
+        within = sigma**2 * rng.chisquare(data.assumed, _DRAWS)
+    for i, count in enumerate(data.replicates.astype(int)):
+        if root > 0:
+            drawn = rng.choice(known[i] if own else pool, (_DRAWS, count)) * sigma / root
+        else:
+            drawn = rng.normal(0, sigma, (_DRAWS, count))
+        means[:, i] = drawn.mean(axis=1)
+        within += ((drawn - means[:, i : i + 1]) ** 2).sum(axis=1)
+    return means, within
+
+
+def _plausible(data: Sizes, library: Library, limit: float) -> Plausible:
+    theta = {name: curves[library.misfit[name] <= limit] for name, curves in library.theta.items()}
+    fits = {
+        name: misfits(_log_curve(name, curves, data.x), data.log_error[None], data.replicates)
+        for name, curves in theta.items()
+    }
+    weight = data.replicates.sum()
+    reach = {name: np.sqrt(np.maximum(limit - square[0], 0) / weight) for name, (square, _) in fits.items()}
+    return Plausible(theta, {name: height[0] for name, (_, height) in fits.items()}, reach)
+
+
+def _interval(data: Sizes, plausible: Plausible, target: float) -> tuple[float, float]:
+    """Sizes at which the band holds the target."""
+    log_x = np.linspace(np.log(_nearest(data)), np.log(_FARTHEST), _GRID)
+    low, high = (_crossing(log_x, bound, np.log(target)) for bound in plausible.band(np.exp(log_x)))
+    return float(data.n[-1] * low), float(data.n[-1] * high)
+
+
+def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
+    """Where falling values come down to one: 0 if they begin below it, infinity if they end above it."""
+    if falling[0] <= value:
+        return 0.0
+    if falling[-1] > value:
+        return np.inf
+    i = int(np.argmax(falling <= value))
+    return float(np.exp(np.interp(value, falling[[i, i - 1]], log_x[[i, i - 1]])))
+
+
+def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: float) -> LearningCurve:
+    """Say why the data cannot say, if they cannot."""
+    reasons = [reason for reason in (_rise(data), _misfit(data, library.lowest)) if reason]
+    (low, high), largest = curve.interval, data.n[-1]
+    if curve.target is None or not high <= largest:
+        # within the sizes tried the curve need not predict anything
+        reasons += _unproven(curve, data, limit)
+    if curve.target is not None:
+        reasons += _too_wide(curve, low, high)
+    return replace(curve, reasons=tuple(reasons))
+
+
+def _rise(data: Sizes) -> str:
+    """Name two sizes of which the larger has the higher error, if noise is no explanation."""
+    freedom = data.squares_freedom
+    sigma = np.sqrt(data.squares / freedom) if freedom else ASSUMED_NOISE
+    smaller, larger = np.triu_indices(len(data), 1)
+    rise = data.log_error[larger] - data.log_error[smaller]
+    apart = rise / (sigma * np.sqrt(1 / data.replicates[larger] + 1 / data.replicates[smaller]))
+    i = int(np.argmax(apart))
+    if not apart[i] > stats.t.isf(SURPRISE / len(apart), freedom or np.inf):
+        return ""
+    sizes = f"from {_spectra(data.n[smaller[i]])} to {_spectra(data.n[larger[i]])} spectra"
+    return f"the error rises by a factor {np.exp(rise[i]):.2g} {sizes}, more than noise explains"
+
+
+def _misfit(data: Sizes, lowest: float) -> str:
+    """Say that no family fits, if the replicates' noise is no explanation."""
+    if not data.squares_freedom or not data.spare:
+        return ""
+    ratio = lowest / data.spare / (data.within / data.freedom)
+    if stats.f.sf(ratio, data.spare, data.freedom) >= SURPRISE:
+        return ""
+    return f"no family of curves fits: misfits are {np.sqrt(ratio):.2g} times the noise between replicates"
+
+
+def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
+    """Say where a constant does as well."""
+    mean = np.average(data.log_error, weights=data.replicates)
+    if data.replicates @ (data.log_error - mean) ** 2 <= limit:
+        return ["a constant fits as well as any curve"]
+    if curve.family not in curve.left_out:
+        return [f"with {len(data)} sizes no family can be checked on the largest"]
+    miss = {name: abs(np.log(ratio)) for name, ratio in curve.left_out.items()}
+    if miss[curve.family] >= miss[BASELINE]:
+        return ["the error of the second-largest size predicts that of the largest as well as any curve"]
+    return []
+
+
+def _too_wide(curve: LearningCurve, low: float, high: float) -> list[str]:
+    if curve.target < curve.floor_interval[0]:
+        floor = f"{curve.floor:.3g} ({curve.floor_interval[0]:.3g} to {curve.floor_interval[1]:.3g})"
+        return [f"the target {curve.target:.3g} lies below the floor {floor}"]
+    if np.isinf(high):
+        return [f"the interval, from {_spectra(low)} spectra, has no upper end"]
+    # a size below all that were tried is bounded from above, which is an answer
+    if low > 0 and high > WIDEST * low:
+        return [f"the interval, {_spectra(low)} to {_spectra(high)} spectra, is wider than a factor {WIDEST:g}"]
+    return []
+
+
+def _spectra(n: float) -> str:
+    """Write a number of spectra to three digits."""
+    return f"{float(f'{n:.3g}'):,.0f}" if np.isfinite(n) else "infinitely many"
