@@ -58,6 +58,7 @@ rule all:
         expand(rules.plot_curvature.output, fraction=study.fractions if study.measures_curvature else []),
         expand(rules.plot_aligned.output, optimizer=study.optimizers),
         rules.plot_cures.output,
+        rules.plot_spike_cost.output if study.takes_snapshots else [],
         rules.show_tables.output,
 
 

@@ -6,7 +6,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.training import checkpoint, loop, optimizers, resume, snapshots
@@ -97,6 +97,7 @@ def test_what_counts_as_a_spike(losses, expected):
 HEIGHTS = st.lists(st.sampled_from([0.3, 0.8, 1.0, 1.05, 1.3, 2.5, 3.5, 6.0, 20.0]), min_size=0, max_size=60)
 
 
+@settings(deadline=None, max_examples=60)
 @given(HEIGHTS, st.integers(1, 4), st.sampled_from([0, 1, 5]))
 def test_seen_one_by_one_they_are_those_of_the_whole_list(heights, keep, settled):
     losses = list(np.array(heights) * 0.9 ** np.arange(len(heights)))
@@ -107,6 +108,7 @@ def test_seen_one_by_one_they_are_those_of_the_whole_list(heights, keep, settled
     np.testing.assert_allclose([spike.peak.ratio for spike in found.spikes], [spike[2] for spike in tallest])
 
 
+@settings(deadline=None, max_examples=60)
 @given(HEIGHTS, st.integers(0, 60))
 def test_gone_on_with_they_are_the_same(heights, at):
     losses, model, at = list(map(float, heights)), Counter(), min(at, len(heights))
