@@ -62,6 +62,7 @@ rule all:
         rules.plot_cures.output,
         expand(rules.plot_purity_completeness.output, optimizer=study.optimizers),
         rules.plot_learning_curves.output,
+        rules.plot_spike_cost.output if study.takes_snapshots else [],
         rules.show_tables.output,
 
 

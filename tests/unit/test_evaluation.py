@@ -16,6 +16,8 @@ from quasarcurves.quasarnet.objective import decode, encode
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.prepare import prepare
 from quasarcurves.spectra.subsets import Subset
+from quasarcurves.training import snapshots
+from quasarcurves.training.snapshots import Snapshot, Spike
 
 LINES, BAL_LINES = ["LYA", "CIV(1548)"], ["CIV(1548)"]
 RUN = {
@@ -38,9 +40,9 @@ def files(tmp_path_factory):
     return folder
 
 
-def evaluated(files, name):
+def evaluated(files, name, taken=None):
     models = {"final": files / "final.keras", "best": files / "best.keras"}
-    evaluation.evaluate(files / "spectra.h5", files / "subset.h5", RUN, models, files / name)
+    evaluation.evaluate(files / "spectra.h5", files / "subset.h5", RUN, models, files / name, taken)
     return files / name
 
 
@@ -78,3 +80,51 @@ def test_test_losses_are_means_over_the_test_set(files, tmp_path):
     with h5py.File(predictions) as file:
         for name, loss in zip(table["model"], table["test_loss"], strict=True):
             assert loss == pytest.approx(np.mean(np.float64(file[name]["loss"])), rel=1e-7)
+
+
+@pytest.fixture(scope="module")
+def with_snapshots(files):
+    """Predictions of a run whose snapshots are of networks with other weights and other moving statistics."""
+    models = [network.build(filters=4, n_lines=3) for _ in range(2)]
+    rng = np.random.default_rng(7)
+    for variable in (variable for model in models for variable in model.weights):
+        low = 0.5 if "variance" in variable.path else -0.5
+        variable.assign(rng.uniform(low, low + 1, variable.shape))
+    before, peak = (
+        Snapshot(60 + i, 0.1 + i, 1.0 + 3 * i, {variable.path: variable.numpy() for variable in model.weights})
+        for i, model in enumerate(models)
+    )
+    snapshots.save(files / "snapshots.h5", [Spike(before, peak)])
+    return evaluated(files, "with_snapshots.h5", files / "snapshots.h5"), models
+
+
+def test_snapshots_are_applied_as_they_are(files, with_snapshots):
+    predictions, models = with_snapshots
+    flux = Spectra.load(files / "spectra.h5", np.arange(37, 60)).flux[..., None]
+    with h5py.File(predictions) as file:
+        assert set(file["snapshots"]) == {"1_before", "1_peak"}
+        for model, (name, group) in zip(models, sorted(file["snapshots"].items()), strict=True):
+            decoded = decode(model.predict(flux, verbose=0), LINES, BAL_LINES)
+            np.testing.assert_allclose(group["confidence"], decoded.confidence, rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose(group["z_best"], decoded.z_best, rtol=1e-5, err_msg=name)
+            assert group["loss"].shape == (23,)
+        assert dict(file["snapshots/1_peak"].attrs) == {"epoch": 61, "loss": 1.1, "ratio": 4.0}
+        assert not np.allclose(file["snapshots/1_peak/confidence"], file["snapshots/1_before/confidence"])
+
+
+def test_final_and_best_are_what_they_are_without_snapshots(files, with_snapshots, tmp_path):
+    predictions, without = with_snapshots[0], evaluated(files, "predictions.h5")
+    with h5py.File(predictions) as one, h5py.File(without) as other:
+        assert one.keys() - other.keys() == {"snapshots"}
+        for name in ("final", "best"):
+            for column, values in one[name].items():
+                np.testing.assert_array_equal(values, other[name][column])
+    for path in (predictions, without):
+        tables.write_test_losses([path], tmp_path / f"{path.stem}.csv")
+    assert (tmp_path / "with_snapshots.csv").read_text() == (tmp_path / "predictions.csv").read_text()
+
+
+def test_a_run_without_a_spike_has_no_snapshots(files):
+    snapshots.save(files / "none.h5", [])
+    with h5py.File(evaluated(files, "without_spikes.h5", files / "none.h5")) as file:
+        assert "snapshots" not in file

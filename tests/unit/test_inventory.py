@@ -39,6 +39,7 @@ ORPHANS = [
     "figures/loss_by_fraction_sgd.svg",
     "figures/detected_spikes_sgd.png",
     "figures/curvature_f0.4.png",
+    "figures/spike_cost.png",
     "receipts/draw_subset/f0.4_r0.json",
     "receipts/plot_spikes/sgd.json",
     "figures/purity_completeness_sgd.pdf",
@@ -67,6 +68,13 @@ def test_lists_and_removes_exactly_the_orphans(study):
     left = {str(path.relative_to(study.results)) for path in study.results.rglob("*") if path.is_file()}
     assert left == set(ASKED)
     assert inventory.orphans(study) == []
+
+
+def test_what_spikes_cost_is_asked_for_where_snapshots_are_taken(study):
+    taking = Study.from_config({**yaml.safe_load(CONFIG), "diagnosis": {"snapshots": 2}})
+    found = {orphan.path.name for orphan in inventory.orphans(taking)}
+    assert "loss_by_fraction_sgd.svg" in found
+    assert "spike_cost.png" not in found
 
 
 def test_run_without_a_receipt_is_refused_with_those_that_have_one(study):

@@ -432,5 +432,21 @@ def test_curvature_is_in_the_parameters_only_where_it_is_measured():
     run = Run(0.4, 0, "adam")
     config = changed(diagnosis={"probe_size": 16})
     assert Study.from_config(config).run_params(run) == Study.from_config(BASE).run_params(run)
-    config["diagnosis"]["curvature_every"] = 50
+    config["diagnosis"] |= {"curvature_every": 50, "snapshots": 0}
     assert Study.from_config(config).run_params(run)["diagnosis"] == {"curvature_every": 50, "probe_size": 16}
+
+
+def test_snapshots_are_in_the_parameters_only_where_they_are_taken():
+    run = Run(0.4, 0, "adam")
+    without = Study.from_config(changed(diagnosis={"snapshots": 0}))
+    assert everything_of(without) == everything_of(Study.from_config(BASE))
+    assert "snapshots" not in json.dumps(without.run_params(run))
+    assert not without.takes_snapshots
+    study = Study.from_config(changed(diagnosis={"snapshots": 3}))
+    assert study.takes_snapshots
+    params = study.run_params(run)
+    # what is counted as a tall spike in runs.csv
+    assert params.pop("snapshots") == {"keep": 3, "window": 51, "settled": 50, "course": 1.1, "high": 3.0}
+    assert params == without.run_params(run)
+    assert study.evaluation_params(run) == without.evaluation_params(run)
+    assert_one_message(refusal(changed(diagnosis={"snapshots": -1})), "diagnosis.snapshots is -1", "at least 0")

@@ -45,6 +45,8 @@ def params(epochs: int = 40, **spec) -> dict:
         "study": "kills", "seed": 3, "fraction": 0.77, "replicate": 0, "optimizer": "amsgrad",
         "optimizer_spec": optimizer, "network": network, "training": training,
         "diagnosis": {"curvature_every": 70, "probe_size": 16},
+        # so short a training has no spikes: where its loss falls least, in place of them
+        "snapshots": {"keep": 2, "window": 1, "settled": 3, "course": 0.978, "high": 0.98},
     }  # fmt: skip
 
 
@@ -70,6 +72,7 @@ for line in sys.stdin:
             spectra=folder / "spectra.h5", subset=folder / "subset.h5", params=params, key="k", state=out / "state",
             settings={"checkpoint_every": every, "keep_state": True},
             history=out / "history.h5", model=out / "model.keras", best=out / "best.keras",
+            snapshots_file=out / "snapshots.h5",
         )
     except OSError as error:
         print("error:", error, file=sys.stderr)
@@ -143,7 +146,9 @@ def start(prepared) -> Iterator[Callable[..., Training]]:
 
 
 def assert_same(out: Path, other: Path) -> None:
-    """Two trainings have the same record and the same models, bit by bit."""
+    """Two trainings have the same record, the same models and the same snapshots, bit by bit."""
+    from quasarcurves.training import snapshots
+
     one, two = History.load(out / "history.h5"), History.load(other / "history.h5")
     assert one.curvature["step"].size
     for group in ("steps", "epochs", "curvature"):
@@ -151,6 +156,12 @@ def assert_same(out: Path, other: Path) -> None:
         assert columns.keys() == others.keys()
         for name in columns.keys() - {"seconds"}:
             np.testing.assert_array_equal(columns[name], others[name], err_msg=name)
+    taken, others = snapshots.load(out / "snapshots.h5"), snapshots.load(other / "snapshots.h5")
+    assert taken.keys() == others.keys() == {"1_before", "1_peak", "2_before", "2_peak"}
+    for name, snapshot in taken.items():
+        assert snapshot.facts == others[name].facts
+        for path, array in snapshot.weights.items():
+            np.testing.assert_array_equal(array, others[name].weights[path], err_msg=f"{name} {path}")
     import keras
 
     for name in ("model.keras", "best.keras"):
@@ -257,7 +268,7 @@ def test_full_disk_keeps_the_last_state(uninterrupted, start, tmp_path):
         (pytest.fail if "CI" in os.environ else pytest.skip)("mounting a small tmpfs needs root")
     out = tmp_path / "out"
     out.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", out], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1000k", "tmpfs", out], check=True)
     try:
         training = start(out, params())
         assert training.wait(120) == 1

@@ -269,6 +269,7 @@ SCENARIOS = {
         {("draw_subset", "0.8", "1"), ("draw_subset", "0.2", "1")} | trainings(replicate="1") | DOWNSTREAM,
     ),
     "config keys reordered, numbers written differently": (reorder_and_rewrite, set()),
+    "snapshots written out as none": (lambda p: p.configure(lambda c: c.update(diagnosis={"snapshots": 0})), set()),
     "how often the state is saved": (
         lambda p: p.configure(lambda c: c["training"].update(checkpoint_every=7)),
         set(),

@@ -18,15 +18,24 @@ from quasarcurves.quasarnet.objective import decode
 from quasarcurves.runs import load_examples
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import load_column
+from quasarcurves.training import snapshots as taken
 
 _ROWS = 2048
 """Spectra in memory at a time."""
+
+SNAPSHOTS = "snapshots"
+"""The group of predictions that holds those of snapshots; all other groups are models."""
 
 _COLUMNS = ("confidence", "z_line", "z_best", "bal_confidence", "bal_z_line")
 
 
 def evaluate(
-    spectra: Path, subset: Path, run: Mapping[str, Any], models: Mapping[str, Path], predictions: Path
+    spectra: Path,
+    subset: Path,
+    run: Mapping[str, Any],
+    models: Mapping[str, Path],
+    predictions: Path,
+    snapshots: Path | None = None,
 ) -> None:
     """Apply a run's models to the test set.
 
@@ -41,16 +50,29 @@ def evaluate(
     predictions : Path
         HDF5 file written: `row` and `target_id` (n,); for each model a group with `confidence` and `z_line` (n, lines),
         `z_best` (n,), `bal_confidence` and `bal_z_line` (n, bal_lines), `loss` (n,), the loss summed over lines; `run`
-        as an attribute.
+        as an attribute. Snapshots are in groups such as `snapshots/1_before` and `snapshots/1_peak`, with the
+        same columns and the attributes `epoch`, `loss` (of training) and `ratio`.
+    snapshots : Path, optional
+        File of `training.snapshots.save`. They are applied as they are, with the moving statistics of batch
+        normalisation that they had: so would who stopped the training there.
     """
     rows, settings = Subset.load(subset).test, run["network"]
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["run"] = json.dumps(dict(run))
         file["row"], file["target_id"] = rows, load_column(spectra, "target_id")[rows]
         for name, path in models.items():
-            model, group = load_keras(path), file.create_group(name)
-            for start, columns in _predicted(model, spectra, rows, settings):
-                _append(group, start, len(rows), columns)
+            model = load_keras(path)
+            _apply(model, spectra, rows, settings, file.create_group(name))
+        for name, snapshot in taken.load(snapshots).items() if snapshots else ():
+            snapshot.put_into(model)
+            group = file.create_group(f"{SNAPSHOTS}/{name}")
+            group.attrs.update(snapshot.facts)
+            _apply(model, spectra, rows, settings, group)
+
+
+def _apply(model: keras.Model, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any], group: h5py.Group) -> None:
+    for start, columns in _predicted(model, spectra, rows, settings):
+        _append(group, start, len(rows), columns)
 
 
 def _predicted(

@@ -119,6 +119,7 @@ def _unasked(study: Study) -> Iterator[Path]:
         yield from (path for path in _children(results / name) if _stem(path) not in fractions)
     asked = {f"{name}_{optimizer}" for name in _FIGURES_BY_OPTIMIZER for optimizer in optimizers}
     asked |= {f"curvature_{fraction}" for fraction in fractions} | _FIGURES_OF_ALL
+    asked |= {"spike_cost"} if study.takes_snapshots else set()
     yield from (path for path in _children(results / "figures") if _stem(path) not in asked)
 
 

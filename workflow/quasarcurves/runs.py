@@ -23,7 +23,7 @@ from quasarcurves.quasarnet.objective import line_targets
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN
-from quasarcurves.training import optimizer_specs, optimizers
+from quasarcurves.training import optimizer_specs, optimizers, snapshots
 from quasarcurves.training.checkpoint import Checkpoints, sole_owner
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
@@ -123,6 +123,7 @@ def train_run(
     model: Path,
     best: Path,
     matched: Path | None = None,
+    snapshots_file: Path | None = None,
 ) -> None:
     """Train one model and write its history, its final weights and those of its lowest validation loss.
 
@@ -144,6 +145,8 @@ def train_run(
         Files written. Without validation `best` holds the final weights.
     matched : Path, optional
         History of the run whose effective step this one is held to, if its optimizer says so.
+    snapshots_file : Path, optional
+        Written as well, by `snapshots.save`, where `params` ask for snapshots.
 
     Raises
     ------
@@ -160,6 +163,8 @@ def train_run(
         outcome = _outcome(trainer, len(rows.train), len(rows.validation), resumed)
         record = trainer.progress.history()
         replace(record, params={**params, "outcome": outcome}).save(history)
+        if snapshots_file and trainer.snapshots:
+            snapshots.save(snapshots_file, trainer.snapshots.spikes)
         _save_models(trainer, model, best, params)
         size = checkpoints.tidy(settings["keep_state"])
         logger.info("training state kept: %.1f MB", size / 1e6)
@@ -213,7 +218,7 @@ def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matche
     task.optimizer.build(task.model.trainable_variables)
     data = load_examples(spectra, rows.train, settings)
     validation = load_examples(spectra, rows.validation, settings) if len(rows.validation) else None
-    return Trainer(task, plan, data, validation, _curvature(task, data, params))
+    return Trainer(task, plan, data, validation, _curvature(task, data, params), _snapshots(task, params))
 
 
 def _curvature(task: Task, data: Sequence[np.ndarray], params: Mapping[str, Any]) -> Curvature | None:
@@ -224,6 +229,14 @@ def _curvature(task: Task, data: Sequence[np.ndarray], params: Mapping[str, Any]
     rng = np.random.default_rng([params["seed"], _PROBE, params["replicate"]])
     rows = np.sort(rng.choice(n_train, min(settings["probe_size"], n_train), replace=False))
     return Curvature(task, [array[rows] for array in data], settings["curvature_every"])
+
+
+def _snapshots(task: Task, params: Mapping[str, Any]) -> snapshots.Snapshots | None:
+    """Give what takes snapshots, if the study asks for some."""
+    if "snapshots" not in params:
+        return None
+    limits = dict(params["snapshots"])
+    return snapshots.Snapshots(task.model, limits.pop("keep"), snapshots.Limits(**limits))
 
 
 def _train_with_checkpoints(

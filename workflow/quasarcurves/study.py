@@ -152,6 +152,11 @@ class Study:
         return self.config["diagnosis"]["curvature_every"] > 0
 
     @property
+    def takes_snapshots(self) -> bool:
+        """Whether models are kept from before and in spikes."""
+        return self.config["diagnosis"]["snapshots"] > 0
+
+    @property
     def data(self) -> dict[str, Any]:
         """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
         data = dict(self.config["data"])
@@ -190,7 +195,9 @@ class Study:
         if "match" in spec:
             params["matched_spec"] = _without_training(self.config["optimizers"][spec["match"]])
         if self.measures_curvature:
-            params["diagnosis"] = self.config["diagnosis"]
+            params["diagnosis"] = {key: self.config["diagnosis"][key] for key in ("curvature_every", "probe_size")}
+        if self.takes_snapshots:
+            params["snapshots"] = {"keep": self.config["diagnosis"]["snapshots"], **_spike_limits()}
         return params
 
     def evaluation_params(self, run: Run) -> dict[str, Any]:
@@ -229,6 +236,18 @@ class Study:
         training, threads = self._training(run.optimizer), self.config["training"]["threads"]
         minutes = resources.train_minutes(n_train, self.config["network"], training, threads, attempt)
         return {"mem_mb": resources.train_mem_mb(n_train, attempt), "runtime": minutes}
+
+
+def _spike_limits() -> dict[str, float]:
+    """What counts as a spike while a training goes on: the same that is counted as a tall one afterwards."""
+    from quasarcurves.analysis.spikes import finding  # noqa: PLC0415  (slow to import, and few studies need it)
+
+    return {
+        "window": finding.EPOCH_WINDOW,
+        "settled": finding.SETTLED_EPOCH,
+        "course": finding.BACK_RATIO,
+        "high": finding.HIGH_RATIO,
+    }
 
 
 def _without_training(spec: Mapping[str, Any]) -> dict[str, Any]:

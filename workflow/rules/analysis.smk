@@ -96,6 +96,37 @@ rule compute_metrics:
         " --dv_histogram {output.dv_histogram:q} --receipts {params.known:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule measure_spike_cost:
+    input:
+        spectra=ancient(SPECTRA),
+        predictions=ancient(expand(PREDICTIONS, zip, **study.run_wildcards())),
+        evaluated=expand(rules.evaluate.output.receipt, zip, **study.run_wildcards()),
+        receipts=rules.prepare_spectra.output.receipt,
+    output:
+        costs=ensure(SPIKE_COST, non_empty=True),
+        summary=ensure(SPIKE_COST_SUMMARY, non_empty=True),
+        receipt=RECEIPTS / "measure_spike_cost.json",
+    log:
+        LOGS / "measure_spike_cost.log",
+    benchmark:
+        BENCHMARKS / "measure_spike_cost.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        runs=lambda wc, output: Path(output.costs).parent / "runs",
+        subsets=study.subset_names,
+        optimizers=study.optimizers,
+        code=fingerprint.code("measure_spike_cost"),
+    shell:
+        "python -m scripts.measure_spike_cost --runs {params.runs:q} --subsets {params.subsets:q}"
+        " --optimizers {params.optimizers:q} --spectra {input.spectra:q} --costs {output.costs:q}"
+        " --summary {output.summary:q}"
+        " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule find_spikes:
     input:
         histories=ancient(HISTORIES),

@@ -16,6 +16,7 @@ TABLES = [
     TEST_SUMMARY,
     TEST_METRICS,
     LEARNING_CURVE,
+    *([SPIKE_COST, SPIKE_COST_SUMMARY] if study.takes_snapshots else []),
 ]
 
 
@@ -266,6 +267,30 @@ rule plot_learning_curves:
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
+rule plot_spike_cost:
+    input:
+        costs=ancient(SPIKE_COST),
+        summary=ancient(SPIKE_COST_SUMMARY),
+        receipts=rules.measure_spike_cost.output.receipt,
+    output:
+        figures=figure("spike_cost", "the test set before, in and after spikes", category="Spikes"),
+        receipt=RECEIPTS / "plot_spike_cost.json",
+    log:
+        LOGS / "plot_spike_cost.log",
+    benchmark:
+        BENCHMARKS / "plot_spike_cost.tsv"
+    conda:
+        "../../envs/quasarcurves.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint.code("plot_spike_cost"),
+    shell:
+        "python -m scripts.plot_spike_cost --costs {input.costs:q} --summary {input.summary:q}"
+        " --figures {output.figures:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
+
+
 rule show_tables:
     input:
         tables=ancient(TABLES),
@@ -279,6 +304,7 @@ rule show_tables:
             rules.compare_optimizers.output.receipt,
             rules.write_verdict.output.receipt,
             rules.fit_learning_curves.output.receipt,
+            *([rules.measure_spike_cost.output.receipt] if study.takes_snapshots else []),
         ],
     output:
         pages=ensure([page(table) for table in TABLES], non_empty=True),

@@ -11,6 +11,7 @@ rule train:
         history=ensure(HISTORY, non_empty=True),
         model=ensure(MODEL, non_empty=True),
         best=ensure(BEST, non_empty=True),
+        snapshots=[ensure(SNAPSHOTS, non_empty=True)] if study.takes_snapshots else [],
         receipt=RECEIPTS / "train" / f"{RUN_NAME}.json",
     log:
         LOGS / "train" / f"{RUN_NAME}.log",
@@ -35,6 +36,7 @@ rule train:
         "python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
         " --code {params.code} --settings {params.settings:q} --threads {threads} --state {params.state:q}"
         " --history {output.history:q} --model {output.model:q} --best {output.best:q} --matched {input.matched:q}"
+        " --snapshots {output.snapshots:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
@@ -44,6 +46,7 @@ rule evaluate:
         subset=ancient(SUBSET),
         model=ancient(MODEL),
         best=ancient(BEST),
+        snapshots=ancient([SNAPSHOTS] if study.takes_snapshots else []),
         receipts=[
             rules.prepare_spectra.output.receipt,
             rules.draw_subset.output.receipt,
@@ -67,5 +70,6 @@ rule evaluate:
         code=fingerprint.code("evaluate"),
     shell:
         "python -m scripts.evaluate --spectra {input.spectra:q} --subset {input.subset:q} --model {input.model:q}"
-        " --best {input.best:q} --run {params.run:q} --threads {threads} --predictions {output.predictions:q}"
+        " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q} --threads {threads}"
+        " --predictions {output.predictions:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

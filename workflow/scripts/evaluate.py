@@ -7,11 +7,20 @@ from scripts.adapter import Input, Output
 
 
 def evaluate(
-    *, spectra: Input, subset: Input, model: Input, best: Input, run: dict, threads: int, predictions: Output
+    *,
+    spectra: Input,
+    subset: Input,
+    model: Input,
+    best: Input,
+    snapshots: list[Input],
+    run: dict,
+    threads: int,
+    predictions: Output,
 ) -> None:
-    """Apply the final and the best model to the test set."""
+    """Apply the final and the best model to the test set, and the snapshots if there are some."""
     use_threads(threads)
-    apply_models(spectra, subset, run, {"final": model, "best": best}, predictions)
+    models = {"final": model, "best": best}
+    apply_models(spectra, subset, run, models, predictions, next(iter(snapshots), None))
 
 
 if __name__ == "__main__":

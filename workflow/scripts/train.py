@@ -22,6 +22,7 @@ def train(
     model: Output,
     best: Output,
     matched: list[Input],
+    snapshots: list[Output],
 ) -> None:
     """Train one model."""
     use_threads(threads)
@@ -29,7 +30,8 @@ def train(
     data = [value for path, value in made(receipts).items() if path in (str(spectra), str(subset))]
     key = state_key(run, data, code)
     files = {"spectra": spectra, "subset": subset, "state": state, "history": history, "model": model, "best": best}
-    train_run(params=run, key=key, settings=settings, matched=next(iter(matched), None), **files)
+    optional = {"matched": next(iter(matched), None), "snapshots_file": next(iter(snapshots), None)}
+    train_run(params=run, key=key, settings=settings, **optional, **files)
 
 
 if __name__ == "__main__":

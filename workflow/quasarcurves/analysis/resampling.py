@@ -74,6 +74,38 @@ def share_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator
     return mean_interval(values, draw_weights(run, rng))
 
 
+def median_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Median over spikes, and its interval from `draw_weights`.
+
+    The bounds are those for as many values as there are runs, not spikes. With three runs of five spikes, intervals at
+    95 % cover 99 % where runs are alike, 95 % where they differ as much as their spikes do, 86 % where twice as much.
+
+    Parameters
+    ----------
+    values : (n,) array
+        Those that are not finite are left out.
+    run : (n,) int array
+        The run that each value is of.
+    rng : Generator
+
+    Returns
+    -------
+    median, low, high : float
+        NaN if there is no value.
+    """
+    known = np.isfinite(values)
+    values, run = values[known], run[known]
+    if not len(values):
+        return (float("nan"),) * 3
+    order = np.argsort(values)
+    upto = np.cumsum(draw_weights(run, rng)[:, order], axis=1)
+    drawn = upto[:, -1:]
+    # of an even number of values the mean of the two in the middle
+    middle = [(upto <= place).sum(axis=1) for place in ((drawn - 1) // 2, drawn // 2)]
+    medians = values[order][np.stack(middle)].mean(axis=0)
+    return float(np.median(values)), *bounds(medians, len(np.unique(run)))
+
+
 def bounds(values: np.ndarray, n: int) -> tuple[float, float]:
     """Give the percentiles of bootstrapped values that bound the interval.
 

@@ -90,7 +90,9 @@ def _run_of(history: History) -> dict[str, Any]:
 def _test_losses_of(predictions: Path) -> Iterator[dict[str, Any]]:
     with h5py.File(predictions, "r") as file:
         run = json.loads(file.attrs["run"])
-        for model in sorted(name for name, item in file.items() if isinstance(item, h5py.Group)):
+        # a group without losses of its own holds models from on the way
+        models = (name for name, item in file.items() if isinstance(item, h5py.Group) and "loss" in item)
+        for model in sorted(models):
             loss = file[model]["loss"][:].astype(np.float64)
             keys = {key: run[key] for key in RUN_KEYS}
             yield {**keys, "model": model, "n_test": len(loss), "test_loss": loss.mean()}

@@ -19,6 +19,7 @@ from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.record import Progress
 from quasarcurves.training.rows import flat
 from quasarcurves.training.scaling import scaling
+from quasarcurves.training.snapshots import Snapshots
 from quasarcurves.training.step import Step
 
 _BLOCK_SECONDS = 1.0
@@ -39,6 +40,8 @@ class Trainer:
         The model's input, then the targets that `task.loss` takes; `validation` may be None.
     curvature : Curvature, optional
         Measured along the way.
+    snapshots : Snapshots, optional
+        Taken along the way.
     """
 
     def __init__(
@@ -48,10 +51,12 @@ class Trainer:
         data: Sequence[np.ndarray],
         validation: Sequence[np.ndarray] | None = None,
         curvature: Curvature | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         task.optimizer.build(task.model.trainable_variables)
         self.task, self.plan = task, plan
         self.progress = Progress()
+        self.snapshots = snapshots
         self._measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._run_steps = _compile_steps(task, data, self._measures)
         self._curvature = curvature
@@ -81,6 +86,8 @@ class Trainer:
                 self._run_block(batches)
                 after_block()
             progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
+            if self.snapshots:
+                self.snapshots.after_epoch(progress.epochs["loss"])
             if progress.epoch % self.plan.validate_every == 0:
                 self.validate()
             after_epoch()

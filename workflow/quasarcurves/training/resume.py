@@ -7,6 +7,7 @@ import numpy as np
 from quasarcurves.training.checkpoint import State
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.record import Progress
+from quasarcurves.training.snapshots import Snapshot
 
 
 def capture(trainer: Trainer, resumed: list[int]) -> State:
@@ -39,6 +40,14 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
         "diverged_step": progress.diverged_step,
         "resumed": resumed,
     }
+    if trainer.snapshots:
+        taken = trainer.snapshots.state()
+        values["snapshots"] = {name: snapshot.facts for name, snapshot in taken.items()}
+        arrays |= {
+            f"snapshots/{name}/{path}": array
+            for name, snapshot in taken.items()
+            for path, array in snapshot.weights.items()
+        }
     return State(arrays, values)
 
 
@@ -60,3 +69,8 @@ def restore(trainer: Trainer, state: State) -> None:
         best_weights=state.sequence("best"),
         diverged_step=values["diverged_step"],
     )
+    if trainer.snapshots:
+        taken = values["snapshots"].items()
+        trainer.snapshots.restore(
+            {name: Snapshot(**facts, weights=state.group(f"snapshots/{name}")) for name, facts in taken}
+        )

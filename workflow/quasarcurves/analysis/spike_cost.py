@@ -1,0 +1,187 @@
+"""Do spikes hurt? What models from just before a spike, from its peak and from the end are worth on the test set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis import resampling, tables
+from quasarcurves.analysis.comparisons import compare
+from quasarcurves.analysis.convergence import MATTERS
+from quasarcurves.analysis.metrics import THRESHOLDS, crossing, purity_completeness
+from quasarcurves.analysis.metrics.scores import WORKING_THRESHOLD
+from quasarcurves.analysis.metrics.tested import Predicted, Tested
+
+MOMENTS = ("before", "peak", "end")
+
+MEASURES = {"test_loss": "ratio", "completeness": "difference", "purity": "difference", "crossing": "difference"}
+"""What a model is worth on the test set, and how two models are compared by it."""
+
+VERDICTS = {"same": "no difference", "higher": "worse", "lower": "better", "not settled": "cannot say"}
+"""Verdicts on ratios of test losses, by those of `comparisons.compare`."""
+
+_SNAPSHOTS = "snapshots"
+_FACTS = ("spike", "height", "epoch_before", "epoch_peak", "train_loss_before", "train_loss_peak")
+_SEED = 20260105
+
+
+def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path) -> None:
+    """Write spike_cost.csv, a row per run and spike, and spike_cost_summary.csv, a row per optimizer and comparison.
+
+    Columns of spike_cost.csv
+    -------------------------
+    fraction, replicate, optimizer, spike
+        The run, and the spike: the tallest of the run, numbered from 1 in the order of time.
+    height
+        Highest epoch loss over the median of the epochs before.
+    epoch_before, epoch_peak, train_loss_before, train_loss_peak
+        Epochs from 1: the last one on course, and the highest; and their training losses.
+    <measure>_before, <measure>_peak, <measure>_end
+        `test_loss`, `completeness`, `purity` (a line above 0.5 makes a quasar) and `crossing` (where purity and
+        completeness are equal) of the models after these epochs and at the end of training, as they stand: with the
+        moving averages of batch normalisation, which lag behind the weights.
+
+    Columns of spike_cost_summary.csv
+    ---------------------------------
+    optimizer, moment, measure, change
+        What is compared with before the spike: `peak` or `end`, by which measure, and whether by `ratio` or
+        `difference`. What training does from before a spike to the end is in the latter, not the spike alone.
+    spikes, runs
+        Spikes of all runs of the optimizer, and the runs they are of.
+    value, low, high
+        Median over spikes with its 95 % interval, as `change` gives it.
+    verdict, sentence
+        On ratios of test losses: `VERDICTS`, or `no spikes`; and the same in plain words.
+
+    Parameters
+    ----------
+    predictions : iterable of Path
+        Files of `evaluation.evaluate`, a run each.
+    spectra : Path
+        The prepared spectra.
+    costs, summary : Path
+        CSV files written.
+    """
+    runs = list(predictions)
+    table = measure(runs, spectra)
+    tables.write(table, costs)
+    tables.write(summarise(table, list(dict.fromkeys(_run_of(path)["optimizer"] for path in runs))), summary)
+
+
+def measure(predictions: Iterable[Path], spectra: Path) -> pd.DataFrame:
+    """Give a row per run and spike, with the columns of `write`; runs without a spike have none."""
+    rows = [row for path in predictions for row in _of_run(path, spectra)]
+    names = [*tables.RUN_KEYS, *_FACTS, *(f"{name}_{moment}" for name in MEASURES for moment in MOMENTS)]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _run_of(predictions: Path) -> dict[str, Any]:
+    with h5py.File(predictions, "r") as file:
+        run = json.loads(file.attrs["run"])
+    return {key: run[key] for key in tables.RUN_KEYS}
+
+
+def _of_run(predictions: Path, spectra: Path) -> Iterator[dict[str, Any]]:
+    keys = _run_of(predictions)
+    with h5py.File(predictions, "r") as file:
+        taken = file.get(_SNAPSHOTS, {})
+        if not taken:
+            return
+        truth = Tested.load(spectra, file["row"][:])
+        end = _worth(file["final"], truth)
+        for spike in sorted(int(name.removesuffix("_peak")) for name in taken if name.endswith("_peak")):
+            groups = {moment: taken[f"{spike}_{moment}"] for moment in MOMENTS[:2]}
+            worth = {moment: _worth(group, truth) for moment, group in groups.items()} | {"end": end}
+            row = keys | {"spike": spike, "height": groups["peak"].attrs["ratio"]}
+            for moment, group in groups.items():
+                row |= {f"epoch_{moment}": group.attrs["epoch"], f"train_loss_{moment}": group.attrs["loss"]}
+            yield row | {f"{name}_{moment}": worth[moment][name] for name in MEASURES for moment in MOMENTS}
+
+
+def _worth(group: h5py.Group, truth: Tested) -> dict[str, float]:
+    """Give every measure of one model, from its predictions."""
+    predicted = Predicted.load(group)
+    confidence = predicted.score(n_detect=1)
+
+    def scores(threshold: float) -> tuple[float, float]:
+        called = confidence > threshold
+        return purity_completeness(called, predicted.z_best, truth.is_qso, truth.is_galaxy, truth.is_bad, truth.z)
+
+    purity, completeness = scores(WORKING_THRESHOLD)
+    equal, _ = crossing(*np.transpose([scores(threshold) for threshold in THRESHOLDS]))
+    loss = group["loss"][:].astype(np.float64).mean()
+    return {"test_loss": loss, "completeness": completeness, "purity": purity, "crossing": float(equal)}
+
+
+def summarise(costs: pd.DataFrame, optimizers: Sequence[str]) -> pd.DataFrame:
+    """Compare the peaks of spikes, and the end of training, with before the spikes.
+
+    The interval is a bootstrap over replicates and over their spikes (`resampling.median_interval`). That of a single
+    replicate says nothing of others: there is no verdict then.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        As `measure` gives it.
+    optimizers : sequence of str
+        All of the study, with spikes or without.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `write`.
+    """
+    of = {name: costs[costs["optimizer"] == name] for name in optimizers}
+    return pd.DataFrame(
+        [cost(of[name], name, moment, measure) for name in of for moment in MOMENTS[1:] for measure in MEASURES]
+    )
+
+
+def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: str) -> dict[str, Any]:
+    """Give one row of what `summarise` gives.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        Spikes of that optimizer.
+    optimizer, moment, measure : str
+    """
+    before, after = (costs[f"{measure}_{each}"].to_numpy(float) for each in (MOMENTS[0], moment))
+    ratio = MEASURES[measure] == "ratio"
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.log(after / before) if ratio else after - before
+    replicate = costs["replicate"].to_numpy(int)
+    found = resampling.median_interval(change, replicate, np.random.default_rng(_SEED))
+    value, low, high = map(float, np.exp(found)) if ratio else found
+    runs = len(costs[tables.RUN_KEYS].drop_duplicates())
+    row = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
+    row |= {"spikes": len(costs), "runs": runs, "value": value, "low": low, "high": high, "verdict": "", "sentence": ""}
+    if ratio:
+        row["verdict"] = _verdict(value, low, high, len(np.unique(replicate)))
+        row["sentence"] = _sentence(row)
+    return row
+
+
+def _verdict(value: float, low: float, high: float, replicates: int) -> str:
+    if not replicates:
+        return "no spikes"
+    if replicates < 2:
+        return VERDICTS["not settled"]
+    return VERDICTS[compare(value, low, high, 1.0 if low <= 1 <= high else 0.0, MATTERS)]
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    if row["verdict"] == "no spikes":
+        return f"{row['optimizer']} has no tall spikes."
+    which = {"peak": "at the peak of a spike", "end": "at the end of training"}[row["moment"]]
+    return (
+        f"{row['optimizer']}: the test loss {which} is {row['value']:.3g} times that just before the spike "
+        f"(median of {row['spikes']} spikes of {row['runs']} runs; 95 % interval {row['low']:.3g} to "
+        f"{row['high']:.3g}): {row['verdict']}."
+    )

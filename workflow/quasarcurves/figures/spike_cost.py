@@ -1,0 +1,112 @@
+"""Do spikes hurt? The test set as models from just before a spike, from its peak and from the end see it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from quasarcurves.analysis.spike_cost import MOMENTS, WORKING_THRESHOLD
+from quasarcurves.figures import style
+
+_PANEL_HEIGHT = 1.5
+_ABREAST = 2
+_NAMES = {"before": "just before", "peak": "at the peak", "end": "at the end"}
+_MEASURES = {"test_loss": "test loss", "completeness": f"completeness at c > {WORKING_THRESHOLD:g}"}
+_SINGLE = style.OKABE_ITO[0]
+_MEDIAN = {"color": "black", "linewidth": 1.8, "marker": "o", "markersize": 4, "zorder": 3, "label": "median"}
+
+
+def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Draw what each optimizer's spikes cost, two panels each: test loss above, completeness below.
+
+    Parameters
+    ----------
+    costs, summary : DataFrame
+        `spike_cost.csv` and `spike_cost_summary.csv`.
+
+    Returns
+    -------
+    Figure
+        A thin line per spike, its colour the training-set size if there are several; black is the median.
+    """
+    spiking = [name for name in dict.fromkeys(summary["optimizer"]) if (costs["optimizer"] == name).any()]
+    if not spiking:
+        return style.say_only("no tall spike in any of these runs")
+    abreast = min(_ABREAST, len(spiking))
+    rows = math.ceil(len(spiking) / abreast)
+    width = style.COLUMN_WIDTH if abreast == 1 else style.PAGE_WIDTH
+    figure = style.new_figure(width, rows * (len(_MEASURES) * _PANEL_HEIGHT + 0.5) + 0.4)
+    fractions = sorted(costs["fraction"].unique(), reverse=True)
+    several = len(fractions) > 1
+    colors = dict(zip(fractions, style.sequential(len(fractions)) if several else [_SINGLE], strict=True))
+    with style.house_style():
+        panels = figure.subplots(rows * len(_MEASURES), abreast, sharex=True, squeeze=False)
+        for i, measure in enumerate(_MEASURES):
+            _share(panels[i :: len(_MEASURES)])
+            for name, axes in zip(spiking, panels[i :: len(_MEASURES)].flat, strict=False):
+                _draw_panel(axes, costs[costs["optimizer"] == name], measure, colors)
+        _finish(panels, spiking, summary)
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        title = _title(summary, spiking)
+        figure.legend(unique.values(), unique.keys(), title=title, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _share(panels: np.ndarray) -> None:
+    """One measure has one scale in all panels."""
+    for axes in panels.flat[1:]:
+        axes.sharey(panels.flat[0])
+
+
+def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[float, object]) -> None:
+    values = spikes[[f"{measure}_{moment}" for moment in MOMENTS]].to_numpy(float)
+    for fraction, line in zip(spikes["fraction"], values, strict=True):
+        label = f"a spike, fraction {fraction:g}"
+        axes.plot(line, color=colors[fraction], linewidth=0.6, marker="o", markersize=2, alpha=0.7, label=label)
+    axes.plot(np.nanmedian(values, axis=0), **_MEDIAN)
+    axes.set_xticks(range(len(MOMENTS)), [_NAMES[moment] for moment in MOMENTS])
+    axes.margins(x=0.12)
+
+
+def _finish(panels: np.ndarray, spiking: list[str], summary: pd.DataFrame) -> None:
+    """Scales, labels and titles; panels that are left over are hidden."""
+    per = len(_MEASURES)
+    for i, label in enumerate(_MEASURES.values()):
+        rows = panels[i::per]
+        if i == 0:
+            rows[0, 0].set_yscale("log")
+            style.decades(rows[0, 0].yaxis)
+        for row in rows:
+            row[0].set_ylabel(label)
+        for name, axes in zip(spiking, rows.flat, strict=False):
+            axes.tick_params(labelbottom=i == per - 1)
+            if i == 0:
+                axes.set_title(_numbers(name, summary))
+        for axes in rows.flat[len(spiking) :]:
+            axes.set_axis_off()
+
+
+def _numbers(name: str, summary: pd.DataFrame) -> str:
+    """Name an optimizer, with its ratios of test losses."""
+    rows = summary[(summary["optimizer"] == name) & (summary["measure"] == "test_loss")].set_index("moment")
+    lines = [f"{name}: {rows['spikes'].iloc[0]} spikes of {rows['runs'].iloc[0]} runs"]
+    for moment in MOMENTS[1:]:
+        row = rows.loc[moment]
+        ratio = f"{row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+        lines.append(f"{moment} / before: {ratio}, {row['verdict']}")
+    return "\n".join(lines)
+
+
+def _title(summary: pd.DataFrame, spiking: list[str]) -> str:
+    """Say what the ratios are, and which optimizers have none."""
+    lines = ["ratios of test losses: median over spikes (95 % interval)"]
+    absent = sorted(set(summary["optimizer"]) - set(spiking))
+    if absent:
+        lines.append(textwrap.fill(f"no tall spikes: {', '.join(absent)}", 60))
+    return "\n".join(lines)
