@@ -59,13 +59,13 @@ rule collect_test_losses:
 
 rule compute_metrics:
     input:
-        predictions=ancient(expand(PREDICTIONS, zip, **study.run_wildcards())),
         spectra=ancient(SPECTRA),
         summary=ancient(SUMMARY),
         receipts=[
             rules.prepare_spectra.output.receipt,
             rules.collect_histories.output.receipt,
-            *expand(rules.evaluate.output.receipt, zip, **study.run_wildcards()),
+            # speaks of all predictions
+            rules.collect_test_losses.output.receipt,
         ],
     output:
         metrics=ensure(METRICS, non_empty=True),
@@ -86,22 +86,19 @@ rule compute_metrics:
         runs=lambda wc, output: Path(output.metrics).parent / "runs",
         subsets=study.subset_names,
         optimizers=study.optimizers,
-        # a few receipts on the command line, not one per run
-        known=lambda wc, input: [path for path in input.receipts if "/evaluate/" not in path],
         code=fingerprint.code("compute_metrics"),
     shell:
         "python -m scripts.compute_metrics --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --spectra {input.spectra:q} --summary {input.summary:q}"
         " --metrics {output.metrics:q} --test_metrics {output.test_metrics:q} --test_summary {output.test_summary:q}"
-        " --dv_histogram {output.dv_histogram:q} --receipts {params.known:q} --receipt {output.receipt:q} 2> {log:q}"
+        " --dv_histogram {output.dv_histogram:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
 
 
 rule measure_spike_cost:
     input:
         spectra=ancient(SPECTRA),
-        predictions=ancient(expand(PREDICTIONS, zip, **study.run_wildcards())),
-        evaluated=expand(rules.evaluate.output.receipt, zip, **study.run_wildcards()),
-        receipts=rules.prepare_spectra.output.receipt,
+        # the latter speaks of all predictions
+        receipts=[rules.prepare_spectra.output.receipt, rules.collect_test_losses.output.receipt],
     output:
         costs=ensure(SPIKE_COST, non_empty=True),
         summary=ensure(SPIKE_COST_SUMMARY, non_empty=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -32,7 +33,11 @@ def write_runs(histories: Path, path: Path) -> None:
 
 
 def write_test_losses(predictions: Iterable[Path], path: Path) -> None:
-    """Write one row per run and model with its mean loss over the test set, from files of predictions to CSV."""
+    """Write one row per run and model with its mean loss over the test set, from files of predictions to CSV.
+
+    The column `predictions` is a hash of the run's file: what else is computed from all of these follows this table, as
+    thousands of files more in another rule would take Snakemake long to sort out.
+    """
     write(pd.DataFrame([row for each in predictions for row in _test_losses_of(each)]), path)
 
 
@@ -88,6 +93,8 @@ def _run_of(history: History) -> dict[str, Any]:
 
 
 def _test_losses_of(predictions: Path) -> Iterator[dict[str, Any]]:
+    with predictions.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     with h5py.File(predictions, "r") as file:
         run = json.loads(file.attrs["run"])
         # a group without losses of its own holds models from on the way
@@ -95,7 +102,7 @@ def _test_losses_of(predictions: Path) -> Iterator[dict[str, Any]]:
         for model in sorted(models):
             loss = file[model]["loss"][:].astype(np.float64)
             keys = {key: run[key] for key in RUN_KEYS}
-            yield {**keys, "model": model, "n_test": len(loss), "test_loss": loss.mean()}
+            yield {**keys, "model": model, "n_test": len(loss), "test_loss": loss.mean(), "predictions": digest}
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
