@@ -113,6 +113,15 @@ def test_bands_go_along_the_curve(found):
     assert np.exp(at) == pytest.approx(0.015, rel=1e-3)
 
 
+def test_too_few_sizes_have_no_curve_to_draw(files):
+    errors = enough_data.read_errors(*files).query("n_train > 5000")
+    result = enough_data.fit_all(errors, TARGETS)
+    assert result.bands.empty
+    assert set(result.curves["family"]) == {"last1"}
+    assert (result.curves["reasons"] == "3 sizes of training sets, at least 4 are needed").all()
+    assert result.curves[["n_required", "doubling_gain", "floor_low"]].isna().all(axis=None)
+
+
 def test_failed_runs_are_listed_and_left_out(planted, tmp_path):
     runs, losses, metrics = (table.copy() for table in planted)
     adam = (metrics["optimizer"] == "adam") & (metrics["fraction"] == 0.24)

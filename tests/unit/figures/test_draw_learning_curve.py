@@ -84,10 +84,16 @@ def test_what_the_smallest_size_reaches_is_an_arrow():
     assert arrow.xyann == (2e5, 0.012)
 
 
-def test_a_floor_of_zero_and_an_unknown_band_can_be_drawn(legible):
+def test_a_floor_of_zero_can_be_drawn(legible):
     curves, errors, bands = tables_of(("adam",), ("test_loss",))
     legible(learning_curve.draw(curves, errors, bands.assign(error_low=0.0)))
-    legible(learning_curve.draw(curves, errors, bands.assign(error_low=np.nan, error_high=np.nan)))
+
+
+def test_points_stand_alone_where_there_is_no_curve(legible):
+    curves, errors, bands = tables_of(("adam",), ("test_loss",), answered=False, target=np.nan)
+    words = legible(learning_curve.draw(curves, errors, bands.iloc[:0]))
+    assert "fitted curve" not in words
+    assert "failed run" in words
 
 
 @pytest.mark.parametrize("optimizers", [("adam",), tuple(f"optimizer_{i:02}" for i in range(9))])

@@ -94,7 +94,7 @@ def write(
     -------
     fraction, replicate, optimizer, metric, n_train, error, failed
 
-    Columns of learning_curve_bands.csv, rows along each curve
+    Columns of learning_curve_bands.csv, rows along each curve; none where there are too few sizes for one
     -------
     optimizer, metric, n, error, error_low, error_high
 
@@ -187,7 +187,8 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
         failed = group["failed"].to_numpy(bool) | ~np.isfinite(group["error"].to_numpy())
         if curve is not None:
             failed[~failed] = curve.failed
-            bands.append(_band(curve).assign(**keys))
+            if curve.family != BASELINE:  # there are too few sizes for any curve
+                bands.append(_band(curve).assign(**keys))
         judged.append(group.assign(failed=failed))
         rows.append({**keys, **_row(group, failed, curve, problem, aims.get(metric, np.nan))})
     order = ["optimizer", "metric", "n", "error", "error_low", "error_high"]

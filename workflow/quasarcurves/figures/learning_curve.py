@@ -104,10 +104,11 @@ def _draw_panel(axes: Axes, row: Mapping[str, Any], runs: pd.DataFrame, band: pd
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_title(row["optimizer"])
-    # the floor may be 0, which a logarithmic axis has no place for
-    low = band["error_low"].clip(lower=1e-12)
-    axes.fill_between(band["n"], low, band["error_high"], color=_COLOR, alpha=0.2, linewidth=0, label="90 % interval")
-    axes.plot(band["n"], band["error"], color=_COLOR, label="fitted curve")
+    if len(band):
+        # the floor may be 0, which a logarithmic axis has no place for
+        low, high = band["error_low"].clip(lower=1e-12), band["error_high"]
+        axes.fill_between(band["n"], low, high, color=_COLOR, alpha=0.2, linewidth=0, label="90 % interval")
+        axes.plot(band["n"], band["error"], color=_COLOR, label="fitted curve")
     failed = runs["failed"].astype(bool)
     points = {"color": "black", "markersize": 3, "linestyle": "none"}
     axes.plot(runs.loc[~failed, "n_train"], runs.loc[~failed, "error"], "o", alpha=0.6, label="run", **points)
