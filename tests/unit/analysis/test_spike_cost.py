@@ -43,6 +43,7 @@ def write_predictions(path, spectra, optimizer="adam", replicate=0, spikes=2, se
             group = file.create_group(name)
             z = truth.z + rng.normal(0, 0.02, len(TEST)) * (1 + truth.z)
             said[name] = {"confidence": rng.random((len(TEST), 3)), "z_best": z, "loss": rng.lognormal(0, 1, len(TEST))}
+            said[name]["bal_confidence"] = rng.random((len(TEST), 1))
             for column, values in said[name].items():
                 group[column] = np.float32(values)
             if "/" in name:
