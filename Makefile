@@ -4,7 +4,7 @@ STUDY ?= config.yaml
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: study setup setup-dev test test-slow lint lock
+.PHONY: study setup setup-dev test test-slow test-cluster test-image lint lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
@@ -15,11 +15,19 @@ setup:  ## make .venv hold what the lock says; does nothing where it does alread
 setup-dev:
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
-test: setup-dev  ## all tests but those marked slow
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not cluster and not image"
 
 test-slow: setup-dev  ## the long ones alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+
+test-cluster: setup-dev  ## the profile for SLURM, on a cluster made of this machine; as root, on Debian
+	sh tests/cluster/install.sh
+	$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-image: setup-dev  ## build the container image and run the smoke study in it; as root, on Debian
+	sh tests/image/install.sh
+	$(BIN)/python -m pytest -m image tests/image
 
 lint: setup-dev  ## format and style
 	$(BIN)/ruff format --check .

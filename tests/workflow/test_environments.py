@@ -14,7 +14,7 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9_.-]+)(?:\[[a-z-]+\])?==(\S+)", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "dev"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "cloud", "dev"])
 def test_lock_is_hashed_and_names_no_index(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     entries = re.findall(r"^[a-z0-9].*==.*(?:\n    .*)*", text, re.MULTILINE)
@@ -24,9 +24,9 @@ def test_lock_is_hashed_and_names_no_index(name):
     assert "index" not in text.replace("pyproject", "")
 
 
-def test_dev_and_gpu_locks_agree_with_the_cpu_lock():
-    cpu, dev, gpu = pins("cpu"), pins("dev"), pins("gpu")
-    assert cpu.items() <= dev.items()
+def test_locks_agree_with_the_cpu_lock():
+    cpu, cloud, dev, gpu = pins("cpu"), pins("cloud"), pins("dev"), pins("gpu")
+    assert cpu.items() <= cloud.items() <= dev.items()
     shared = cpu.keys() & gpu.keys()
     assert {name: cpu[name] for name in shared} == {name: gpu[name] for name in shared}
     assert gpu["tensorflow"] == cpu["tensorflow-cpu"]
