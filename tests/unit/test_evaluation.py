@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quasarcurves import evaluation
-from quasarcurves.analysis import tables
+from quasarcurves.analysis import collecting, tables
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import quasarnet_loss
 from quasarcurves.quasarnet.objective import decode, encode
@@ -73,7 +73,7 @@ def test_the_size_of_a_part_changes_nothing(files, monkeypatch):
 
 def test_test_losses_are_means_over_the_test_set(files, tmp_path):
     predictions = evaluated(files, "predictions.h5")
-    tables.write_test_losses([predictions, predictions], tmp_path / "test_losses.csv")
+    collecting.write_test_losses([predictions, predictions], tmp_path / "test_losses.csv")
     table = pd.read_csv(tmp_path / "test_losses.csv")
     assert list(table.columns) == ["fraction", "replicate", "optimizer", "model", "n_test", "test_loss", "predictions"]
     assert set(table["predictions"]) == {hashlib.sha256(predictions.read_bytes()).hexdigest()[:16]}
@@ -123,7 +123,7 @@ def test_final_and_best_are_what_they_are_without_snapshots(files, with_snapshot
                 np.testing.assert_array_equal(values, other[name][column])
     losses = []
     for path in (predictions, without):
-        tables.write_test_losses([path], tmp_path / f"{path.stem}.csv")
+        collecting.write_test_losses([path], tmp_path / f"{path.stem}.csv")
         losses.append(tables.read(tmp_path / f"{path.stem}.csv").drop(columns="predictions"))
     pd.testing.assert_frame_equal(*losses)
 

@@ -29,14 +29,15 @@ TRACKED_VERSIONS = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
 """Packages whose version is stored with each result. Another version reruns nothing; `quasarcurves why` shows it."""
 
 
-def code(step: str, also: Iterable[str] = ()) -> str:
+@cache
+def code(step: str, also: tuple[str, ...] = ()) -> str:
     """Fingerprint of the code of a step.
 
     Parameters
     ----------
     step : str
         Name of its script, which is that of its rule.
-    also : iterable of str
+    also : tuple of str
         Modules that it imports by a name known only when it runs.
 
     Returns

@@ -24,7 +24,7 @@ rule collect_histories:
         runs=lambda wc, output: Path(output.epochs).parent / "runs",
         subsets=study.subset_names,
         optimizers=study.optimizers,
-        code=fingerprint.code("collect_histories"),
+        code=lambda wc: fingerprint.code("collect_histories"),
     shell:
         "python -m scripts.collect_histories --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --histories {output.histories:q} --epochs {output.epochs:q}"
@@ -51,7 +51,7 @@ rule collect_test_losses:
         runs=lambda wc, output: Path(output.losses).parent / "runs",
         subsets=study.subset_names,
         optimizers=study.optimizers,
-        code=fingerprint.code("collect_test_losses"),
+        code=lambda wc: fingerprint.code("collect_test_losses"),
     shell:
         "python -m scripts.collect_test_losses --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --losses {output.losses:q} --receipt {output.receipt:q} 2> {log:q}"
@@ -86,7 +86,7 @@ rule compute_metrics:
         runs=lambda wc, output: Path(output.metrics).parent / "runs",
         subsets=study.subset_names,
         optimizers=study.optimizers,
-        code=fingerprint.code("compute_metrics"),
+        code=lambda wc: fingerprint.code("compute_metrics"),
     shell:
         "python -m scripts.compute_metrics --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --spectra {input.spectra:q} --summary {input.summary:q}"
@@ -116,7 +116,7 @@ rule measure_spike_cost:
         runs=lambda wc, output: Path(output.costs).parent / "runs",
         subsets=study.subset_names,
         optimizers=study.optimizers,
-        code=fingerprint.code("measure_spike_cost"),
+        code=lambda wc: fingerprint.code("measure_spike_cost"),
     shell:
         "python -m scripts.measure_spike_cost --runs {params.runs:q} --subsets {params.subsets:q}"
         " --optimizers {params.optimizers:q} --spectra {input.spectra:q} --costs {output.costs:q}"
@@ -143,7 +143,7 @@ rule find_spikes:
         mem_mb=2000,
         runtime=60,
     params:
-        code=fingerprint.code("find_spikes"),
+        code=lambda wc: fingerprint.code("find_spikes"),
     shell:
         "python -m scripts.find_spikes --histories {input.histories:q} --spikes {output.spikes:q}"
         " --statistics {output.statistics:q} --trends {output.trends:q}"
@@ -171,7 +171,7 @@ rule diagnose_spikes:
         mem_mb=2000,
         runtime=60,
     params:
-        code=fingerprint.code("diagnose_spikes"),
+        code=lambda wc: fingerprint.code("diagnose_spikes"),
     shell:
         "python -m scripts.diagnose_spikes --histories {input.histories:q} --spikes {input.spikes:q}"
         " --trends {input.trends:q} --aligned {output.aligned:q} --predictors {output.predictors:q}"
@@ -197,7 +197,7 @@ rule judge_convergence:
         mem_mb=2000,
         runtime=30,
     params:
-        code=fingerprint.code("judge_convergence"),
+        code=lambda wc: fingerprint.code("judge_convergence"),
     shell:
         "python -m scripts.judge_convergence --histories {input.histories:q} --test_losses {input.test_losses:q}"
         " --convergence {output.convergence:q}"
@@ -229,7 +229,7 @@ rule compare_optimizers:
     params:
         # what others are compared with: plain Adam where the study has it
         reference="adam" if "adam" in study.optimizers else study.optimizers[0],
-        code=fingerprint.code("compare_optimizers"),
+        code=lambda wc: fingerprint.code("compare_optimizers"),
     shell:
         "python -m scripts.compare_optimizers --histories {input.histories:q} --statistics {input.statistics:q}"
         " --test_losses {input.test_losses:q} --reference {params.reference:q}"
@@ -255,7 +255,7 @@ rule write_verdict:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint.code("write_verdict"),
+        code=lambda wc: fingerprint.code("write_verdict"),
     shell:
         "python -m scripts.write_verdict --convergence {input.convergence:q} --cures {input.cures:q} --verdict {output.verdict:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
@@ -288,7 +288,7 @@ rule fit_learning_curves:
         runtime=30,
     params:
         targets=json.dumps(study.config["learning_curve"]["targets"]),
-        code=fingerprint.code("fit_learning_curves"),
+        code=lambda wc: fingerprint.code("fit_learning_curves"),
     shell:
         "python -m scripts.fit_learning_curves --runs {input.runs:q} --test_losses {input.test_losses:q}"
         " --test_metrics {input.test_metrics:q} --targets {params.targets:q} --curves {output.curves:q}"

@@ -50,6 +50,7 @@ os.environ.update(
 
 # A step runs again when its parameters change, the code fingerprint among them, or the receipt of what it reads. Receipts
 # are small, so Snakemake compares them by content. The files themselves are `ancient`: their age says nothing.
+# The code fingerprint is a function, so that a job on a cluster node, which reads all rules, works out its own alone.
 
 
 wildcard_constraints:

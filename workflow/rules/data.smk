@@ -19,7 +19,7 @@ rule prepare_spectra:
     params:
         data=json.dumps(study.data, sort_keys=True),
         content=fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
-        code=fingerprint.code("prepare_spectra", [study.source_module]),
+        code=lambda wc: fingerprint.code("prepare_spectra", (study.source_module,)),
     shell:
         "python -m scripts.prepare_spectra --data {params.data:q} --spectra {output.spectra:q}"
         " --receipt {output.receipt:q} 2> {log:q}"
@@ -43,7 +43,7 @@ rule draw_subset:
         runtime=5,
     params:
         settings=lambda wc: json.dumps(study.subset_params(float(wc.fraction), int(wc.replicate))),
-        code=fingerprint.code("draw_subset"),
+        code=lambda wc: fingerprint.code("draw_subset"),
     shell:
         "python -m scripts.draw_subset --spectra {input.spectra:q} --settings {params.settings:q}"
         " --subset {output.subset:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

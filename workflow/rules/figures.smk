@@ -45,7 +45,7 @@ rule plot_fractions:
         runtime=10,
     params:
         style=json.dumps(study.config["figures"]["loss_by_fraction"]),
-        code=fingerprint.code("plot_fractions"),
+        code=lambda wc: fingerprint.code("plot_fractions"),
     shell:
         "python -m scripts.plot_fractions --epochs {input.epochs:q} --runs {input.runs:q}"
         " --optimizer {wildcards.optimizer:q} --style {params.style:q} --figures {output.figures:q}"
@@ -71,7 +71,7 @@ rule plot_optimizers:
         runtime=10,
     params:
         style=json.dumps(study.config["figures"]["loss_by_optimizer"]),
-        code=fingerprint.code("plot_optimizers"),
+        code=lambda wc: fingerprint.code("plot_optimizers"),
     shell:
         "python -m scripts.plot_optimizers --epochs {input.epochs:q} --runs {input.runs:q}"
         " --style {params.style:q} --figures {output.figures:q}"
@@ -97,7 +97,7 @@ rule plot_spikes:
         runtime=10,
     params:
         style=json.dumps(study.config["figures"]["detected_spikes"]),
-        code=fingerprint.code("plot_spikes"),
+        code=lambda wc: fingerprint.code("plot_spikes"),
     shell:
         "python -m scripts.plot_spikes --histories {input.histories:q} --spikes {input.spikes:q}"
         " --optimizer {wildcards.optimizer:q} --style {params.style:q} --figures {output.figures:q}"
@@ -122,7 +122,7 @@ rule plot_spike_statistics:
         runtime=10,
     params:
         style=json.dumps(study.config["figures"]["spike_statistics"]),
-        code=fingerprint.code("plot_spike_statistics"),
+        code=lambda wc: fingerprint.code("plot_spike_statistics"),
     shell:
         "python -m scripts.plot_spike_statistics --statistics {input.statistics:q}"
         " --style {params.style:q} --figures {output.figures:q}"
@@ -149,7 +149,7 @@ rule plot_curvature:
         mem_mb=2000,
         runtime=10,
     params:
-        code=fingerprint.code("plot_curvature"),
+        code=lambda wc: fingerprint.code("plot_curvature"),
     shell:
         "python -m scripts.plot_curvature --histories {input.histories:q} --spikes {input.spikes:q}"
         " --fraction {wildcards.fraction} --figures {output.figures:q}"
@@ -179,7 +179,7 @@ rule plot_aligned:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint.code("plot_aligned"),
+        code=lambda wc: fingerprint.code("plot_aligned"),
     shell:
         "python -m scripts.plot_aligned --aligned {input.aligned:q} --optimizer {wildcards.optimizer:q}"
         " --figures {output.figures:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
@@ -202,7 +202,7 @@ rule plot_cures:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint.code("plot_cures"),
+        code=lambda wc: fingerprint.code("plot_cures"),
     shell:
         "python -m scripts.plot_cures --cures {input.cures:q} --figures {output.figures:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
@@ -234,7 +234,7 @@ rule plot_purity_completeness:
         runtime=10,
     params:
         style=json.dumps(study.config["figures"]["purity_completeness"]),
-        code=fingerprint.code("plot_purity_completeness"),
+        code=lambda wc: fingerprint.code("plot_purity_completeness"),
     shell:
         "python -m scripts.plot_purity_completeness --metrics {input.metrics:q} --test_metrics {input.test_metrics:q}"
         " --dv_histogram {input.dv_histogram:q} --optimizer {wildcards.optimizer:q} --style {params.style:q}"
@@ -260,7 +260,7 @@ rule plot_learning_curves:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint.code("plot_learning_curves"),
+        code=lambda wc: fingerprint.code("plot_learning_curves"),
     shell:
         "python -m scripts.plot_learning_curves --curves {input.curves:q} --errors {input.errors:q}"
         " --bands {input.bands:q} --figures {output.figures:q}"
@@ -285,7 +285,7 @@ rule plot_spike_cost:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint.code("plot_spike_cost"),
+        code=lambda wc: fingerprint.code("plot_spike_cost"),
     shell:
         "python -m scripts.plot_spike_cost --costs {input.costs:q} --summary {input.summary:q}"
         " --figures {output.figures:q} --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
@@ -319,7 +319,7 @@ rule show_tables:
         mem_mb=1000,
         runtime=10,
     params:
-        code=fingerprint.code("show_tables"),
+        code=lambda wc: fingerprint.code("show_tables"),
     shell:
         "python -m scripts.show_tables --tables {input.tables:q} --pages {output.pages:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

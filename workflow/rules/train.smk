@@ -28,7 +28,7 @@ rule train:
         gpu=0,
     params:
         run=run_params,
-        code=fingerprint.code("train"),
+        code=lambda wc: fingerprint.code("train"),
         # where and how often the state is kept changes no result: Snakemake does not track functions of the input
         state=lambda wc, input: str(RESULTS / "state" / RUN_NAME.format(**wc)),
         settings=lambda wc, input: json.dumps(study.state_settings()),
@@ -67,7 +67,7 @@ rule evaluate:
         runtime=30,
     params:
         run=evaluation_params,
-        code=fingerprint.code("evaluate"),
+        code=lambda wc: fingerprint.code("evaluate"),
     shell:
         "python -m scripts.evaluate --spectra {input.spectra:q} --subset {input.subset:q} --model {input.model:q}"
         " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q} --threads {threads}"

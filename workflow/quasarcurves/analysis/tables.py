@@ -1,44 +1,18 @@
-"""Histories as tables: one row per epoch, one row per run."""
+"""Tables of many runs: the keys of a row, reading and writing, and histories in the order of rows."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.spikes import count_excursions, settled_ratio
 from quasarcurves.files import whole_file
 from quasarcurves.training.history import History, runs_of
 
 RUN_KEYS = ["fraction", "replicate", "optimizer"]
-_FIRST_COLUMNS = ["n_train", "epoch", "step", "loss", "val_loss", "learning_rate", "seconds"]
-
-
-def write_epochs(histories: Path, path: Path) -> None:
-    """Write one tidy row per run and epoch, from a collection of histories to CSV."""
-    tables = [_epochs_of(history) for history in by_run(histories)]
-    write(pd.concat(tables, ignore_index=True), path)
-
-
-def write_runs(histories: Path, path: Path) -> None:
-    """Write one row per run, from a collection of histories to CSV."""
-    write(pd.DataFrame([_run_of(history) for history in by_run(histories)]), path)
-
-
-def write_test_losses(predictions: Iterable[Path], path: Path) -> None:
-    """Write one row per run and model with its mean loss over the test set, from files of predictions to CSV.
-
-    The column `predictions` is a hash of the run's file: what else is computed from all of these follows this table, as
-    thousands of files more in another rule would take Snakemake long to sort out.
-    """
-    write(pd.DataFrame([row for each in predictions for row in _test_losses_of(each)]), path)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -49,7 +23,7 @@ def read(path: Path) -> pd.DataFrame:
 def by_run(histories: Path, **wanted: object) -> Iterator[History]:
     """Yield histories by falling fraction, then replicate and optimizer; those alone whose keys are as wanted."""
     keys = {
-        name: _key(params)
+        name: run_key(params)
         for name, params in runs_of(histories)
         if all(params[key] == value for key, value in wanted.items())
     }
@@ -57,52 +31,9 @@ def by_run(histories: Path, **wanted: object) -> Iterator[History]:
         yield History.load(histories, name)
 
 
-def _key(params: Mapping[str, Any]) -> tuple[float, int, str]:
+def run_key(params: Mapping[str, Any]) -> tuple[float, int, str]:
+    """Give fraction, replicate and optimizer of a run from its parameters."""
     return tuple(params[key] for key in RUN_KEYS)
-
-
-def _epochs_of(history: History) -> pd.DataFrame:
-    epochs = pd.DataFrame(dict(history.epochs))
-    epochs.insert(0, "epoch", np.arange(1, len(epochs) + 1))
-    epochs.insert(0, "n_train", history.params["outcome"]["n_train"])
-    columns = _FIRST_COLUMNS + sorted(set(epochs.columns) - set(_FIRST_COLUMNS))
-    return epochs[columns].assign(**dict(zip(RUN_KEYS, _key(history.params), strict=True)))[RUN_KEYS + columns]
-
-
-def _run_of(history: History) -> dict[str, Any]:
-    outcome = history.params["outcome"]
-    loss, val_loss = history.epochs["loss"], history.epochs["val_loss"]
-    ratio = settled_ratio(loss)
-    validated = np.isfinite(val_loss).any()
-    return {
-        **dict(zip(RUN_KEYS, _key(history.params), strict=True)),
-        "n_train": outcome["n_train"],
-        "steps_per_epoch": outcome["steps_per_epoch"],
-        "epochs": outcome["epochs"],
-        "loss_last": loss[-1],
-        "loss_lowest": np.nanmin(loss) if np.isfinite(loss).any() else np.nan,
-        "val_loss_last": val_loss[-1],
-        "val_loss_lowest": np.nanmin(val_loss) if validated else np.nan,
-        "epoch_best": int(np.nanargmin(val_loss)) + 1 if validated else outcome["epochs"],
-        "highest_ratio": ratio.max() if len(ratio) else np.nan,
-        "spikes_above_3x": count_excursions(ratio),
-        "diverged": outcome["diverged"],
-        "diverged_step": outcome["diverged_step"],
-        "seconds": history.epochs["seconds"].sum(),
-    }
-
-
-def _test_losses_of(predictions: Path) -> Iterator[dict[str, Any]]:
-    with predictions.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    with h5py.File(predictions, "r") as file:
-        run = json.loads(file.attrs["run"])
-        # a group without losses of its own holds models from on the way
-        models = (name for name, item in file.items() if isinstance(item, h5py.Group) and "loss" in item)
-        for model in sorted(models):
-            loss = file[model]["loss"][:].astype(np.float64)
-            keys = {key: run[key] for key in RUN_KEYS}
-            yield {**keys, "model": model, "n_test": len(loss), "test_loss": loss.mean(), "predictions": digest}
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -8,8 +8,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astropy.io import fits
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".z")
 _QUICK_BYTES = 64 * 2**20
@@ -50,6 +52,9 @@ def open_fits(path: Path, *, memmap: bool = False, all_headers: bool = True) -> 
     FileNotFoundError, OSError
         If it is missing, not FITS, or damaged.
     """
+    # half a second that a study of simulated spectra does not need to start
+    from astropy.io import fits  # noqa: PLC0415
+
     try:
         with warnings.catch_warnings():
             # astropy only warns of a file that is shorter than its headers say
