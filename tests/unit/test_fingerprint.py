@@ -113,7 +113,7 @@ PROGRAM = """
 import json, sys
 from quasarcurves import fingerprint
 steps, source = json.loads(sys.argv[1]), sys.argv[2]
-print(json.dumps({step: fingerprint.code(step, [source] if step == "prepare_spectra" else []) for step in steps}))
+print(json.dumps({step: fingerprint.code(step, (source,) if step == "prepare_spectra" else ()) for step in steps}))
 """
 
 IMPORTS = """

@@ -95,6 +95,10 @@ class Project:
         assert result.returncode == 0, result.stdout
         return result.stdout
 
+    def train(self) -> None:
+        """Run the trainings alone, where a test asks nothing of what comes after."""
+        self.snakemake("--until", "train")
+
     def quasarcurves(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "quasarcurves.cli", *arguments, "--configfile", "study.yaml"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
@@ -244,10 +248,6 @@ SCENARIOS = {
         change_code("quasarcurves/evaluation.py"),
         {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,
     ),
-    "the loop": (change_code("quasarcurves/training/loop.py"), TRAIN | DOWNSTREAM),
-    "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
-    "the loss": (change_code("quasarcurves/quasarnet/loss.py"), TRAIN | DOWNSTREAM),
-    "the optimizers": (change_code("quasarcurves/training/optimizers.py"), TRAIN | DOWNSTREAM),
     "a source that is not used": (change_code("quasarcurves/spectra/sources/sdss.py"), set()),
     "study.py": (change_code("quasarcurves/study.py"), set()),
     "cli.py": (change_code("quasarcurves/cli.py"), set()),
@@ -296,6 +296,20 @@ def test_scenario(project, name):
     assert run_and_count(project) == expected
 
 
+def test_code_of_training(project):
+    """Each module is asked for alone; as all of them rerun the same jobs, these are done once, for all."""
+    for module in ("training/loop", "training/optimizers", "quasarnet/network", "quasarnet/loss"):
+        path = project.library / f"{module}.py"
+        source = path.read_text()
+        path.write_text(f"{source}\n\n_CHANGED = 1\n")
+        assert jobs_of(project.snakemake("-n")) == TRAIN | DOWNSTREAM, module
+        path.write_text(source)
+        assert "Nothing to be done" in project.snakemake("-n")
+    for module in ("training/loop", "training/optimizers", "quasarnet/network", "quasarnet/loss"):
+        project.add_code(f"quasarcurves/{module}.py")
+    assert run_and_count(project) == TRAIN | DOWNSTREAM
+
+
 def test_removed_runs_show_nowhere_and_can_be_pruned(project):
     project.configure(lambda c: c["optimizers"].pop("amsgrad"))
     assert run_and_count(project) == DOWNSTREAM - plots_of("amsgrad")
@@ -329,7 +343,7 @@ def test_more_epochs_go_on(project):
     extended = project.history("0.8", "adam")
     shutil.rmtree(project.results / "state")
     (project.results / "runs" / "f0.8_r0" / "adam" / "history.h5").unlink()
-    assert run_and_count(project) == trainings([("0.8", "adam")]) | DOWNSTREAM
+    project.train()
     assert project.epochs_computed()["0.8", "adam"] == 120
     assert_same_record(extended, project.history("0.8", "adam"))
 
@@ -337,23 +351,24 @@ def test_more_epochs_go_on(project):
 def test_fewer_epochs_come_back_to_a_kept_state(project):
     before = {run: project.history(*run) for run in RUNS}
     project.configure(lambda c: c["training"].update(epochs=120))
-    project.snakemake()
+    project.train()
     project.configure(lambda c: c["training"].update(epochs=60))
     assert run_and_count(project) == TRAIN | DOWNSTREAM
     assert set(project.epochs_computed().values()) == {0}
     for run in RUNS:
         assert_same_record(before[run], project.history(*run))
     project.configure(lambda c: c["training"].update(epochs=30))
-    assert run_and_count(project) == TRAIN | DOWNSTREAM
+    project.train()
     assert set(project.epochs_computed().values()) == {30}
     assert "no state of at most 30 epochs is kept, training from the start" in project.log("0.8", "adam")
 
 
 def test_schedule_over_the_whole_training_starts_again(project):
     set_optimizer("adam", schedule={"class": "CosineDecay"})(project)
-    run_and_count(project)
+    project.train()
     project.configure(lambda c: c["training"].update(epochs=90))
-    assert run_and_count(project) == TRAIN | DOWNSTREAM
+    assert jobs_of(project.snakemake("-n")) == TRAIN | DOWNSTREAM
+    project.train()
     computed = project.epochs_computed()
     assert computed["0.8", "adam"] == 90
     assert computed["0.8", "amsgrad"] == 30
@@ -370,7 +385,7 @@ def test_a_run_held_to_another_follows_it(project):
     set_optimizer("amsgrad", learning_rate=2e-3)(project)
     assert run_and_count(project) == held | other | DOWNSTREAM | plots_of("held")
     project.configure(lambda c: c["training"].update(epochs=90))
-    project.snakemake()
+    project.train()
     assert "30 epochs computed" in project.log("0.2", "held")
     steps = [project.history("0.2", name).steps["effective_step_q50"] for name in ("held", "amsgrad")]
     np.testing.assert_allclose(*steps, rtol=1e-4)
