@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import get_flag_value
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -41,9 +42,9 @@ rule all:
     default_target: True
     input:
         rules.prepare_spectra.output,
-        expand(rules.draw_subset.output, zip, **study.run_wildcards()),
-        expand(rules.train.output, zip, **study.run_wildcards()),
-        expand(rules.evaluate.output, zip, **study.run_wildcards()),
+        every(rules.draw_subset.output, zip, **study.run_wildcards()),
+        every(rules.train.output, zip, **study.run_wildcards()),
+        every(rules.evaluate.output, zip, **study.run_wildcards()),
         rules.collect_histories.output,
         rules.collect_test_losses.output,
         rules.compute_metrics.output,
@@ -54,13 +55,13 @@ rule all:
         rules.fit_learning_curves.output,
         rules.diagnose_spikes.output,
         rules.plot_optimizers.output,
-        expand(rules.plot_fractions.output, optimizer=study.optimizers),
-        expand(rules.plot_spikes.output, optimizer=study.optimizers),
+        every(rules.plot_fractions.output, optimizer=study.optimizers),
+        every(rules.plot_spikes.output, optimizer=study.optimizers),
         rules.plot_spike_statistics.output,
-        expand(rules.plot_curvature.output, fraction=study.fractions if study.measures_curvature else []),
-        expand(rules.plot_aligned.output, optimizer=study.optimizers),
+        every(rules.plot_curvature.output, fraction=study.fractions if study.measures_curvature else []),
+        every(rules.plot_aligned.output, optimizer=study.optimizers),
         rules.plot_cures.output,
-        expand(rules.plot_purity_completeness.output, optimizer=study.optimizers),
+        every(rules.plot_purity_completeness.output, optimizer=study.optimizers),
         rules.plot_learning_curves.output,
         rules.plot_spike_cost.output if study.takes_snapshots else [],
         rules.show_tables.output,

@@ -1,10 +1,14 @@
 """From the histories of all runs to tables."""
 
+# Those that read the predictions of all runs name them only where they have to be brought: on a disk, the receipt of
+# `collect_test_losses` speaks of them, and thousands of names more would slow every start.
+predictions_to_bring = ancient(expand(PREDICTIONS, zip, **study.run_wildcards())) if STORED else []
+
 
 rule collect_histories:
     input:
         histories=ancient(expand(HISTORY, zip, **study.run_wildcards())),
-        receipts=expand(rules.train.output.receipt, zip, **study.run_wildcards()),
+        receipts=every([rules.train.output.receipt], zip, **study.run_wildcards()),
     output:
         histories=ensure(HISTORIES, non_empty=True),
         epochs=ensure(EPOCHS, non_empty=True),
@@ -34,7 +38,7 @@ rule collect_histories:
 rule collect_test_losses:
     input:
         predictions=ancient(expand(PREDICTIONS, zip, **study.run_wildcards())),
-        receipts=expand(rules.evaluate.output.receipt, zip, **study.run_wildcards()),
+        receipts=every([rules.evaluate.output.receipt], zip, **study.run_wildcards()),
     output:
         losses=ensure(TEST_LOSSES, non_empty=True),
         receipt=RECEIPTS / "collect_test_losses.json",
@@ -67,6 +71,7 @@ rule compute_metrics:
             # speaks of all predictions
             rules.collect_test_losses.output.receipt,
         ],
+        predictions=predictions_to_bring,
     output:
         metrics=ensure(METRICS, non_empty=True),
         test_metrics=ensure(TEST_METRICS, non_empty=True),
@@ -99,6 +104,7 @@ rule measure_spike_cost:
         spectra=ancient(SPECTRA),
         # the latter speaks of all predictions
         receipts=[rules.prepare_spectra.output.receipt, rules.collect_test_losses.output.receipt],
+        predictions=predictions_to_bring,
     output:
         costs=ensure(SPIKE_COST, non_empty=True),
         summary=ensure(SPIKE_COST_SUMMARY, non_empty=True),

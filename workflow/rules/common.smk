@@ -59,13 +59,30 @@ wildcard_constraints:
     optimizer=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
 
 
+# Under a default storage provider, results are on object storage, and a job has only the files that it names.
+STORED = workflow.storage_settings.default_storage_provider is not None
+
+if STORED:
+
+    def ensure(file, **_):
+        # Snakemake (9.27) would ask for the file's size in storage before it has sent it there, and fail the job
+        return file
+
+
+def every(files, *combine, **wildcards):
+    """Give the files of a rule for all these wildcards; `expand` alone refuses files on object storage."""
+    start = len(workflow.storage_settings.default_storage_prefix or "")
+    stored = [(name, get_flag_value(name, "storage_object")) for name in files]
+    return expand([at.query[start:].lstrip("/") if at else name for name, at in stored], *combine, **wildcards)
+
+
 def run_of(wildcards):
     return Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
 
 
 def train_resources(wildcards, input, attempt):
-    megabytes = Path(input.spectra).stat().st_size / 2**20
-    return study.train_resources(run_of(wildcards), megabytes, attempt)
+    spectra = next(iter(input.size_files_mb))  # the first input; on object storage there may be no copy of it here
+    return study.train_resources(run_of(wildcards), spectra, attempt)
 
 
 def run_params(wildcards):
