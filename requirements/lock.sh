@@ -1,6 +1,7 @@
 #!/bin/sh
-# lock.sh UV: resolve the locks from pyproject.toml. cpu is what runs anywhere, gpu the same on NVIDIA cards, cloud adds to
-# cpu what sends jobs to Kubernetes and AWS Batch, dev adds to cloud the tools of development. One version of everything for all Python versions; no index address is written.
+# lock.sh UV: resolve the locks from pyproject.toml. cpu is what runs anywhere, gpu the same on NVIDIA cards, cloud and
+# cloud-gpu add to them what sends jobs to Kubernetes and AWS Batch, dev adds to cloud the tools of development. One
+# version of everything for all Python versions; no index address is written.
 set -eu
 uv=$1
 export UV_CUSTOM_COMPILE_COMMAND="make lock"
@@ -10,3 +11,4 @@ compile --extra cpu --output-file requirements/cpu.txt
 compile --extra cpu --extra cloud --constraint requirements/cpu.txt --output-file requirements/cloud.txt
 compile --extra cpu --extra cloud --extra dev --constraint requirements/cloud.txt --output-file requirements/dev.txt
 compile --extra gpu --constraint requirements/cpu.txt --output-file requirements/gpu.txt
+compile --extra gpu --extra cloud --constraint requirements/gpu.txt --constraint requirements/cloud.txt --output-file requirements/cloud-gpu.txt

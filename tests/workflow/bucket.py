@@ -1,7 +1,7 @@
 """A stand-in for object storage on this machine: as much of the S3 protocol as Snakemake's storage plugin speaks.
 
-Snakemake, the plugin and boto3 are the real ones. Objects are files of a folder; multipart uploads (of files above 8 MB)
-are not understood.
+Snakemake, the plugin and boto3 are the real ones. Objects are files of a folder; multipart uploads (of files
+above 8 MB) are not understood.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -83,8 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
             for key, stat in keys.items()
             if key.startswith(prefix)
         )
-        text = f"<ListBucketResult><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>{entries}</ListBucketResult>"
-        self._answer(200, text.encode())
+        how = "<IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
+        self._answer(200, f"<ListBucketResult>{how}{entries}</ListBucketResult>".encode())
 
     def _answer(self, status: int, content: bytes = b"", changed: float = 0) -> None:
         self.send_response(status)
@@ -97,6 +98,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _timestamp(seconds: float) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

@@ -81,8 +81,9 @@ def run_of(wildcards):
 
 
 def train_resources(wildcards, input, attempt):
-    spectra = next(iter(input.size_files_mb))  # the first input; on object storage there may be no copy of it here
-    return study.train_resources(run_of(wildcards), spectra, attempt)
+    # the spectra are the first input; on object storage Snakemake has to ask, which would be slow for files on a disk
+    megabytes = input.size_files_mb[0] if STORED else Path(input.spectra).stat().st_size / 2**20
+    return study.train_resources(run_of(wildcards), megabytes, attempt)
 
 
 def run_params(wildcards):

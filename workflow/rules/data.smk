@@ -3,7 +3,7 @@
 
 rule prepare_spectra:
     input:
-        ancient(study.data_files()),
+        ancient([local(file) for file in study.data_files()]),
     output:
         spectra=ensure(SPECTRA, non_empty=True),
         receipt=RECEIPTS / "prepare_spectra.json",

@@ -1,9 +1,10 @@
-"""An executor that treats jobs as Kubernetes and AWS Batch do: a new folder for each, and nothing shared but the bucket.
+"""An executor that treats jobs as Kubernetes and AWS Batch do: a new folder for each, nothing shared but the bucket.
 
 It runs the very command that those two would run, as a process of this machine. What is not tested by it is their
 services: asking for machines, images, credentials.
 """
 
+import os
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator
@@ -38,8 +39,6 @@ class Executor(RemoteExecutor):
 
     def pod_environment(self) -> dict[str, str]:
         """Give what the image and the secrets set."""
-        import os
-
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         return {**kept, **self.envvars()}
 

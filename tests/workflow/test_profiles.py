@@ -1,0 +1,125 @@
+"""The profiles: each key is an option of Snakemake, and studies are a dry run away on Kubernetes and AWS Batch.
+
+Neither service is here. Object storage is a stand-in on this machine; what plans the jobs, and checks what they ask
+for, is the executors' own code.
+"""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from bucket import serve
+from snakemake.cli import get_argument_parser
+from snakemake_executor_plugin_aws_batch.batch_job_builder import BatchJobBuilder
+
+ROOT = Path(__file__).parents[2]
+PROFILES = {path.parent.name: path for path in sorted((ROOT / "profiles").glob("*/config.yaml"))}
+EXECUTORS = ["kubernetes", "aws-batch", "slurm"]
+ELSEWHERE = ["kubernetes", "aws-batch"]
+
+
+def unknown_keys(profile: dict) -> list[str]:
+    """Name the keys of a profile that Snakemake does not know, or that another executor's plugin reads."""
+    options = {text.removeprefix("--") for action in get_argument_parser()._actions for text in action.option_strings}
+    others = tuple(f"{name}-" for name in EXECUTORS if name != profile.get("executor"))
+    return [key for key in profile if key not in options or key.startswith(others)]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_key_is_an_option_of_snakemake_with_that_executor(name):
+    assert unknown_keys(yaml.safe_load(PROFILES[name].read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "key", ["job", "kubernetes-namespaces", "slurm-requeue", "aws-batch-region", "default_storage"]
+)
+def test_wrong_key_is_found(key):
+    profile = yaml.safe_load(PROFILES["kubernetes"].read_text())
+    assert unknown_keys({**profile, key: 1}) == [key]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_key_has_its_reason(name):
+    """As a comment on its line or right above it."""
+    before = ""
+    for line in PROFILES[name].read_text().splitlines():
+        if re.match(r"[a-z-]+: +[^ #]|  +[a-z_]+: +[^ #{]", line):
+            assert "#" in line or before.lstrip().startswith("#"), f"{name}: {line}"
+        before = line
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_profile_keeps_what_the_default_one_says(name):
+    profile, default = (yaml.safe_load(PROFILES[each].read_text()) for each in (name, "default"))
+    assert {key: profile[key] for key in default if key != "cores"} == {
+        k: v for k, v in default.items() if k != "cores"
+    }
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory, snakemake) -> dict[tuple[str, int], str]:
+    """Give what the smoke study would run with a profile, at the first attempt of all jobs and at the last."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "buckets" / "bucket").mkdir(parents=True)
+    with serve(folder / "buckets") as address, pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY": "key", "SECRET_KEY": "secret"}.items():
+            patch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
+        cases = [("kubernetes", 1), ("aws-batch", 1), ("aws-batch", 4)]
+        return {(name, attempt): _dry_run(snakemake, folder, name, attempt) for name, attempt in cases}
+
+
+def _dry_run(snakemake, folder: Path, name: str, attempt: int) -> str:
+    study = ROOT / "workflow" / "studies" / "smoke.yaml"
+    arguments = ["--default-storage-prefix", "s3://bucket/quasarcurves", "--configfile", study, "--attempt", attempt]
+    result = snakemake(folder, "-n", *arguments, profile=PROFILES[name].parent)
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def requests(plan: str, rule: str) -> dict[str, str]:
+    """Give what the first job of a rule asks for."""
+    text = re.search(rf"^rule {rule}:\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE)[1]
+    return dict(pair.split("=", 1) for pair in text.split(", "))
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_study_is_a_dry_run_away(plans, name):
+    plan = plans[name, 1]
+    assert re.search(r"^train +4$", plan, re.MULTILINE)
+    outputs = re.findall(r"^    output: (.*)$", plan, re.MULTILINE)
+    files = [file for output in outputs for file in output.split(", ")]
+    assert len(files) > 100
+    assert all(re.fullmatch(r"s3://bucket/quasarcurves/results/smoke/\S+ \(send to storage\)", file) for file in files)
+    # what reads the predictions of all runs has to have them brought
+    reads = re.search(r"^rule compute_metrics:\n    input: (.*)$", plan, re.MULTILINE)[1]
+    assert reads.count("predictions.h5 (retrieve from storage)") == 4
+
+
+def test_trainings_on_kubernetes_ask_for_one_gpu_within_limits(plans):
+    train = requests(plans["kubernetes", 1], "train")
+    assert (train["gpu"], train["gpu_manufacturer"], train["scale"]) == ("1", "nvidia", "0")
+    assert "gpu" not in requests(plans["kubernetes", 1], "evaluate")
+
+
+@pytest.mark.parametrize("attempt", [1, 4])
+def test_aws_batch_gives_no_less_memory_than_is_asked_for(plans, attempt):
+    """The plugin changes what Amazon would not take, to the least that it would."""
+    plan = plans["aws-batch", attempt]
+    rules = set(re.findall(r"^rule ([a-z_]+):$", plan, re.MULTILINE)) - {"all"}
+    assert len(rules) > 20
+    for rule in rules:
+        threads, asked = 4 if rule == "train" else 1, int(requests(plan, rule)["mem_mb"])
+        assert given_memory(threads, asked) >= asked, rule
+    assert requests(plan, "train")["_gpus"] == "1"
+
+
+def given_memory(threads: int, asked: int) -> int:
+    """Let the plugin say what it would ask Amazon for."""
+    builder = BatchJobBuilder(logging.getLogger(), None, {}, "", None, "", None)
+    return int(builder._validate_resources(str(threads), str(asked))[1])
+
+
+def test_memory_would_be_cut_if_it_were_no_whole_gigabyte():
+    assert given_memory(1, 2100) == 2048
