@@ -6,13 +6,15 @@ for, is the executors' own code.
 
 import logging
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from bucket import serve
-from snakemake.cli import get_argument_parser
+from snakemake.cli import get_argument_parser, parse_args
 from snakemake_executor_plugin_aws_batch.batch_job_builder import BatchJobBuilder
+from snakemake_executor_plugin_kubernetes import parse_persistent_volumes
 
 ROOT = Path(__file__).parents[2]
 PROFILES = {path.parent.name: path for path in sorted((ROOT / "profiles").glob("*/config.yaml"))}
@@ -38,6 +40,28 @@ def test_every_key_is_an_option_of_snakemake_with_that_executor(name):
 def test_wrong_key_is_found(key):
     profile = yaml.safe_load(PROFILES["kubernetes"].read_text())
     assert unknown_keys({**profile, key: 1}) == [key]
+
+
+def test_keys_to_be_uncommented_are_options_as_well():
+    path = PROFILES["kubernetes"]
+    profile = yaml.safe_load(re.sub(r"^# ([a-z0-9]+-[a-z0-9-]+: )", r"\1", path.read_text(), flags=re.MULTILINE))
+    assert {"storage-s3-endpoint-url", "kubernetes-persistent-volumes"} <= profile.keys()
+    assert unknown_keys(profile) == []
+    # where the workflow keeps its states in a pod: Kubernetes' plugin starts jobs in /workdir
+    (volume,) = parse_persistent_volumes(profile["kubernetes-persistent-volumes"])
+    assert str(volume.path) == "/workdir/results"
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_snakemake_reads_the_profile_as_it_is_meant(name):
+    arguments = ["--snakefile", str(ROOT / "Snakefile"), "--workflow-profile", str(PROFILES[name].parent)]
+    _, read = parse_args(arguments)
+    assert (read.executor, read.default_storage_provider, read.retries) == (name, "s3", 3)
+    assert read.precommand == "pip() { :; }"
+    for sh in ("sh", "bash"):
+        assert (
+            subprocess.run([sh, "-c", f"{read.precommand} && pip install none && exit 7"], check=False).returncode == 7
+        )
 
 
 @pytest.mark.parametrize("name", PROFILES)
