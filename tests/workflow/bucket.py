@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._give()
 
     def do_GET(self) -> None:
-        if "prefix" in urlsplit(self.path).query:
+        if self._is_bucket(self._path()):
             self._list()
         else:
             self._give()
@@ -57,6 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200)
 
     def do_DELETE(self) -> None:
+        if self._is_bucket(self._path()):
+            self._answer(409)  # the plugin removes a bucket that it thinks empty: one of a test never is
+            return
         self._path().unlink(missing_ok=True)
         self._answer(204)
 
@@ -66,16 +69,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _path(self) -> Path:
         return self.root / unquote(urlsplit(self.path).path).lstrip("/")
 
+    def _is_bucket(self, path: Path) -> bool:
+        return path.parent == self.root and path.is_dir()
+
     def _give(self) -> None:
         path = self._path()
         if path.is_file():
             self._answer(200, path.read_bytes(), path.stat().st_mtime)
         else:
-            self._answer(200 if path.is_dir() and path.parent == self.root else 404)
+            self._answer(200 if self._is_bucket(path) else 404)
 
     def _list(self) -> None:
         bucket = self._path()
-        prefix = parse_qs(urlsplit(self.path).query)["prefix"][0]
+        prefix = parse_qs(urlsplit(self.path).query).get("prefix", [""])[0]
         files = sorted(path for path in bucket.rglob("*") if path.is_file())
         keys = {str(path.relative_to(bucket)): path.stat() for path in files}
         entries = "".join(
