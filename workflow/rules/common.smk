@@ -62,9 +62,18 @@ def run_of(wildcards):
     return Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
 
 
-def train_resources(wildcards, input, attempt):
-    megabytes = Path(input.spectra).stat().st_size / 2**20
-    return study.train_resources(run_of(wildcards), megabytes, attempt)
+def request(wildcards, attempt, rulename):
+    """Give what a job asks for; Snakemake asks again once the spectra are there."""
+    run = run_of(wildcards) if rulename in ("train", "evaluate") else None
+    return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt)
+
+
+def mem_mb(wildcards, attempt, rulename):
+    return request(wildcards, attempt, rulename)["mem_mb"]
+
+
+def runtime(wildcards, attempt, rulename):
+    return request(wildcards, attempt, rulename)["runtime"]
 
 
 def run_params(wildcards):
