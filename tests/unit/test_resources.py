@@ -74,6 +74,11 @@ def test_length_of_a_training(settings, length):
 def test_request_by_hand():
     # 1.4 * 1000 + 380 + 0.04 * 100; 240 s + 0.005 s * 100 + 2.5 * 600 s = 1740.5 s
     assert resources.request("train", Need(1000, 600), 100) == {"mem_mb": 1784, "runtime": 30}
+    # libraries of a GPU
+    assert resources.request("train", Need(1000, 600), 100, gpu=True) == {
+        "mem_mb": 1784 + resources.GPU_MB,
+        "runtime": 30,
+    }
     # nothing beside a light step: 1.4 * 100; 240 s + 2.5 * 4 s
     assert resources.request("write_verdict", Need(100, 4), 100) == {"mem_mb": 140, "runtime": 5}
 

@@ -31,8 +31,8 @@ SNAKEMAKE_MB, SNAKEMAKE_MB_PER_RUN = 380, 0.04
 SNAKEMAKE_SECONDS_PER_RUN = 0.005
 """Each of them sorts out the runs of the study before it starts its job."""
 
-GPU_MB = 4000
-"""Host memory of TensorFlow's libraries for a GPU, over what it needs without: an allowance, not a measurement."""
+GPU_MB = 3000
+"""Asked for where a job is given a GPU, whose libraries take memory of the host: an allowance, not a measurement."""
 
 LIGHT = frozenset({
     "draw_subset", "collect_test_losses", "judge_convergence", "compare_optimizers", "write_verdict", "plot_optimizers",
@@ -256,7 +256,7 @@ def spectra_in_source(source: str, source_bytes: int) -> int:
     return round(source_bytes / _SOURCE_BYTES[source])
 
 
-def request(rule: str, need: Need, runs: int, attempt: int = 1) -> dict[str, int]:
+def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = False) -> dict[str, int]:
     """Say what to ask for, for a job with that need.
 
     Parameters
@@ -267,6 +267,8 @@ def request(rule: str, need: Need, runs: int, attempt: int = 1) -> dict[str, int
         Of the study.
     attempt : int
         From 1; each asks for twice what the one before did.
+    gpu : bool
+        Whether the job is given one.
 
     Returns
     -------
@@ -275,9 +277,10 @@ def request(rule: str, need: Need, runs: int, attempt: int = 1) -> dict[str, int
     """
     beside = 0 if rule in LIGHT else SNAKEMAKE_MB + SNAKEMAKE_MB_PER_RUN * runs
     start = START_SECONDS + (0 if rule in LIGHT else SNAKEMAKE_SECONDS_PER_RUN * runs)
+    memory = MEMORY_SAFETY * need.mb + beside + (GPU_MB if gpu else 0)
     factor = 2 ** (attempt - 1)
     minutes = (start + TIME_SAFETY * need.seconds) / 60
     return {
-        "mem_mb": math.ceil(factor * (MEMORY_SAFETY * need.mb + beside)),
+        "mem_mb": math.ceil(factor * memory),
         "runtime": math.ceil(factor * minutes),
     }

@@ -239,7 +239,9 @@ class Study:
         except FileNotFoundError:
             return resources.spectra_in_source(self.config["data"]["source"], self._source_bytes)
 
-    def resources(self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1) -> dict[str, int]:
+    def resources(
+        self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
+    ) -> dict[str, int]:
         """Say what memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
 
         Parameters
@@ -251,8 +253,10 @@ class Study:
             For rules train and evaluate.
         attempt : int
             From 1.
+        gpu : bool
+            Whether the job is given one.
         """
-        return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt)
+        return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
 
     def _need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
         # replicates need the same, and thousands of jobs ask

@@ -65,7 +65,9 @@ def run_of(wildcards):
 def request(wildcards, attempt, rulename):
     """Give what a job asks for; Snakemake asks again once the spectra are there."""
     run = run_of(wildcards) if rulename in ("train", "evaluate") else None
-    return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt)
+    # GPUs are given out by a profile: `set-resources` with gpu or gres
+    gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
+    return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt, gpu)
 
 
 def mem_mb(wildcards, attempt, rulename):
