@@ -14,9 +14,10 @@ mb_least, mb_median, mb_most
 mb_alone
     The same median over what the job alone used.
 timed
-    Jobs of five minutes or more that had their cores for 80 % of the time: of others the time says little.
+    Jobs of five minutes or more.
 time_least, time_median, time_most
-    Time asked for over time used of these.
+    Time asked for over time used of these: over the time that passed or, of jobs that had their cores for less than
+    80 % of it, over processor time, which Snakemake knows to half a minute.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def jobs(folder: Path, study: Study) -> pd.DataFrame:
         run = run_of(path) if rule in ("train", "evaluate") else None
         used = pd.read_csv(path, sep="\t", na_values="NA").iloc[0]
         asked = study.resources(rule, n_spectra, run)
-        rows.append({"rule": rule, **asked, **used[["s", "max_rss", "mean_load"]].to_dict()})
+        rows.append({"rule": rule, **asked, **used[["s", "max_rss", "mean_load", "cpu_time"]].to_dict()})
     return pd.DataFrame(rows)
 
 
@@ -70,8 +71,9 @@ def compare(of_rule: pd.DataFrame, rule: str, threads: int) -> dict[str, float]:
     seen = of_rule[(of_rule["s"] >= _SEEN_SECONDS) & of_rule["max_rss"].notna()]
     beside = 0 if rule in resources.LIGHT else SNAKEMAKE_MB
     threads = threads if rule in ("train", "evaluate") else 1
-    long = of_rule[(of_rule["s"] >= _LONG_SECONDS) & (of_rule["mean_load"] >= _LOAD * threads)]
-    memory, time = seen["mem_mb"] / (seen["max_rss"] + beside), 60 * long["runtime"] / long["s"]
+    seconds = of_rule["s"].where(of_rule["mean_load"] >= _LOAD * threads, of_rule["cpu_time"] / threads)
+    long = seconds >= _LONG_SECONDS
+    memory, time = seen["mem_mb"] / (seen["max_rss"] + beside), 60 * of_rule["runtime"][long] / seconds[long]
     most = seen.loc[seen["max_rss"].idxmax()] if len(seen) else {"mem_mb": None, "max_rss": None}
     return {
         "jobs": len(of_rule),
@@ -79,7 +81,7 @@ def compare(of_rule: pd.DataFrame, rule: str, threads: int) -> dict[str, float]:
         "used_mb": most["max_rss"],
         **{f"mb_{name}": value for name, value in _spread(memory).items()},
         "mb_alone": (seen["mem_mb"] / seen["max_rss"]).median(),
-        "timed": len(long),
+        "timed": int(long.sum()),
         **{f"time_{name}": value for name, value in _spread(time).items()},
     }
 

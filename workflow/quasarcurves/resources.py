@@ -55,8 +55,8 @@ _COPIES = 3
 _ACTIVATIONS = 4
 """Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own."""
 
-_PREDICTED_ROWS, _PREDICTED_ACTIVATIONS = 2048, 1.25
-"""Spectra evaluated at a time, and what each takes in the same units."""
+_VALIDATED_ROWS, _EVALUATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 2048, 1.25
+"""Spectra validated and evaluated at a time, and what each takes in the same units."""
 
 _RECORD_BYTES = 4 * 10 * 4
 """Of a step: ten measures, copied where the training state is saved."""
@@ -74,7 +74,7 @@ _DROPOUT_SECONDS = 1.5e-8
 """Of drawing whether to drop one of these numbers."""
 
 _SPEEDUP = 0.6
-"""Of the arithmetic by threads, as their power: four threads are 2.3 times as fast as one."""
+"""Of the arithmetic by threads, as their power: four threads are 2.3 times as fast as one. Assumed, not measured."""
 
 _EPOCH_SECONDS, _STATE_SECONDS, _STATE_SECONDS_PER_STEP = 0.004, 0.05, 1.5e-7
 """Of an epoch's record; of saving the training state, and for each step that is in it by then."""
@@ -185,13 +185,28 @@ def training_need(
     steps = per_epoch * epochs
     spectrum = spectrum_seconds(network) / threads**_SPEEDUP
     step = _STEP_SECONDS * _STEP_COST.get(params["optimizer_spec"]["class"], 1) + batch * spectrum
-    validations = epochs / settings["validate_every"] * n_validation * spectrum / 3
+    validation = n_validation * spectrum / 3
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
-    seconds = _TENSORFLOW_SECONDS + steps * step + epochs * _EPOCH_SECONDS + validations + states
-    megabytes = _COPIES * (n_train + n_validation) * _SPECTRUM_BYTES / 1e6 + steps * _RECORD_BYTES / 1e6
-    megabytes += _ACTIVATIONS * batch * _activation_bytes(network) / 1e6 + 0.3 * network["filters"]
+    training = Need(
+        _TENSORFLOW_MB + _data_mb(network, n_train + n_validation, steps) + _held_mb(network, batch, n_validation),
+        _TENSORFLOW_SECONDS
+        + steps * step
+        + epochs * (_EPOCH_SECONDS + validation / settings["validate_every"])
+        + states,
+    )
     curvature = _curvature_need(params, n_train, steps, spectrum)
-    return Need(_TENSORFLOW_MB + megabytes + curvature.mb, seconds + curvature.seconds)
+    return Need(training.mb + curvature.mb, training.seconds + curvature.seconds)
+
+
+def _data_mb(network: Mapping[str, Any], n_spectra: int, steps: int) -> float:
+    """Memory of spectra, record and weights."""
+    return (_COPIES * n_spectra * _SPECTRUM_BYTES + steps * _RECORD_BYTES) / 1e6 + 0.3 * network["filters"]
+
+
+def _held_mb(network: Mapping[str, Any], batch: int, n_validation: int) -> float:
+    """Memory of the activations: of a batch, or of the spectra validated at a time if those take more."""
+    held = max(_ACTIVATIONS * batch, _FORWARD_ACTIVATIONS * min(n_validation, _VALIDATED_ROWS))
+    return held * _activation_bytes(network) / 1e6
 
 
 def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectrum: float) -> Need:
@@ -207,8 +222,8 @@ def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectru
 
 def evaluation_need(network: Mapping[str, Any], n_spectra: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
-    rows = min(n_test, _PREDICTED_ROWS)
-    memory = 605 + _PREDICTED_ACTIVATIONS * rows * _activation_bytes(network) / 1e6 + 5e-5 * n_spectra
+    rows = min(n_test, _EVALUATED_ROWS)
+    memory = 605 + _FORWARD_ACTIVATIONS * rows * _activation_bytes(network) / 1e6 + 5e-5 * n_spectra
     return Need(memory, 8 + models * (0.3 + n_test * spectrum_seconds(network) / 3))
 
 
