@@ -3,6 +3,7 @@
 What `quasarcurves.resources` expects of a training comes from this table. Every training is a process of its own, of a
 few epochs on noise: what is in the spectra costs nothing. `step_ms` and `steps_s` are processor time, of a step once it
 is compiled and of all steps, `cpu_s` that of the whole process; `peak_mb` is its peak of resident memory.
+`python benchmarks/training_use.py 0 3` measures the first and the fourth case alone.
 """
 
 from __future__ import annotations
@@ -118,23 +119,16 @@ def main() -> None:
     if sys.argv[1:2] == ["train"]:
         train(Path(sys.argv[2]), json.loads(sys.argv[3]))
         return
-    only = set(map(int, sys.argv[1:]))
-    table = None
-    for i, change in enumerate(cases()):
-        if only and i not in only:
-            continue
+    chosen = [case for i, case in enumerate(cases()) if str(i) in sys.argv[1:] or not sys.argv[1:]]
+    for i, change in enumerate(chosen):
         case = {**USUAL, **change}
-        row = {
-            **case,
-            "optimizer": "_".join(
-                [case["optimizer"]["class"], *(["amsgrad"] if "amsgrad" in case["optimizer"] else [])]
-            ),
-            **{k: round(v, 2) for k, v in measure(case).items()},
-        }
-        if table is None:
-            table = csv.DictWriter(sys.stdout, row)
+        used = {name: round(value, 2) for name, value in measure(case).items()}
+        optimizer = case["optimizer"]["class"] + "_amsgrad" * case["optimizer"].get("amsgrad", False)
+        row = {**case, "optimizer": optimizer}
+        table = csv.DictWriter(sys.stdout, [*row, *used])
+        if not i:
             table.writeheader()
-        table.writerow(row)
+        table.writerow({**row, **used})
         sys.stdout.flush()
 
 
