@@ -230,12 +230,83 @@ class Study:
         """Wildcards of every run, by name."""
         return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
 
-    def train_resources(self, run: Run, file_mb: float, attempt: int) -> dict[str, int]:
-        """Memory (MB) and time (minutes) to ask for to train a run on spectra from a file of that size."""
-        n_train = round(run.fraction * resources.spectra_in_file(file_mb))
-        training, threads = self._training(run.optimizer), self.config["training"]["threads"]
-        minutes = resources.train_minutes(n_train, self.config["network"], training, threads, attempt)
-        return {"mem_mb": resources.train_mem_mb(n_train, attempt), "runtime": minutes}
+    def n_spectra(self, spectra: Path) -> int:
+        """Number of prepared spectra, from the size of their file; before there is one, what it will be, roughly."""
+        if self.config["data"]["source"] == "simulated":
+            return self.config["data"]["n_spectra"]
+        try:
+            return resources.spectra_in_file(spectra.stat().st_size / 2**20)
+        except FileNotFoundError:
+            return resources.spectra_in_source(self.config["data"]["source"], self._source_bytes)
+
+    def resources(
+        self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
+    ) -> dict[str, int]:
+        """Say what memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
+
+        Parameters
+        ----------
+        rule : str
+        n_spectra : int
+            Prepared spectra.
+        run : Run, optional
+            For rules train and evaluate.
+        attempt : int
+            From 1.
+        gpu : bool
+            Whether the job is given one.
+        """
+        return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
+
+    def _need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+        # replicates need the same, and thousands of jobs ask
+        key = rule, n_spectra, run and (run.fraction, run.optimizer)
+        if key not in self._needs:
+            self._needs[key] = self._estimated_need(rule, n_spectra, run)
+        return self._needs[key]
+
+    @cached_property
+    def _needs(self) -> dict[tuple, resources.Need]:
+        return {}
+
+    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+        training, n_test = self.config["training"], self._share(n_spectra, "test_fraction")
+        if rule == "train":
+            n_validation = self._share(n_spectra, "validation_fraction")
+            how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
+            return resources.training_need(self.run_params(run), round(run.fraction * n_spectra), n_validation, **how)
+        if rule == "evaluate":
+            models = 2 + 2 * self.config["diagnosis"]["snapshots"]
+            return resources.evaluation_need(self.config["network"], n_spectra, n_test, models)
+        return resources.step_need(rule, self._sizes(n_spectra, n_test))
+
+    def _share(self, n_spectra: int, name: str) -> int:
+        return round(self.config["subsets"][name] * n_spectra)
+
+    def _sizes(self, n_spectra: int, n_test: int) -> resources.Sizes:
+        """What the needs of the steps after the trainings grow with."""
+        lengths = [
+            resources.training_length(self._training(optimizer), round(fraction * n_spectra))
+            for fraction, optimizer in product(self.fractions, self.optimizers)
+        ]
+        steps, epochs = [per_epoch * epochs for per_epoch, epochs in lengths], [epochs for _, epochs in lengths]
+        replicates = self.config["study"]["replicates"]
+        return resources.Sizes(
+            spectra=n_spectra,
+            tested=n_test,
+            source_bytes=self._source_bytes,
+            runs=len(self.runs),
+            replicates=replicates,
+            groups=len(lengths),
+            steps=replicates * sum(steps),
+            epochs=replicates * sum(epochs),
+            longest_steps=max(steps),
+            longest_epochs=max(epochs),
+        )
+
+    @cached_property
+    def _source_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.data_files())
 
 
 def _spike_limits() -> dict[str, float]:

@@ -21,8 +21,8 @@ rule collect_histories:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         # the runs by what they are made of: thousands of paths would not fit on a command line
         runs=lambda wc, output: Path(output.epochs).parent / "runs",
@@ -49,8 +49,8 @@ rule collect_test_losses:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         runs=lambda wc, output: Path(output.losses).parent / "runs",
         subsets=study.subset_names,
@@ -85,8 +85,8 @@ rule compute_metrics:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         runs=lambda wc, output: Path(output.metrics).parent / "runs",
         subsets=study.subset_names,
@@ -116,8 +116,8 @@ rule measure_spike_cost:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         runs=lambda wc, output: Path(output.costs).parent / "runs",
         subsets=study.subset_names,
@@ -146,8 +146,8 @@ rule find_spikes:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("find_spikes"),
     shell:
@@ -174,8 +174,8 @@ rule diagnose_spikes:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("diagnose_spikes"),
     shell:
@@ -200,8 +200,8 @@ rule judge_convergence:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("judge_convergence"),
     shell:
@@ -230,8 +230,8 @@ rule compare_optimizers:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         # what others are compared with: plain Adam where the study has it
         reference="adam" if "adam" in study.optimizers else study.optimizers[0],
@@ -258,8 +258,8 @@ rule write_verdict:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("write_verdict"),
     shell:
@@ -290,8 +290,8 @@ rule fit_learning_curves:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         targets=json.dumps(study.config["learning_curve"]["targets"]),
         code=lambda wc: fingerprint.code("fit_learning_curves"),

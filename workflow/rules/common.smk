@@ -80,10 +80,20 @@ def run_of(wildcards):
     return Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
 
 
-def train_resources(wildcards, input, attempt):
-    # the spectra are the first input; on object storage Snakemake has to ask, which would be slow for files on a disk
-    megabytes = input.size_files_mb[0] if STORED else Path(input.spectra).stat().st_size / 2**20
-    return study.train_resources(run_of(wildcards), megabytes, attempt)
+def request(wildcards, attempt, rulename):
+    """Give what a job asks for; Snakemake asks again once the spectra are there."""
+    run = run_of(wildcards) if rulename in ("train", "evaluate") else None
+    # GPUs are given out by a profile: `set-resources` with gpu or gres
+    gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
+    return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt, gpu)
+
+
+def mem_mb(wildcards, attempt, rulename):
+    return request(wildcards, attempt, rulename)["mem_mb"]
+
+
+def runtime(wildcards, attempt, rulename):
+    return request(wildcards, attempt, rulename)["runtime"]
 
 
 def run_params(wildcards):

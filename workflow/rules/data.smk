@@ -14,8 +14,8 @@ rule prepare_spectra:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         data=json.dumps(study.data, sort_keys=True),
         content=fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
@@ -39,8 +39,8 @@ rule draw_subset:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         settings=lambda wc: json.dumps(study.subset_params(float(wc.fraction), int(wc.replicate))),
         code=lambda wc: fingerprint.code("draw_subset"),

@@ -41,8 +41,8 @@ rule plot_fractions:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         style=json.dumps(study.config["figures"]["loss_by_fraction"]),
         code=lambda wc: fingerprint.code("plot_fractions"),
@@ -67,8 +67,8 @@ rule plot_optimizers:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         style=json.dumps(study.config["figures"]["loss_by_optimizer"]),
         code=lambda wc: fingerprint.code("plot_optimizers"),
@@ -93,8 +93,8 @@ rule plot_spikes:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         style=json.dumps(study.config["figures"]["detected_spikes"]),
         code=lambda wc: fingerprint.code("plot_spikes"),
@@ -118,8 +118,8 @@ rule plot_spike_statistics:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         style=json.dumps(study.config["figures"]["spike_statistics"]),
         code=lambda wc: fingerprint.code("plot_spike_statistics"),
@@ -146,8 +146,8 @@ rule plot_curvature:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("plot_curvature"),
     shell:
@@ -176,8 +176,8 @@ rule plot_aligned:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("plot_aligned"),
     shell:
@@ -199,8 +199,8 @@ rule plot_cures:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("plot_cures"),
     shell:
@@ -230,8 +230,8 @@ rule plot_purity_completeness:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         style=json.dumps(study.config["figures"]["purity_completeness"]),
         code=lambda wc: fingerprint.code("plot_purity_completeness"),
@@ -257,8 +257,8 @@ rule plot_learning_curves:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("plot_learning_curves"),
     shell:
@@ -282,8 +282,8 @@ rule plot_spike_cost:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("plot_spike_cost"),
     shell:
@@ -316,8 +316,8 @@ rule show_tables:
     conda:
         "../../envs/quasarcurves.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         code=lambda wc: fingerprint.code("show_tables"),
     shell:

@@ -23,8 +23,8 @@ rule train:
         "../../envs/quasarcurves.yaml"
     threads: study.config["training"]["threads"]
     resources:
-        mem_mb=lambda wc, input, attempt: train_resources(wc, input, attempt)["mem_mb"],
-        runtime=lambda wc, input, attempt: train_resources(wc, input, attempt)["runtime"],
+        mem_mb=mem_mb,
+        runtime=runtime,
         gpu=0,
     params:
         run=run_params,
@@ -63,8 +63,8 @@ rule evaluate:
         "../../envs/quasarcurves.yaml"
     threads: study.config["training"]["threads"]
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         run=evaluation_params,
         code=lambda wc: fingerprint.code("evaluate"),
