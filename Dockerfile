@@ -33,6 +33,10 @@ RUN useradd --uid 1000 --home-dir /tmp --no-create-home quasarcurves \
 LABEL org.opencontainers.image.title="quasarcurves" \
       org.opencontainers.image.description="Learning curves of QuasarNET, step by step" \
       org.opencontainers.image.licenses="MIT"
+WORKDIR /work
+# a study runs and ends: there is no service whose health could be asked for
+HEALTHCHECK NONE
+ENTRYPOINT ["run-study"]
 
 COPY container/run-study container/quasarcurves /usr/local/bin/
 COPY Snakefile config.yaml /opt/quasarcurves/
@@ -41,9 +45,4 @@ COPY profiles /opt/quasarcurves/profiles
 COPY workflow /opt/quasarcurves/workflow
 # readable whatever the umask of the checkout; compiled, as the user cannot write beside the modules
 RUN chmod -R a+rX /opt/quasarcurves /usr/local/bin && python -m compileall -q /opt/quasarcurves/workflow
-
 USER 1000
-WORKDIR /work
-# a study runs and ends: there is no service whose health could be asked for
-HEALTHCHECK NONE
-ENTRYPOINT ["run-study"]

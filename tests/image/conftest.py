@@ -1,20 +1,17 @@
 """The image, built once, and the smoke study run once in it."""
 
 import os
-import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from containers import IMAGE, ROOT, Containers
+from containers import GROUP, IMAGE, ROOT, USER, Containers, checked, page_commands
 
 TOOLS = ("buildah", "podman", "runc", "debootstrap", "node")
-USER, GROUP = 12345, 54321
-"""A user and a group that no image and no machine knows."""
 
 
 @dataclass
@@ -63,14 +60,6 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def page_commands(page: str, language: str = "sh") -> list[str]:
-    """Give the commands of a page of the documentation, lines that go on joined."""
-    text = (ROOT / "docs" / page).read_text()
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.strip() and not line.startswith("#")]
-
-
 @pytest.fixture(scope="session")
 def finished(image, tmp_path_factory) -> Path:
     """Give a folder in which the smoke study has run, by the page's command, as a user that nothing knows."""
@@ -85,3 +74,32 @@ def finished(image, tmp_path_factory) -> Path:
     print(f"smoke study: {time.monotonic() - start:.0f} s")
     (folder / "output.txt").write_text(result.stdout)
     return folder
+
+
+@pytest.fixture
+def again(finished, tmp_path) -> Path:
+    """Give a copy of that folder, with the study in it, that a test may change."""
+    folder = tmp_path / "again"
+    shutil.copytree(finished, folder)
+    shutil.copy(ROOT / "workflow" / "studies" / "smoke.yaml", folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture
+def bash(image, tmp_path) -> Callable[..., str]:
+    """Give a function that runs a script in which podman, without network, stands for Docker."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    build = shlex.join(image.containers.build_command)
+    docker.write_text(
+        f'#!/bin/sh\nwhat=$1\nshift\ncase $what in\nbuild) exec {build} "$@" ;;\n'
+        'run) exec podman run --no-healthcheck --network none "$@" ;;\n*) exit 2 ;;\nesac\n'
+    )
+    docker.chmod(0o755)
+
+    def run_script(script: str, folder: Path, **variables: str) -> str:
+        environment = {**image.containers.environment, **variables}
+        environment["PATH"] = f"{docker.parent}:{environment['PATH']}"
+        return checked("bash", "-ec", script, cwd=folder, env=environment, timeout=1200)
+
+    return run_script

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BASE = "docker.io/library/debian:bookworm-slim"
 IMAGE = "localhost/quasarcurves"
+
+USER, GROUP = 12345, 54321
+"""A user and a group that no image and no machine knows."""
 
 _STORAGE = """\
 [storage]
@@ -39,8 +43,8 @@ _CA_IN_BUILD = "/run/ca-certificates.crt"
 
 def run(*command: object, **options: object) -> subprocess.CompletedProcess:
     """Run a command; its output is in `stdout`, errors included."""
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "check": False, **options}
-    return subprocess.run([str(word) for word in command], **given)
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
+    return subprocess.run([str(word) for word in command], check=False, **given)
 
 
 def checked(*command: object, **options: object) -> str:
@@ -48,6 +52,14 @@ def checked(*command: object, **options: object) -> str:
     result = run(*command, **options)
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}"
     return result.stdout
+
+
+def page_commands(page: str, language: str = "sh") -> list[str]:
+    """Give the commands of a page of the documentation, lines that go on joined."""
+    text = (ROOT / "docs" / page).read_text()
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 @dataclass(frozen=True)
@@ -90,17 +102,18 @@ class Containers:
         at = ("run", "--rm", "--no-healthcheck", "--network", "none", "--volume", f"{folder}:/work")
         return self.podman(*at, *options, IMAGE, *arguments, timeout=timeout)
 
-    def build(self, context: Path = ROOT, *options: object) -> str:
+    def build(self, context: Path = ROOT, *options: object, tag: str = IMAGE) -> str:
         """Build the image; give what was said. Layers of earlier builds are used again."""
-        settings = [f"{self.folder / 'pip.conf'}:/etc/pip.conf:ro"]
-        certificates = _certificates()
-        if certificates:
-            settings.append(f"{certificates}:{_CA_IN_BUILD}:ro")
-        volumes = [word for setting in settings for word in ("--volume", setting)]
-        how = ("--layers", "--format", "docker", "--isolation", "chroot", "--pull-never", "--network", "host")
-        return checked(
-            "buildah", "bud", *how, *volumes, *options, "--tag", IMAGE, context, env=self.environment, timeout=1800
-        )
+        return checked(*self.build_command, *options, "--tag", tag, context, env=self.environment, timeout=1800)
+
+    @property
+    def build_command(self) -> list[str]:
+        """What stands for `docker build`: with a network, the machine's settings of pip, and no registry."""
+        volumes = ["--volume", f"{self.folder / 'pip.conf'}:/etc/pip.conf:ro"]
+        if _certificates():
+            volumes += ["--volume", f"{_certificates()}:{_CA_IN_BUILD}:ro"]
+        how = ["--layers", "--format", "docker", "--isolation", "chroot", "--pull-never", "--network", "host"]
+        return ["buildah", "bud", *how, *volumes]
 
     def ensure_base(self) -> None:
         """Make a stand-in for the published base image, of Debian's packages, where there is none yet."""
@@ -123,7 +136,9 @@ class Containers:
         assert result.returncode == 0, result.stdout
 
     def release(self) -> None:
-        """Unmount what the storage has mounted."""
+        """Take away what a failed build has left, and unmount what the storage has mounted."""
+        run("buildah", "rm", "--all", env=self.environment)
+        run("podman", "image", "prune", "--force", env=self.environment)
         mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
         for mount in reversed([mount for mount in mounts if Path(mount).is_relative_to(self.folder)]):
             run("umount", mount)

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import GROUP, USER
-from containers import ROOT
+from containers import GROUP, ROOT, USER
 
 from quasarcurves import receipts
 from quasarcurves.spectra import Spectra
@@ -150,7 +149,9 @@ def test_a_folder_that_cannot_be_written_to(image, tmp_path):
     assert "Traceback" not in result.stdout
 
 
-@pytest.mark.parametrize("command", [("snakemake", "--version"), ("python", "-c", "print('9.27')"), ("sh", "-c", "echo 9.27")])
+@pytest.mark.parametrize(
+    "command", [("snakemake", "--version"), ("python", "-c", "print('9.27')"), ("sh", "-c", "echo 9.27")]
+)
 def test_another_command(image, folder, command):
     result = image.containers.study(folder, *command, options=AS_ANYBODY)
     assert (result.returncode, "9.27" in result.stdout) == (0, True), result.stdout
