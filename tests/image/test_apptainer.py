@@ -42,12 +42,12 @@ def environment(apptainer, tmp_path_factory) -> dict[str, str]:
 def sif(image, environment, tmp_path_factory) -> Path:
     """Give the image as one file."""
     folder = tmp_path_factory.mktemp("sif")
-    containers = image.containers
-    checked("buildah", "push", "--quiet", IMAGE, f"oci:{folder}/oci:latest", env=containers.environment, timeout=900)
+    archive, path = folder / "quasarcurves.tar", folder / "quasarcurves.sif"
+    saved = image.containers.podman("save", "--quiet", "--output", archive, IMAGE, timeout=1800)
+    assert saved.returncode == 0, saved.stdout
     quick = ("--mksquashfs-args", "-comp zstd -Xcompression-level 1")
-    path = folder / "quasarcurves.sif"
-    checked("apptainer", "build", *quick, path, f"oci:{folder}/oci:latest", env=environment, timeout=1800)
-    shutil.rmtree(folder / "oci")
+    checked("apptainer", "build", *quick, path, f"docker-archive:{archive}", env=environment, timeout=1800)
+    archive.unlink()
     print(f"{path.stat().st_size / 1e6:.0f} MB as one file")
     return path
 

@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-import zipfile
 from pathlib import Path
 
 import h5py
@@ -93,23 +92,6 @@ def test_figures(results):
         assert "</svg>" in path.with_suffix(".svg").read_text()
 
 
-def test_a_second_call_has_nothing_to_do(image, finished):
-    result = image.containers.study(finished, "--configfile", SMOKE, "-n", options=AS_ANYBODY)
-    assert result.returncode == 0, result.stdout
-    assert "Nothing to be done" in result.stdout
-
-
-def test_report(image, finished):
-    result = image.containers.study(finished, "--configfile", SMOKE, "--report", "report.zip", options=AS_ANYBODY)
-    assert result.returncode == 0, result.stdout
-    with zipfile.ZipFile(finished / "report.zip") as report:
-        page = report.read("report/report.html").decode()
-        names = report.namelist()
-    (finished / "report.zip").unlink()
-    assert "loss_by_optimizer.png" in page
-    assert sum(name.endswith(".png") for name in names) >= 12
-
-
 def test_the_default_study_runs_where_there_is_no_other(image, folder):
     result = image.containers.study(folder, "--cores", "2", "-n", options=AS_ANYBODY)
     assert result.returncode == 0, result.stdout
@@ -117,7 +99,7 @@ def test_the_default_study_runs_where_there_is_no_other(image, folder):
     assert [line.split() for line in result.stdout.splitlines()].count(["train", "8"]) == 2
 
 
-def test_a_folders_own_study_is_run_without_being_named(image, folder, results):
+def test_a_folders_own_study_is_run_without_being_named(image, folder):
     config = {**yaml.safe_load((ROOT / "config.yaml").read_text()), "study": {"name": "mine"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     result = image.containers.study(folder, "-n", options=AS_ANYBODY)
