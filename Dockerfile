@@ -14,10 +14,12 @@ RUN apt-get update \
 ARG LOCK=cpu
 COPY requirements/${LOCK}.txt /opt/requirements.txt
 COPY container/strip.sh /opt/strip.sh
-# one step: what is taken out again must be in no layer
+# one step: what is taken out again must be in no layer. What is left is compiled, on all cores, which pip would not use
 RUN python3 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement /opt/requirements.txt \
+    && /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \
+        --requirement /opt/requirements.txt \
     && sh /opt/strip.sh /opt/venv \
+    && /opt/venv/bin/python -m compileall -qq -j 0 /opt/venv/lib \
     && rm -rf /tmp/* /root/.cache
 
 # HOME and all caches are where every user can write, also on a read-only root with a /tmp of its own

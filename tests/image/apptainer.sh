@@ -30,7 +30,7 @@ for program in "$prefix/usr/bin/apptainer" "$prefix/usr/bin/mksquashfs" "$prefix
     patchelf --set-interpreter "$libraries/ld-linux-x86-64.so.2" --force-rpath --set-rpath "$libraries" "$program"
 done
 # it looks for its settings beside itself; with all capabilities root could read files that the study's user cannot
-mkdir -p "$prefix/usr/etc" "$prefix/usr/var/lib/apptainer/mnt/session"
+mkdir -p "$prefix/usr/etc" "$prefix/usr/var/lib/apptainer/mnt/session" "$prefix/usr/lib/var/lib/apptainer/mnt/session"
 ln -s ../../etc/apptainer "$prefix/usr/etc/apptainer"
 sed -i 's/^root default capabilities.*/root default capabilities = no/' "$prefix/etc/apptainer/apptainer.conf"
 ln -s usr/bin/apptainer "$prefix/done"

@@ -93,7 +93,7 @@ def bash(image, tmp_path) -> Callable[..., str]:
     build = shlex.join(image.containers.build_command)
     docker.write_text(
         f'#!/bin/sh\nwhat=$1\nshift\ncase $what in\nbuild) exec {build} "$@" ;;\n'
-        'run) exec podman run --no-healthcheck --network none "$@" ;;\n*) exit 2 ;;\nesac\n'
+        'run) exec podman run --no-healthcheck "$@" ;;\n*) exit 2 ;;\nesac\n'
     )
     docker.chmod(0o755)
 

@@ -33,6 +33,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 [containers]
 log_driver = "k8s-file"
+netns = "none"
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 """
 
