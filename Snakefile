@@ -31,6 +31,10 @@ except StudyError as error:
 report: "workflow/report/workflow.rst"
 
 
+# the image that each step runs in with `--sdm apptainer`, a file or an address: see docs/container.md
+container: os.environ.get("QUASARCURVES_IMAGE")
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -11,6 +11,8 @@ from quasarcurves.commands.command import Command, add_study
 from quasarcurves.console import monitor, summary
 from quasarcurves.study import Study
 
+_DRY_RUN = {"-n", "--dry-run", "--dryrun"}
+
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
@@ -20,8 +22,10 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     study = Study.load(options.configfile)
     command = ["--cores", options.cores, "--configfile", str(options.configfile), *options.rest]
+    if _DRY_RUN & set(options.rest):
+        return monitor.ask(command)
     status = monitor.run(study, command)
-    if status == 0:
+    if status == 0 and (study.results / "runs.csv").exists():  # not where only some steps were asked for
         summary.show(study.results, Console())
     return status
 

@@ -6,12 +6,16 @@ Snakemake runs as a process of its own, its output kept in a log. What is shown 
 from __future__ import annotations
 
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -116,21 +120,56 @@ def run(study: Study, arguments: Sequence[str]) -> int:
     console.print(f"Study {study.name}: {len(study.runs)} runs. Snakemake's log is {log}", highlight=False)
     view = StudyView(study, time.time())
     with log.open("w") as output:
-        command = [sys.executable, "-m", "snakemake", "--show-failed-logs", "--rerun-incomplete", *arguments]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        _stop_as_by_ctrl_c()
+        # in a session of its own: it is stopped in the same way by a terminal, which tells all processes, and by a
+        # container's engine, which tells this one
+        process = subprocess.Popen(
+            _snakemake(arguments), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         watch = _watch_terminal if console.is_terminal else _watch_lines
         while True:
             try:
                 watch(process, view, console)
                 break
             except KeyboardInterrupt:
-                # the terminal has sent it to Snakemake too, which ends its jobs first
                 console.print("stopping ...")
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)
     if process.returncode:
         tail = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         console.print("\n".join(tail), markup=False, highlight=False, soft_wrap=True)
         console.print(f"The study failed; the whole log is {log}", style="bold red", highlight=False)
     return process.returncode
+
+
+def ask(arguments: Sequence[str]) -> int:
+    """Have Snakemake say what it would do; its output is shown as it is.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        For Snakemake.
+
+    Returns
+    -------
+    int
+        Snakemake's exit status.
+    """
+    return subprocess.run(_snakemake(arguments), check=False).returncode
+
+
+def _snakemake(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--show-failed-logs", "--rerun-incomplete", *arguments]
+
+
+def _stop_as_by_ctrl_c() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as by nohup
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _watch_lines(process: subprocess.Popen, view: StudyView, console: Console) -> None:
