@@ -30,6 +30,27 @@ except StudyError as error:
 report: "workflow/report/workflow.rst"
 
 
+# What takes seconds: on a cluster these steps run beside Snakemake and are not submitted
+localrules:
+    all,
+    draw_subset,
+    collect_test_losses,
+    judge_convergence,
+    compare_optimizers,
+    write_verdict,
+    plot_optimizers,
+    plot_fractions,
+    plot_spikes,
+    plot_spike_statistics,
+    plot_curvature,
+    plot_aligned,
+    plot_cures,
+    plot_purity_completeness,
+    plot_learning_curves,
+    plot_spike_cost,
+    show_tables,
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
