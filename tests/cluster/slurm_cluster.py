@@ -38,7 +38,7 @@ SlurmctldPidFile={folder}/pid/slurmctld
 SlurmdPidFile={folder}/pid/%n
 SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/%n.log
-# as on most clusters: on requeue the job's processes get SIGTERM, and SIGKILL when the partition's grace time is over
+# the job's processes get SIGTERM, SIGKILL after KillWait, and the job goes back into the queue
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=0
@@ -58,6 +58,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=5,bf_interval=5
 ReturnToService=2
 MinJobAge=600
+MailProg=/bin/true
 SlurmdTimeout=15
 """
 
@@ -175,15 +176,15 @@ class Cluster:
                 # it has to be a device, or SLURM does not set CUDA_VISIBLE_DEVICES; this one is /dev/null
                 os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
                 gpus.append(f"NodeName={node} Name=gpu File={device}\n")
-                gres = " Gres=gpu:1"
+                gres = ",a100 Gres=gpu:1"
             lines.append(
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports.pop()} CPUs={self._cpus} "
-                f"RealMemory=64000{gres}\n"
+                f"RealMemory=64000 Feature=avx512{gres}\n"
             )
         on_gpus, on_cpus = ",".join(self.gpu_nodes), ",".join(self.cpu_nodes)
         lines += [
             f"PartitionName=cpu Nodes={on_cpus} Default=YES MaxTime=2:00:00\n",
-            f"PartitionName=gpu Nodes={on_gpus} MaxTime=2:00:00 PriorityTier=1 GraceTime=30\n",
+            f"PartitionName=gpu Nodes={on_gpus} MaxTime=2:00:00 PriorityTier=1\n",
             f"PartitionName=urgent Nodes={on_gpus} MaxTime=2:00:00 PriorityTier=2 PreemptMode=OFF\n",
         ]
         self._conf.write_text("".join(lines))

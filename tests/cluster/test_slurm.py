@@ -1,0 +1,249 @@
+"""Studies on a real SLURM cluster, through the project's profile, and all that can happen to them there.
+
+The cases run side by side, as most of their time they wait: for nodes, for SLURM to notice, for Snakemake to notice.
+"""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from cluster_study import LONG, PROFILE, ROOT, ClusterStudy
+from slurm_cluster import wait_for
+
+pytestmark = pytest.mark.cluster
+
+EPOCHS = 500
+
+STUDY = {
+    "study": {"name": "disturbed"},
+    "data": {"source": "simulated", "n_spectra": 320},
+    "subsets": {"test_fraction": 0.15, "validation_fraction": 0.05, "fractions": [0.8]},
+    "network": {"filters": 8, "dropout": 0.1},
+    "training": {"epochs": EPOCHS, "batch_size": 32, "validate_every": 10, "checkpoint_every": 20},
+    "optimizers": {"adam": {"class": "Adam", "learning_rate": 1.0e-3}},
+}
+
+
+def undisturbed(study: ClusterStudy) -> None:
+    """Nothing happens but another study in the same folder; the site wants --gres, constraints, and a command first."""
+    other = ClusterStudy(study.cluster, study.folder, "other")
+    settings = {**STUDY, "study": {"name": "other", "seed": 2}, "training": {"epochs": 20}}
+    (study.folder / "other.yaml").write_text(yaml.safe_dump(settings))
+    study.start(other_site(study.folder / "profile"))
+    other.start()
+    training = study.wait_for_checkpoint()
+    assert {"CUDA_VISIBLE_DEVICES": "0", "SITE": "ready"}.items() <= training.environ().items()
+    job, _ = study.job
+    asked = study.cluster.call("squeue", f"--jobs={job}", "--noheader", "--format=%b %f")
+    assert asked == "gres:gpu:1 a100"
+    study.finish()
+    other.finish()
+    assert len(other.history.epochs["loss"]) == 20
+
+
+def time_limit(study: ClusterStudy) -> None:
+    """A training hangs until its job hits the time limit; SLURM wakes it up and tells it to end."""
+    study.start()
+    training = study.wait_for_checkpoint()
+    study.resumes_from = study.epoch
+    job, _ = study.job
+    training.send_signal(signal.SIGSTOP)
+    study.cluster.call("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    study.wait_for(lambda: study.states[job] == "TIMEOUT", "the job does not hit its time limit")
+    study.finish()
+
+
+def preempted(study: ClusterStudy) -> None:
+    """A job of higher priority takes the node; SLURM itself starts the training again, under the same number."""
+    study.start()
+    study.wait_for_checkpoint()
+    study.resumes_from = study.epoch
+    job, node = study.job
+    urgent = ["--partition=urgent", f"--nodelist={node}", "--gpus=1", "--output=/dev/null", "--wrap=sleep 20"]
+    study.cluster.call("sbatch", *urgent)
+    study.wait_for(lambda: study.states[job] == "PENDING", "the job is not requeued")
+    study.finish()
+    assert study.states == {job: "COMPLETED"}
+
+
+def told_to_end(study: ClusterStudy) -> None:
+    """Preemption where the partition has a grace time: a SIGTERM, and the training ends by itself in that time."""
+    study.start()
+    study.wait_for_checkpoint()
+    study.resumes_from = study.epoch
+    job, _ = study.job
+    study.cluster.call("scancel", "--signal=TERM", job)
+    study.wait_for(lambda: study.states[job] == "FAILED", "the job does not end")
+    study.finish()
+
+
+def cancelled(study: ClusterStudy) -> None:
+    """Somebody cancels the job."""
+    study.start()
+    study.wait_for_checkpoint()
+    study.resumes_from = study.epoch
+    job, _ = study.job
+    study.cluster.call("scancel", job)
+    study.wait_for(lambda: study.states[job] == "CANCELLED", "the job is not cancelled")
+    study.finish()
+
+
+def interrupted(study: ClusterStudy) -> None:
+    """Ctrl-C, and later the same call again."""
+    study.start()
+    study.wait_for_checkpoint()
+    study.resumes_from = study.epoch
+    job, _ = study.job
+    study.interrupt()
+    wait_for(lambda: study.states[job] == "CANCELLED", LONG, "Snakemake does not cancel its job")
+    assert study.wait() != 0
+    assert not study.run.exists() or not list(study.run.iterdir())
+    study.start()
+    study.finish()
+
+
+def node_lost(study: ClusterStudy) -> None:
+    """The node goes down with all that runs on it, and is back when the training goes on elsewhere."""
+    study.start()
+    study.wait_for_checkpoint()
+    study.resumes_from = study.saved_epoch
+    job, node = study.job
+    before = study.owner
+    study.cluster.crash(node)
+    study.wait_for(lambda: study.owner != before, "the job is not started again")
+    assert study.job[0] == job
+    assert study.job[1] != node
+    study.cluster.start_node(node)
+    study.finish()
+
+
+def orphaned(study: ClusterStudy) -> None:
+    """SLURM takes the node for dead, but the process there lives when the next one starts, and trains on."""
+    study.start()
+    orphan = study.wait_for_checkpoint()
+    before = study.owner
+    study.cluster.kill_slurmd(study.job[1])
+    orphan.send_signal(signal.SIGSTOP)  # it must not be done before SLURM has noticed
+    study.resumes_from = study.epoch
+    study.wait_for(lambda: study.owner != before, "no other process wants to train")
+    orphan.send_signal(signal.SIGCONT)
+    study.finish()
+    wait_for(lambda: not orphan.is_running(), LONG, "the orphan does not leave")
+
+
+def orphaned_without_locks(study: ClusterStudy) -> None:
+    """The same where locks do not reach from node to node; the orphan comes back when all is done."""
+    study.start()
+    orphan = study.wait_for_checkpoint()
+    study.cluster.kill_slurmd(study.job[1])
+    orphan.send_signal(signal.SIGSTOP)
+    study.resumes_from = study.saved_epoch
+    (study.state / "lock").unlink()  # the next process makes one of its own
+    study.finish()
+    assert orphan.is_running()
+    orphan.send_signal(signal.SIGCONT)
+    wait_for(lambda: not orphan.is_running(), LONG, "the orphan does not leave")
+
+
+FAULTS = (time_limit, preempted, told_to_end, cancelled, interrupted, node_lost, orphaned, orphaned_without_locks)
+
+
+def other_site(folder: Path) -> Path:
+    """Give the profile with all in use that it offers in comments, but for what this cluster does not have."""
+    text = (PROFILE / "config.yaml").read_text()
+    changes = {
+        "    gpu: 1 ": "    # ",
+        "# gres:": "gres:",
+        "# constraint:": "constraint:",
+        "# slurm_extra:": "slurm_extra:",
+        "# precommand: . /etc/profile && module load cuda": "precommand: export SITE=ready",
+    }
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    folder.mkdir()
+    (folder / "config.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """Give a folder with the study, its spectra and its subset: the training alone is left to do."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "disturbed.yaml").write_text(yaml.safe_dump(STUDY))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]
+    command += ["--configfile", "disturbed.yaml", "--cores", "2", "--until", "draw_subset"]
+    result = subprocess.run(
+        list(map(str, command)), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcome(request, cluster, prepared, tmp_path_factory) -> Iterator[Callable[[Callable], ClusterStudy]]:
+    """Start all cases that are asked for, and give the function that waits for the end of one."""
+    asked = [item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")]
+    studies, ends = {}, {}
+    with ThreadPoolExecutor(1 + len(FAULTS)) as pool:
+        for case in [undisturbed, *(fault for fault in FAULTS if fault in asked)]:
+            folder = tmp_path_factory.mktemp(case.__name__)
+            shutil.copytree(prepared, folder, dirs_exist_ok=True)
+            studies[case] = ClusterStudy(cluster, folder, "disturbed")
+            ends[case] = pool.submit(case, studies[case])
+
+        def end(case: Callable) -> ClusterStudy:
+            ends[case].result()
+            return studies[case]
+
+        yield end
+        for study in studies.values():
+            study.kill()
+
+
+def assert_whole(study: ClusterStudy) -> None:
+    """Nothing is left to do, every file is what its receipt says, and there are no parts of files."""
+    assert "Nothing to be done" in study.dry_run()
+    study.verify()
+    assert not study.left_over()
+
+
+def assert_same(study: ClusterStudy, other: ClusterStudy) -> None:
+    """Two trainings have the same record and the same models, bit by bit."""
+    import keras
+
+    one, two = study.history, other.history
+    for group in ("steps", "epochs"):
+        columns, others = getattr(one, group), getattr(two, group)
+        assert columns.keys() == others.keys()
+        for name in columns.keys() - {"seconds"}:
+            np.testing.assert_array_equal(columns[name], others[name], err_msg=name)
+    for name in ("model.keras", "best.keras"):
+        weights = [keras.saving.load_model(each.run / name).get_weights() for each in (study, other)]
+        for array, expected in zip(*weights, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+def test_undisturbed(outcome):
+    study = outcome(undisturbed)
+    assert_whole(study)
+    assert len(study.history.epochs["loss"]) == EPOCHS
+    assert study.history.params["outcome"]["resumed_at_epochs"] == []
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_ends_as_if_nothing_had_happened(outcome, fault):
+    study = outcome(fault)
+    assert_whole(study)
+    assert_same(study, outcome(undisturbed))
+    # nothing is trained twice but what came after the last checkpoint of a process that could not save
+    (resumed,) = study.history.params["outcome"]["resumed_at_epochs"]
+    assert 0 < study.resumes_from <= resumed
+    assert f"{EPOCHS - resumed} epochs computed" in study.log
