@@ -1,4 +1,4 @@
-"""What a SLURM job costs beside its work, alone and in groups: `python benchmarks/slurm_overhead.py > slurm_overhead.csv`.
+"""What a SLURM job costs beside its work, alone and in groups: `python benchmarks/slurm_overhead.py > overhead.csv`.
 
 The work is that of a study's evaluations, sent through profiles/slurm. On the cluster at hand if there is one, else on
 one made of this machine, as the tests do.

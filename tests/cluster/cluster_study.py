@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from quasarcurves.training import checkpoint
 from quasarcurves.training.history import History
 
 ROOT = Path(__file__).parents[2]
-PROFILE = ROOT / "profiles" / "slurm"
 RUN = "f0.8_r0/adam"
 
 LONG = 1200.0
@@ -34,6 +32,7 @@ class ClusterStudy:
     folder : Path
         Where it runs; has the study in a file of its name.
     name : str
+    profile : Path
 
     Attributes
     ----------
@@ -41,8 +40,8 @@ class ClusterStudy:
         Epoch that a disturbed training has to go on from, or from a later one.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, name: str) -> None:
-        self.cluster, self.folder = cluster, folder
+    def __init__(self, cluster: Cluster, folder: Path, name: str, profile: Path) -> None:
+        self.cluster, self.folder, self.profile = cluster, folder, profile
         self.resumes_from = 0
         self._file = f"{name}.yaml"
         self._results = folder / "results" / name
@@ -59,11 +58,11 @@ class ClusterStudy:
         """Folder of what the training makes."""
         return self._results / "runs" / RUN
 
-    def start(self, profile: Path = PROFILE) -> None:
+    def start(self) -> None:
         """Start Snakemake."""
         with self._output.open("a") as output:
             self._process = subprocess.Popen(
-                self._snakemake("--workflow-profile", profile), cwd=self.folder, env=self.cluster.environment,
+                self._snakemake("--workflow-profile", self.profile), cwd=self.folder, env=self.cluster.environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
@@ -102,7 +101,7 @@ class ClusterStudy:
 
     def wait_for_checkpoint(self) -> psutil.Process:
         """Wait until the training has made its first checkpoint, and give its process."""
-        self.wait_for(lambda: self._checkpoints and self._training, "no training goes on")
+        self.wait_for(lambda: self._checkpoints, "no training goes on")
         return self._training
 
     @property
@@ -161,14 +160,9 @@ class ClusterStudy:
         return list(self.state.glob("*/newest.h5"))
 
     @property
-    def _training(self) -> psutil.Process | None:
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                words = process.cmdline()
-                ours = "scripts.train" in words and str(self.state.relative_to(self.folder)) in words
-                if ours and process.cwd() == str(self.folder):
-                    return process
-        return None
+    def _training(self) -> psutil.Process:
+        # all nodes are this machine; looking through all its processes would slow it down
+        return psutil.Process(int(self.owner.split()[1]))
 
     @property
     def _told(self) -> str:

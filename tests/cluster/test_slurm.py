@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from cluster_study import LONG, PROFILE, ROOT, ClusterStudy
+from cluster_study import ROOT, ClusterStudy
 from slurm_cluster import wait_for
 
 pytestmark = pytest.mark.cluster
 
-EPOCHS = 500
+EPOCHS = 400
 
 STUDY = {
     "study": {"name": "disturbed"},
@@ -30,13 +30,23 @@ STUDY = {
     "optimizers": {"adam": {"class": "Adam", "learning_rate": 1.0e-3}},
 }
 
+OTHER_SITE = {
+    "    gpu: 1 ": "    # ",
+    "# gres:": "gres:",
+    "# constraint:": "constraint:",
+    "# slurm_extra:": "slurm_extra:",
+    "# precommand: . /etc/profile && module load cuda": "precommand: export SITE=ready",
+}
+"""Uses what the profile has in comments, but for what this cluster has not: accounts, and the container image."""
+
 
 def undisturbed(study: ClusterStudy) -> None:
     """Nothing happens but another study in the same folder; the site wants --gres, constraints, and a command first."""
-    other = ClusterStudy(study.cluster, study.folder, "other")
+    other = ClusterStudy(study.cluster, study.folder, "other", study.profile)
     settings = {**STUDY, "study": {"name": "other", "seed": 2}, "training": {"epochs": 20}}
     (study.folder / "other.yaml").write_text(yaml.safe_dump(settings))
-    study.start(other_site(study.folder / "profile"))
+    study.profile = profile(study.folder / "profile", OTHER_SITE)
+    study.start()
     other.start()
     training = study.wait_for_checkpoint()
     assert {"CUDA_VISIBLE_DEVICES": "0", "SITE": "ready"}.items() <= training.environ().items()
@@ -102,8 +112,8 @@ def interrupted(study: ClusterStudy) -> None:
     study.resumes_from = study.epoch
     job, _ = study.job
     study.interrupt()
-    wait_for(lambda: study.states[job] == "CANCELLED", LONG, "Snakemake does not cancel its job")
     assert study.wait() != 0
+    wait_for(lambda: study.states[job] == "CANCELLED", 120, "Snakemake does not cancel its job")
     assert not study.run.exists() or not list(study.run.iterdir())
     study.start()
     study.finish()
@@ -135,7 +145,7 @@ def orphaned(study: ClusterStudy) -> None:
     study.wait_for(lambda: study.owner != before, "no other process wants to train")
     orphan.send_signal(signal.SIGCONT)
     study.finish()
-    wait_for(lambda: not orphan.is_running(), LONG, "the orphan does not leave")
+    wait_for(lambda: not orphan.is_running(), 300, "the orphan does not leave")
 
 
 def orphaned_without_locks(study: ClusterStudy) -> None:
@@ -149,23 +159,17 @@ def orphaned_without_locks(study: ClusterStudy) -> None:
     study.finish()
     assert orphan.is_running()
     orphan.send_signal(signal.SIGCONT)
-    wait_for(lambda: not orphan.is_running(), LONG, "the orphan does not leave")
+    wait_for(lambda: not orphan.is_running(), 300, "the orphan does not leave")
 
 
 FAULTS = (time_limit, preempted, told_to_end, cancelled, interrupted, node_lost, orphaned, orphaned_without_locks)
 
 
-def other_site(folder: Path) -> Path:
-    """Give the profile with all in use that it offers in comments, but for what this cluster does not have."""
-    text = (PROFILE / "config.yaml").read_text()
-    changes = {
-        "    gpu: 1 ": "    # ",
-        "# gres:": "gres:",
-        "# constraint:": "constraint:",
-        "# slurm_extra:": "slurm_extra:",
-        "# precommand: . /etc/profile && module load cuda": "precommand: export SITE=ready",
-    }
-    for before, after in changes.items():
+def profile(folder: Path, changes: dict[str, str] | None = None) -> Path:
+    """Give a copy of the profile with some of its text changed, and time enough for a slow machine."""
+    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
+    on_gpus = "    slurm_partition: gpu\n"
+    for before, after in {on_gpus: f"{on_gpus}    runtime: 60\n", **(changes or {})}.items():
         assert before in text
         text = text.replace(before, after)
     folder.mkdir()
@@ -191,12 +195,13 @@ def prepared(tmp_path_factory) -> Path:
 def outcome(request, cluster, prepared, tmp_path_factory) -> Iterator[Callable[[Callable], ClusterStudy]]:
     """Start all cases that are asked for, and give the function that waits for the end of one."""
     asked = [item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")]
+    patient = profile(tmp_path_factory.mktemp("site") / "profile")
     studies, ends = {}, {}
     with ThreadPoolExecutor(1 + len(FAULTS)) as pool:
         for case in [undisturbed, *(fault for fault in FAULTS if fault in asked)]:
             folder = tmp_path_factory.mktemp(case.__name__)
             shutil.copytree(prepared, folder, dirs_exist_ok=True)
-            studies[case] = ClusterStudy(cluster, folder, "disturbed")
+            studies[case] = ClusterStudy(cluster, folder, "disturbed", patient)
             ends[case] = pool.submit(case, studies[case])
 
         def end(case: Callable) -> ClusterStudy:
