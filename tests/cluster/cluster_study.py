@@ -60,9 +60,11 @@ class ClusterStudy:
 
     def start(self) -> None:
         """Start Snakemake."""
+        # a shell that runs the tests in the background has them ignore SIGINT
+        command = ["env", "--default-signal=INT", *self._snakemake("--workflow-profile", self.profile)]
         with self._output.open("a") as output:
             self._process = subprocess.Popen(
-                self._snakemake("--workflow-profile", self.profile), cwd=self.folder, env=self.cluster.environment,
+                command, cwd=self.folder, env=self.cluster.environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
@@ -80,12 +82,6 @@ class ClusterStudy:
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        """End Snakemake, if it still runs."""
-        if self._process and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
     def wait_for(self, condition: Callable[[], object], otherwise: str) -> None:
         """Wait until something is true while Snakemake runs."""

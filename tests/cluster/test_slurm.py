@@ -3,19 +3,22 @@
 The cases run side by side, as most of their time they wait: for nodes, for SLURM to notice, for Snakemake to notice.
 """
 
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from cluster_study import ROOT, ClusterStudy
-from slurm_cluster import wait_for
+from slurm_cluster import kill_tree, wait_for
+from slurm_page import follow
 
 pytestmark = pytest.mark.cluster
 
@@ -50,9 +53,8 @@ def undisturbed(study: ClusterStudy) -> None:
     other.start()
     training = study.wait_for_checkpoint()
     assert {"CUDA_VISIBLE_DEVICES": "0", "SITE": "ready"}.items() <= training.environ().items()
-    job, _ = study.job
-    asked = study.cluster.call("squeue", f"--jobs={job}", "--noheader", "--format=%b %f")
-    assert asked == "gres:gpu:1 a100"
+    asked = ["squeue", f"--jobs={study.job[0]}", "--noheader", "--format=%b %f"]
+    assert study.cluster.call(*asked) == "gres:gpu:1 a100"
     study.finish()
     other.finish()
     assert len(other.history.epochs["loss"]) == 20
@@ -191,33 +193,48 @@ def prepared(tmp_path_factory) -> Path:
     return folder
 
 
+def to_the_end(case: Callable, study: ClusterStudy) -> None:
+    """Run a case; then nothing is left to do, every file is what its receipt says, and there are no parts of files."""
+    case(study)
+    assert re.search(r"^total +0$", study.dry_run(), re.MULTILINE)
+    study.verify()
+    assert not study.left_over()
+
+
 @pytest.fixture(scope="module")
-def outcome(request, cluster, prepared, tmp_path_factory) -> Iterator[Callable[[Callable], ClusterStudy]]:
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Give what runs the cases; when all is over, nothing of them stays."""
+    with ThreadPoolExecutor(2 + len(FAULTS)) as pool:
+        yield pool
+        for child in psutil.Process().children():
+            kill_tree(child)
+
+
+@pytest.fixture(scope="module")
+def page(request, pool, cluster, tmp_path_factory) -> tuple[Path, Future] | None:
+    """Begin to do what the page says, if that is asked for; give the folder, and what will be said by each command."""
+    folder = tmp_path_factory.mktemp("page")
+    asked = any(item.function is test_page for item in request.session.items)
+    return (folder, pool.submit(follow, cluster, folder)) if asked else None
+
+
+@pytest.fixture(scope="module")
+def outcome(request, pool, page, cluster, prepared, tmp_path_factory) -> Callable[[Callable], ClusterStudy]:
     """Start all cases that are asked for, and give the function that waits for the end of one."""
     asked = [item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")]
     patient = profile(tmp_path_factory.mktemp("site") / "profile")
     studies, ends = {}, {}
-    with ThreadPoolExecutor(1 + len(FAULTS)) as pool:
-        for case in [undisturbed, *(fault for fault in FAULTS if fault in asked)]:
-            folder = tmp_path_factory.mktemp(case.__name__)
-            shutil.copytree(prepared, folder, dirs_exist_ok=True)
-            studies[case] = ClusterStudy(cluster, folder, "disturbed", patient)
-            ends[case] = pool.submit(case, studies[case])
+    for case in [undisturbed, *(fault for fault in FAULTS if fault in asked)]:
+        folder = tmp_path_factory.mktemp(case.__name__)
+        shutil.copytree(prepared, folder, dirs_exist_ok=True)
+        studies[case] = ClusterStudy(cluster, folder, "disturbed", patient)
+        ends[case] = pool.submit(to_the_end, case, studies[case])
 
-        def end(case: Callable) -> ClusterStudy:
-            ends[case].result()
-            return studies[case]
+    def end(case: Callable) -> ClusterStudy:
+        ends[case].result()
+        return studies[case]
 
-        yield end
-        for study in studies.values():
-            study.kill()
-
-
-def assert_whole(study: ClusterStudy) -> None:
-    """Nothing is left to do, every file is what its receipt says, and there are no parts of files."""
-    assert "Nothing to be done" in study.dry_run()
-    study.verify()
-    assert not study.left_over()
+    return end
 
 
 def assert_same(study: ClusterStudy, other: ClusterStudy) -> None:
@@ -238,7 +255,6 @@ def assert_same(study: ClusterStudy, other: ClusterStudy) -> None:
 
 def test_undisturbed(outcome):
     study = outcome(undisturbed)
-    assert_whole(study)
     assert len(study.history.epochs["loss"]) == EPOCHS
     assert study.history.params["outcome"]["resumed_at_epochs"] == []
 
@@ -246,9 +262,22 @@ def test_undisturbed(outcome):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_ends_as_if_nothing_had_happened(outcome, fault):
     study = outcome(fault)
-    assert_whole(study)
     assert_same(study, outcome(undisturbed))
     # nothing is trained twice but what came after the last checkpoint of a process that could not save
     (resumed,) = study.history.params["outcome"]["resumed_at_epochs"]
     assert 0 < study.resumes_from <= resumed
     assert f"{EPOCHS - resumed} epochs computed" in study.log
+
+
+def test_page(page):
+    """From the clone to the figures, on the login node."""
+    folder, said = page
+    (run,) = [text for command, text in said.result().items() if command.endswith("smoke.yaml")]
+    assert "(100%) done" in run
+    results = folder / "results" / "smoke"
+    assert {path.suffix for path in (results / "figures").iterdir()} == {".svg", ".pdf", ".png"}
+    assert (folder / "report.zip").stat().st_size > 100_000
+    assert list((results / "logs" / "train").rglob("*.log"))
+    submitted = set(re.findall(r"slurm_logs/rule_(\w+)/", run))
+    assert {"prepare_spectra", "train", "evaluate", "compute_metrics", "fit_learning_curves"} <= submitted
+    assert not [rule for rule in submitted if rule.startswith(("plot_", "draw_", "show_", "write_"))]
