@@ -35,6 +35,27 @@ report: "workflow/report/workflow.rst"
 container: os.environ.get("QUASARCURVES_IMAGE")
 
 
+# What takes seconds: on a cluster these steps run beside Snakemake and are not submitted
+localrules:
+    all,
+    draw_subset,
+    collect_test_losses,
+    judge_convergence,
+    compare_optimizers,
+    write_verdict,
+    plot_optimizers,
+    plot_fractions,
+    plot_spikes,
+    plot_spike_statistics,
+    plot_curvature,
+    plot_aligned,
+    plot_cures,
+    plot_purity_completeness,
+    plot_learning_curves,
+    plot_spike_cost,
+    show_tables,
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

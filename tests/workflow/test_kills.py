@@ -106,7 +106,7 @@ class Training:
         """Start the training again as anybody would, let it end, and give its log."""
         self._ask[3:] = [2, ""]
         self.start()
-        assert self.wait(120) == 0, self.log
+        assert self.wait(600) == 0, self.log
         return self.log
 
     def signal(self, number: int) -> None:
@@ -175,7 +175,7 @@ def uninterrupted(prepared) -> tuple[Path, float]:
     """Give the folder of a training that nothing disturbed, and the seconds it took."""
     training = Training(prepared, prepared / "uninterrupted", params())
     begin = time.monotonic()
-    assert training.wait(120) == 0, training.log
+    assert training.wait(600) == 0, training.log
     training.close()
     return training.out, time.monotonic() - begin
 
@@ -215,7 +215,7 @@ def die(self, content):
 Path.write_bytes = die
 """
     training = start(tmp_path / "out", params(), before=kill)
-    assert training.wait(120) == -signal.SIGKILL
+    assert training.wait(600) == -signal.SIGKILL
     assert "going on from epoch 4, step 0" in training.again()
     assert_same(training.out, uninterrupted[0])
 
@@ -257,7 +257,22 @@ def test_second_training_of_the_same_run_is_refused(uninterrupted, start, tmp_pa
     assert second.wait(60) == 1
     first.signal(signal.SIGCONT)
     assert f"this run is being trained already, by process {first.pid} on" in second.log
-    assert first.wait(120) == 0
+    assert first.wait(600) == 0
+    assert_same(first.out, uninterrupted[0])
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_who_takes_over_goes_on_where_the_old_process_was(uninterrupted, start, tmp_path, locks):
+    """A job is started again while the process of the job before, given up by the scheduler, still trains."""
+    without = "import fcntl, errno\ndef flock(*_):\n    raise OSError(errno.ENOSYS, 'no locks')\nfcntl.flock = flock\n"
+    take_over = "import functools\ntrain_run = functools.partial(train_run, take_over=True)\n"
+    first = start(tmp_path / "out", params(), before="" if locks else without)
+    wait_for((first.out / "state" / "k" / "newest.h5").exists)
+    second = start(tmp_path / "out", params(), before=take_over + ("" if locks else without))
+    assert first.wait(600) == 1
+    assert f"this training was given up, it is left to process {second.pid} on" in first.log
+    assert second.wait(600) == 0
+    assert "going on from epoch" in second.log
     assert_same(first.out, uninterrupted[0])
 
 
@@ -271,7 +286,7 @@ def test_full_disk_keeps_the_last_state(uninterrupted, start, tmp_path):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1000k", "tmpfs", out], check=True)
     try:
         training = start(out, params())
-        assert training.wait(120) == 1
+        assert training.wait(600) == 1
         assert "No space left on device" in training.log
         assert list((out / "state" / "k").glob("[!.]*.h5"))
         subprocess.run(["mount", "-o", "remount,size=50m", out], check=True)
@@ -281,7 +296,7 @@ def test_full_disk_keeps_the_last_state(uninterrupted, start, tmp_path):
         subprocess.run(["umount", "-l", out], check=True)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     ----------
     path : str or Path
         The final name. Missing folders are made. The temporary name keeps the suffix (libraries that
-        choose a format by it must see it) and holds the process id (two processes never share one).
+        choose a format by it must see it) and is never used twice: process ids are, by the hosts of a cluster.
 
     Yields
     ------
@@ -27,7 +28,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -9,6 +9,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from quasarcurves.files import whole_file
+
 FILE_NAME = "progress.json"
 _SECONDS_BETWEEN = 1.0
 _LOG_LINES = 20
@@ -73,9 +75,8 @@ class Reporter:
         self._write(Report(epoch, self._epochs, loss, 0.0, "diverged" if diverged else "done"))
 
     def _write(self, report: Report) -> None:
-        temporary = self._path.with_suffix(".part")
-        temporary.write_text(json.dumps(asdict(report)))
-        temporary.replace(self._path)
+        with whole_file(self._path) as temporary:
+            temporary.write_text(json.dumps(asdict(report)))
         self._written = time.monotonic()
 
 

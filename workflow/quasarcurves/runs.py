@@ -24,10 +24,11 @@ from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN
 from quasarcurves.training import optimizer_specs, optimizers, snapshots
-from quasarcurves.training.checkpoint import Checkpoints, sole_owner
+from quasarcurves.training.checkpoint import Checkpoints
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
+from quasarcurves.training.ownership import Owner, sole_owner
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.signals import StopSignals
@@ -124,6 +125,7 @@ def train_run(
     best: Path,
     matched: Path | None = None,
     snapshots_file: Path | None = None,
+    take_over: bool = False,
 ) -> None:
     """Train one model and write its history, its final weights and those of its lowest validation loss.
 
@@ -147,19 +149,26 @@ def train_run(
         History of the run whose effective step this one is held to, if its optimizer says so.
     snapshots_file : Path, optional
         Written as well, by `snapshots.save`, where `params` ask for snapshots.
+    take_over : bool
+        Have a process that trains the run already save its state and leave, instead of leaving the run to it.
 
     Raises
     ------
     Stopped
         If the process is told to end; the state has been saved.
+    AlreadyTraining
+        If another process trains the run, and stays.
+    TakenOver
+        If another process has taken over; the state has been saved.
     """
     rows = Subset.load(subset)
-    with sole_owner(state), StopSignals() as stop:
+    with sole_owner(state, take_over) as owner, StopSignals() as stop:
         trainer = build_trainer(spectra, rows, params, matched)
         reporter = Reporter(state, trainer.plan.epochs)
         checkpoints = Checkpoints(state, key)
-        resumed = _train_with_checkpoints(trainer, checkpoints, settings["checkpoint_every"], reporter, stop)
+        resumed = _train_with_checkpoints(trainer, checkpoints, settings["checkpoint_every"], reporter, stop, owner)
         trainer.finish()
+        owner.confirm()
         outcome = _outcome(trainer, len(rows.train), len(rows.validation), resumed)
         record = trainer.progress.history()
         replace(record, params={**params, "outcome": outcome}).save(history)
@@ -240,7 +249,7 @@ def _snapshots(task: Task, params: Mapping[str, Any]) -> snapshots.Snapshots | N
 
 
 def _train_with_checkpoints(
-    trainer: Trainer, checkpoints: Checkpoints, every: int, reporter: Reporter, stop: StopSignals
+    trainer: Trainer, checkpoints: Checkpoints, every: int, reporter: Reporter, stop: StopSignals, owner: Owner
 ) -> list[int]:
     """Train from the latest state that fits to the end; give the epochs at which it was gone on with."""
     resumed = _resume(trainer, checkpoints)
@@ -252,9 +261,10 @@ def _train_with_checkpoints(
         saved = time.monotonic()
 
     def after_block() -> None:
-        if stop.received or time.monotonic() - saved > _SAVE_SECONDS:
+        if stop.received or owner.is_other() or time.monotonic() - saved > _SAVE_SECONDS:
             save()
         stop.raise_if_received()
+        owner.confirm()
 
     def after_epoch() -> None:
         progress = trainer.progress

@@ -33,7 +33,7 @@ rule train:
         state=lambda wc, input: str(RESULTS / "state" / RUN_NAME.format(**wc)),
         settings=lambda wc, input: json.dumps(study.state_settings()),
     shell:
-        "python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
+        "exec python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
         " --code {params.code} --settings {params.settings:q} --threads {threads} --state {params.state:q}"
         " --history {output.history:q} --model {output.model:q} --best {output.best:q} --matched {input.matched:q}"
         " --snapshots {output.snapshots:q}"

@@ -1,5 +1,6 @@
 """rule train: one run's history, final and best model."""
 
+import os
 from pathlib import Path
 
 from quasarcurves.receipts import made
@@ -31,7 +32,9 @@ def train(
     key = state_key(run, data, code)
     files = {"spectra": spectra, "subset": subset, "state": state, "history": history, "model": model, "best": best}
     optional = {"matched": next(iter(matched), None), "snapshots_file": next(iter(snapshots), None)}
-    train_run(params=run, key=key, settings=settings, **optional, **files)
+    # SLURM starts a job again when the one before is over for it, whether its processes live or not
+    in_job = "SLURM_JOB_ID" in os.environ
+    train_run(params=run, key=key, settings=settings, take_over=in_job, **optional, **files)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,12 @@ read back. Two generations are kept, and the states of trainings that were finis
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
 import logging
-import os
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +122,7 @@ class Checkpoints:
         newest = self.folder / _NEWEST
         with whole_file(newest) as temporary:
             temporary.write_bytes(_packed(state))
-            if newest.exists():
+            with suppress(FileNotFoundError):
                 newest.replace(self.folder / _PREVIOUS)
 
     def save_finished(self, state: State) -> None:
@@ -165,30 +162,3 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("[!.]*.h5"))
-
-
-class AlreadyTraining(OSError):
-    """Another process trains the same run."""
-
-
-@contextmanager
-def sole_owner(folder: Path) -> Iterator[None]:
-    """Keep every other process from training into a folder; the system drops the lock when a process dies.
-
-    Raises
-    ------
-    AlreadyTraining
-        With the process that has the lock.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read() or "another process"
-            raise AlreadyTraining(f"{folder}: this run is being trained already, by {owner}") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
