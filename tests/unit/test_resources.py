@@ -74,23 +74,26 @@ def test_length_of_a_training(settings, length):
 def test_request_by_hand():
     # 1.4 * 1000 + 380 + 0.04 * 100; 240 s + 0.005 s * 100 + 2.5 * 600 s = 1740.5 s
     assert resources.request("train", Need(1000, 600), 100) == {"mem_mb": 1784, "runtime": 30}
-    # libraries of a GPU
-    assert resources.request("train", Need(1000, 600), 100, gpu=True) == {
-        "mem_mb": 1784 + resources.GPU_MB,
-        "runtime": 30,
-    }
+    # libraries of a GPU: 1784 + 3000, in whole GB above two of them
+    assert resources.GPU_MB == 3000
+    assert resources.request("train", Need(1000, 600), 100, gpu=True) == {"mem_mb": 5 * 1024, "runtime": 30}
     # nothing beside a light step: 1.4 * 100; 240 s + 2.5 * 4 s
     assert resources.request("write_verdict", Need(100, 4), 100) == {"mem_mb": 140, "runtime": 5}
 
 
 @pytest.mark.parametrize("rule", ["train", "write_verdict"])
 def test_each_attempt_asks_for_twice_as_much(rule):
-    requests = [resources.request(rule, Need(777.7, 1234.5), 8, attempt) for attempt in (1, 2, 3)]
+    requests = [resources.request(rule, Need(77.7, 1234.5), 8, attempt) for attempt in (1, 2, 3)]
     for name in ("mem_mb", "runtime"):
         first, second, third = (request[name] for request in requests)
         # whole numbers, rounded up
         assert 2 * first - 1 <= second <= 2 * first
         assert 2 * second - 1 <= third <= 2 * second
+
+
+def test_memory_above_two_gigabytes_is_in_whole_ones():
+    requests = [resources.request("write_verdict", Need(mb, 1), 8)["mem_mb"] for mb in (1462.8, 1463, 2194, 2195)]
+    assert requests == [2048, 3 * 1024, 3 * 1024, 4 * 1024]
 
 
 def test_memory_of_a_training_holds_its_spectra_and_batches():
@@ -165,7 +168,7 @@ def test_every_rule_has_an_estimate():
 
 def test_steps_that_are_not_submitted_are_the_light_ones():
     block = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
-    assert block is None or set(re.findall(r"\w+", block[1])) - {"all"} == LIGHT
+    assert set(re.findall(r"\w+", block[1])) - {"all"} == LIGHT
 
 
 @pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['filters']}x{row['batch']}")

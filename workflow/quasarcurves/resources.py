@@ -79,6 +79,8 @@ _SPEEDUP = 0.6
 _EPOCH_SECONDS, _STATE_SECONDS, _STATE_SECONDS_PER_STEP = 0.004, 0.05, 1.5e-7
 """Of an epoch's record; of saving the training state, and for each step that is in it by then."""
 
+_PORTION_MB = 1024
+
 _CURVATURE_GRADIENTS = 35
 """Gradients of the probe that measuring the curvature takes as long as."""
 
@@ -296,6 +298,12 @@ def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = Fals
     factor = 2 ** (attempt - 1)
     minutes = (start + TIME_SAFETY * need.seconds) / 60
     return {
-        "mem_mb": math.ceil(factor * memory),
+        "mem_mb": _in_portions(factor * memory),
         "runtime": math.ceil(factor * minutes),
     }
+
+
+def _in_portions(megabytes: float) -> int:
+    """Round up; above 2 GB to whole ones, as AWS Batch takes memory, whose plugin cuts what is not such."""
+    portion = 1 if megabytes <= 2 * _PORTION_MB else _PORTION_MB
+    return math.ceil(megabytes / portion) * portion
