@@ -12,7 +12,6 @@ from slurm_cluster import Cluster
 def cluster() -> Iterator[Cluster]:
     """Start a cluster; in a folder of a short path, as it has a socket in it."""
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
-        Path(folder).chmod(0o755)
         cluster = Cluster(Path(folder), gpu_nodes=7, cpu_nodes=2)
         try:
             cluster.start()

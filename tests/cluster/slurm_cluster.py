@@ -158,6 +158,7 @@ class Cluster:
         return "\n".join(f"== {file.name}\n" + "\n".join(file.read_text().splitlines()[-15:]) for file in files)
 
     def _write_files(self) -> None:
+        self.folder.chmod(0o755)  # or munged does not trust its socket in there
         for name in ("bin", "etc", "munge", "pid", "log", "state", "dev"):
             (self.folder / name).mkdir(mode=0o755, parents=True)
         key = self.folder / "munge" / "key"
