@@ -3,7 +3,9 @@
 import re
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from containers import IMAGE, ROOT, run
@@ -12,7 +14,8 @@ pytestmark = pytest.mark.image
 
 
 def hadolint(path):
-    return run("hadolint", "--no-color", "--failure-threshold", "info", path)
+    # beside the Python of the tests, whether that is on the PATH or not
+    return run(Path(sys.executable).parent / "hadolint", "--no-color", "--failure-threshold", "info", path)
 
 
 def test_hadolint_finds_nothing():
