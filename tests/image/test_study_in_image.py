@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from containers import GROUP, ROOT, USER
+from containers import GROUP, IMAGE, ROOT, USER
 
 from quasarcurves import receipts
 from quasarcurves.spectra import Spectra
@@ -139,17 +139,17 @@ def test_another_command(image, folder, command):
     assert (result.returncode, "9.27" in result.stdout) == (0, True), result.stdout
 
 
-def test_a_stopped_study_saves_its_trainings_and_goes_on(image, folder):
+def test_a_stopped_study_saves_its_trainings_and_can_go_on(image, folder):
     config = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
-    config["training"].update(epochs=400, checkpoint_every=100_000)
+    config["training"].update(epochs=100_000, checkpoint_every=100_000)
     config["subsets"]["fractions"] = [0.8]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     podman, name = image.containers.podman, f"quasarcurves-{folder.name}-{time.time_ns()}"
     volume = ("--network", "none", "--no-healthcheck", "--volume", f"{folder}:/work")
-    started = podman("run", "--detach", "--name", name, *volume, *AS_ANYBODY, "localhost/quasarcurves", "--cores", "2")
+    started = podman("run", "--detach", "--name", name, *volume, *AS_ANYBODY, IMAGE, "--cores", "2")
     assert started.returncode == 0, started.stdout
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 600
         while len(list(folder.glob("results/smoke/state/*/*/progress.json"))) < 2:
             assert time.monotonic() < end, podman("logs", name).stdout
             time.sleep(0.2)
@@ -161,9 +161,8 @@ def test_a_stopped_study_saves_its_trainings_and_goes_on(image, folder):
     assert state["ExitCode"] not in (0, 128 + signal.SIGKILL), log
     assert "stopping ..." in log
     assert len(list(folder.glob("results/smoke/state/*/*/*/newest.h5"))) == 2
-    result = image.containers.study(folder, "--cores", "2", "--until", "train", options=AS_ANYBODY)
+    assert not list(folder.glob("results/smoke/runs/*/*/*"))
+    # what goes on from a saved training ends as if it had not been stopped: tests/workflow/test_interrupted.py
+    result = image.containers.study(folder, "-n", options=AS_ANYBODY)
     assert result.returncode == 0, result.stdout
-    for optimizer in ("adam", "amsgrad"):
-        history = History.load(folder / "results" / "smoke" / "runs" / "f0.8_r0" / optimizer / "history.h5")
-        assert len(history.epochs["loss"]) == 400
-        assert history.params["outcome"]["resumed_at_epochs"][0] > 0
+    assert ["train", "2"] in [line.split() for line in result.stdout.splitlines()]
