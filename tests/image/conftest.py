@@ -1,5 +1,6 @@
 """The image, built once, and the smoke study run once in it."""
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -38,8 +39,10 @@ def containers() -> Iterator[Containers]:
     if missing or os.geteuid():
         pytest.fail(f"root, and {', '.join(missing or TOOLS)} needed: sh tests/image/install.sh", pytrace=False)
     containers = Containers.in_cache()
-    yield containers
-    containers.release()
+    with (containers.folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs of the tests on one machine would build under the same name
+        yield containers
+        containers.release()
 
 
 @pytest.fixture(scope="session")
