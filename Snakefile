@@ -38,6 +38,7 @@ container: os.environ.get("QUASARCURVES_IMAGE")
 # What takes seconds: on a cluster these steps run beside Snakemake and are not submitted
 localrules:
     all,
+    train_all,
     draw_subset,
     collect_test_losses,
     judge_convergence,
@@ -90,6 +91,12 @@ rule all:
         rules.plot_learning_curves.output,
         rules.plot_spike_cost.output if study.takes_snapshots else [],
         rules.show_tables.output,
+
+
+# `--until train` stops short where a run is held to another (`match`), as both are steps of that rule
+rule train_all:
+    input:
+        every(rules.train.output, zip, **study.run_wildcards()),
 
 
 onsuccess:

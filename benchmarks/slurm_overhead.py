@@ -43,7 +43,7 @@ def cluster() -> Iterator[dict[str, str]]:
     from slurm_cluster import Cluster  # noqa: PLC0415  (needs the path)
 
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
-        own = Cluster(Path(folder))
+        own = Cluster(Path(folder), gpu_nodes=1, cpus=1)  # one job at a time, as they would share this machine's cores
         try:
             own.start()
             yield own.environment

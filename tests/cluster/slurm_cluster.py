@@ -184,9 +184,9 @@ class Cluster:
             )
         on_gpus, on_cpus = ",".join(self.gpu_nodes), ",".join(self.cpu_nodes)
         lines += [
-            f"PartitionName=cpu Nodes={on_cpus} Default=YES MaxTime=2:00:00\n",
-            f"PartitionName=gpu Nodes={on_gpus} MaxTime=2:00:00 PriorityTier=1\n",
-            f"PartitionName=urgent Nodes={on_gpus} MaxTime=2:00:00 PriorityTier=2 PreemptMode=OFF\n",
+            f"PartitionName=cpu Nodes={on_cpus} Default=YES MaxTime=12:00:00\n",
+            f"PartitionName=gpu Nodes={on_gpus} MaxTime=12:00:00 PriorityTier=1\n",
+            f"PartitionName=urgent Nodes={on_gpus} MaxTime=12:00:00 PriorityTier=2 PreemptMode=OFF\n",
         ]
         self._conf.write_text("".join(lines))
         (self.folder / "etc" / "gres.conf").write_text("".join(gpus))

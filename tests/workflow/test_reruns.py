@@ -97,7 +97,7 @@ class Project:
 
     def train(self) -> None:
         """Run the trainings alone, where a test asks nothing of what comes after."""
-        self.snakemake("--until", "train")
+        self.snakemake("train_all")
 
     def quasarcurves(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "quasarcurves.cli", *arguments, "--configfile", "study.yaml"]
