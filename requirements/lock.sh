@@ -9,6 +9,8 @@ compile() { "$uv" pip compile --quiet --universal --fork-strategy fewest --pytho
     pyproject.toml "$@"; }
 compile --extra cpu --output-file requirements/cpu.txt
 compile --extra cpu --extra cloud --constraint requirements/cpu.txt --output-file requirements/cloud.txt
-compile --extra cpu --extra cloud --extra dev --constraint requirements/cloud.txt --output-file requirements/dev.txt
+compile --extra cpu --extra cloud --extra jax --extra dev --constraint requirements/cloud.txt --output-file requirements/dev.txt
+compile --extra cpu --extra jax --constraint requirements/dev.txt --output-file requirements/jax.txt
+compile --extra cpu --extra jax-gpu --constraint requirements/jax.txt --output-file requirements/jax-gpu.txt
 compile --extra gpu --constraint requirements/cpu.txt --output-file requirements/gpu.txt
 compile --extra gpu --extra cloud --constraint requirements/gpu.txt --constraint requirements/cloud.txt --output-file requirements/cloud-gpu.txt
