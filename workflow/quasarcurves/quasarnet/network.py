@@ -25,6 +25,7 @@ def build(
     n_lines: int = 7,
     dropout: float = 0.0,
     rescale_offsets: bool = True,
+    convolution: type[keras.layers.Conv1D] = keras.layers.Conv1D,
 ) -> keras.Model:
     """Build the network with fresh weights.
 
@@ -42,6 +43,8 @@ def build(
         Share of activations dropped after each convolution (the later fork uses 0.2).
     rescale_offsets : bool
         Without, the offsets reach from 0 to 1.
+    convolution : type
+        How convolutions are computed.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def build(
     padding = padding_of(layers)
     x = spectrum = keras.Input((N_BINS, 1), name="spectrum")
     for i in range(1, layers + 1):
-        x = keras.layers.Conv1D(filters, KERNEL_WIDTH, STRIDE, padding, name=f"conv_{i}")(x)
+        x = convolution(filters, KERNEL_WIDTH, STRIDE, padding, name=f"conv_{i}")(x)
         x = keras.layers.BatchNormalization(name=f"norm_{i}")(x)
         x = keras.layers.ReLU(name=f"relu_{i}")(x)
         if dropout:
