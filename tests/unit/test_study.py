@@ -399,6 +399,7 @@ def test_an_optimizer_may_be_trained_in_its_own_way():
         "last_batch": "drop",
         "validate_every": 10,
         "backend": "tensorflow",
+        "precision": "float32",
     }
     assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
     assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["epochs"] == 5

@@ -81,22 +81,20 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) 
     return table.flux[..., None], *targets
 
 
-def build_model(settings: Mapping[str, Any], seed: int, replicate: int) -> keras.Model:
+def build_model(settings: Mapping[str, Any], seed: int, replicate: int, precision: str = "float32") -> keras.Model:
     """Build the network of a study's `network` block; initial weights depend on seed, replicate and backend."""
     keras.utils.set_random_seed(int(np.random.SeedSequence([seed, _WEIGHTS, replicate]).generate_state(1)[0]))
-    return _build_network(settings, _CONVOLUTIONS[keras.backend.backend()])
+    return _build_network(settings, convolution=_CONVOLUTIONS[keras.backend.backend()], precision=precision)
 
 
-def _build_network(
-    settings: Mapping[str, Any], convolution: type[keras.layers.Conv1D] = keras.layers.Conv1D
-) -> keras.Model:
+def _build_network(settings: Mapping[str, Any], **computed: Any) -> keras.Model:
     return network.build(
         filters=settings["filters"],
         layers=settings["layers"],
         boxes=settings["boxes"],
         n_lines=len(settings["lines"]) + len(settings["bal_lines"]),
         dropout=settings["dropout"],
-        convolution=convolution,
+        **computed,
     )
 
 
@@ -105,7 +103,8 @@ def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
     seed, replicate = params["seed"], params["replicate"]
     settings = dict(params["training"])
     steps = settings.pop("steps", None)
-    settings.pop("backend", None)
+    for how in ("backend", "precision"):
+        settings.pop(how, None)
 
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng([seed, _ORDER, replicate, epoch]).permutation(n_train)
@@ -226,7 +225,9 @@ def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matche
     steps = plan.steps_per_epoch(len(rows.train)) * plan.epochs
     effective_step = History.load(matched).steps["effective_step_q50"] if matched else None
     task = Task(
-        model=build_model(settings, params["seed"], params["replicate"]),
+        model=build_model(
+            settings, params["seed"], params["replicate"], params["training"].get("precision", "float32")
+        ),
         optimizer=optimizers.build(params["optimizer_spec"], steps, effective_step),
         loss=weighted_line_losses,
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
@@ -313,7 +314,7 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
 
 
 def _save_models(trainer: Trainer, model: Path, best: Path, params: Mapping[str, Any]) -> None:
-    # of plain layers, whatever the backend has computed them with
+    # of plain layers in float32, whatever they were computed with
     network_model = _build_network(params["network"])
     network_model.set_weights(trainer.task.model.get_weights())
     save_keras(network_model, model, about_run(params, FINAL))

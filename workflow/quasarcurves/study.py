@@ -229,7 +229,8 @@ class Study:
         own = self.config["optimizers"][optimizer].get("training", {})
         settings = {**self.config["training"], **own}
         length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
-        return {key: settings[key] for key in (length, "batch_size", "last_batch", "validate_every", "backend")}
+        keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
+        return {key: settings[key] for key in keys}
 
     def matched_run(self, run: Run) -> Run | None:
         """Give the run whose effective step a run is held to, if it is."""

@@ -44,8 +44,8 @@ data = flux, box, offset, weight
 weights = [rng.normal(0, 0.1, w.shape) if w.ndim > 1 else w for w in network.build(8, 2).get_weights()]
 
 
-def make(spec, dropout=0.0, epochs=2):
-    model = network.build(8, 2, dropout=dropout, convolution=convolution)
+def make(spec, dropout=0.0, epochs=2, precision="float32"):
+    model = network.build(8, 2, dropout=dropout, convolution=convolution, precision=precision)
     model.set_weights(weights)
     task = Task(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"))
     task.optimizer.build(model.trainable_variables)
@@ -78,6 +78,9 @@ restore(second, capture(first, []))
 trained(second)
 for which, trainer in (("whole", whole), ("resumed", second)):
     found |= {f"{which}/{i}": w for i, w in enumerate(trainer.task.model.get_weights())}
+mixed = trained(make(spec, precision="mixed_bfloat16"))
+found |= {f"mixed/{name}": values for name, values in mixed.progress.history().steps.items()}
+found["mixed/sharpness"] = mixed.progress.history().curvature["sharpness"]
 found["threads"] = backends.active().threads()
 np.savez(path, **found)
 """
@@ -129,6 +132,15 @@ def test_a_training_goes_on_as_if_it_had_not_stopped(trained, backend):
     assert len(whole) == len(resumed) > 10
     for one, other in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_layers_in_bfloat16_train_alike_and_are_measured_in_float32(trained, backend):
+    found = trained[backend]
+    np.testing.assert_allclose(found["mixed/loss"], found["adam/steps/loss"], rtol=0.01)
+    # of weights that are no longer the same
+    np.testing.assert_allclose(found["mixed/sharpness"], found["adam/curvature/sharpness"], rtol=0.2)
+    assert (found["mixed/loss"] != found["adam/steps/loss"]).any()
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -126,10 +127,11 @@ def compile_derivatives(
 ) -> tuple[Callable[[], Any], Callable[[np.ndarray], Any]]:
     """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
     batch = [jnp.asarray(array) for array in probe]
+    exact = replace(task, model=keras.models.clone_model(task.model, clone_function=_in_float32))
 
     def differentiated(weights: list[Any], others: list[Any]) -> list[Any]:
         # what the model keeps beside its weights is thrown away: nothing of it moves
-        return jax.grad(lambda weights: _loss(task, weights, others, batch)[0])(weights)
+        return jax.grad(lambda weights: _loss(exact, weights, others, batch)[0])(weights)
 
     @jax.jit
     def gradient(weights: list[Any], others: list[Any]) -> Any:
@@ -164,3 +166,8 @@ def _cut(task: Task, state: Sequence[Any]) -> tuple[list[Any], list[Any], list[A
     first = len(task.model.trainable_variables)
     second = first + len(task.model.non_trainable_variables)
     return list(state[:first]), list(state[first:second]), list(state[second:])
+
+
+def _in_float32(layer: keras.Layer) -> keras.Layer:
+    # curvature is a small difference: whatever the training computes in
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})

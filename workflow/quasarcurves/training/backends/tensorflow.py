@@ -150,4 +150,5 @@ class _BatchNormalization(keras.layers.BatchNormalization):
 
 def _twice_differentiable(layer: keras.Layer) -> keras.Layer:
     kind = _BatchNormalization if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
-    return kind.from_config(layer.get_config())
+    # curvature is a small difference: whatever the training computes in
+    return kind.from_config({**layer.get_config(), "dtype": "float32"})
