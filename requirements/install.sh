@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh cpu|gpu|dev: make .venv hold exactly what the lock says, and this package. Does nothing when it does already.
+# install.sh cpu|gpu|jax|jax-gpu|dev: make .venv hold exactly what the lock says, and this package. Does nothing when it does already.
 set -eu
 lock=requirements/$1.txt
 venv=.venv

@@ -1,7 +1,7 @@
 #!/bin/sh
-# lock.sh UV: resolve the locks from pyproject.toml. cpu is what runs anywhere, gpu the same on NVIDIA cards, cloud and
-# cloud-gpu add to them what sends jobs to Kubernetes and AWS Batch, dev adds to cloud the tools of development. One
-# version of everything for all Python versions; no index address is written.
+# lock.sh UV: resolve the locks from pyproject.toml. cpu is what runs anywhere, gpu the same on NVIDIA cards, jax and
+# jax-gpu add JAX to cpu, cloud and cloud-gpu add to cpu and gpu what sends jobs to Kubernetes and AWS Batch, dev adds to
+# jax and cloud the tools of development. One version of everything for all Python versions; no index address is written.
 set -eu
 uv=$1
 export UV_CUSTOM_COMPILE_COMMAND="make lock"

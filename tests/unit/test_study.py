@@ -398,6 +398,8 @@ def test_an_optimizer_may_be_trained_in_its_own_way():
         "batch_size": 16,
         "last_batch": "drop",
         "validate_every": 10,
+        "backend": "tensorflow",
+        "precision": "float32",
     }
     assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
     assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["epochs"] == 5
@@ -450,3 +452,10 @@ def test_snapshots_are_in_the_parameters_only_where_they_are_taken():
     assert params == without.run_params(run)
     assert study.evaluation_params(run) == without.evaluation_params(run)
     assert_one_message(refusal(changed(diagnosis={"snapshots": -1})), "diagnosis.snapshots is -1", "at least 0")
+
+
+def test_a_backend_that_is_not_installed_is_refused_when_the_study_is_read(monkeypatch):
+    monkeypatch.setattr("quasarcurves.study.find_spec", lambda name: None if name == "jax" else name)
+    Study.from_config(BASE)
+    parts = ["training.backend is 'jax'", "not installed", "install.sh jax"]
+    assert_one_message(refusal(changed(training__backend="jax")), *parts)

@@ -25,7 +25,7 @@ PACKAGES = ("quasarcurves", "scripts")
 BOOKKEEPING = {"quasarcurves.fingerprint", "quasarcurves.receipts", "scripts.adapter", "scripts", "quasarcurves"}
 """Modules that every step imports and none computes with."""
 
-TRACKED_VERSIONS = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
+TRACKED_VERSIONS = ("tensorflow", "tensorflow-cpu", "jax", "keras", "numpy")
 """Packages whose version is stored with each result. Another version reruns nothing; `quasarcurves why` shows it."""
 
 

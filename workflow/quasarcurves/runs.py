@@ -12,18 +12,18 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from quasarcurves.fingerprint import digest
 from quasarcurves.model_files import BEST, FINAL, about_run, save_keras
 from quasarcurves.progress import Reporter
 from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.objective import line_targets
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN
-from quasarcurves.training import optimizer_specs, optimizers, snapshots
+from quasarcurves.training import backends, optimizer_specs, optimizers, snapshots
 from quasarcurves.training.checkpoint import Checkpoints
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
@@ -39,16 +39,15 @@ _WEIGHTS, _ORDER, _PROBE = 1, 2, 3
 _SAVE_SECONDS = 600
 """The state is saved at least this often, whatever `checkpoint_every` says."""
 
+_CONVOLUTIONS = {"tensorflow": keras.layers.Conv1D, "jax": MatrixConv1D}
+"""What is fastest on each backend: see docs/speed.md."""
+
 logger = logging.getLogger(__name__)
 
 
 def use_threads(threads: int) -> None:
-    """Make TensorFlow use exactly this many threads; to be called before its first operation."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    if threads > 1:
-        # one thread adds up in one order anyway; several need to be told, at some cost in speed
-        tf.config.experimental.enable_op_determinism()
+    """Make the backend of Keras use exactly this many threads; to be called before its first operation."""
+    backends.active().set_up(threads)
 
 
 def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
@@ -82,15 +81,20 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) 
     return table.flux[..., None], *targets
 
 
-def build_model(settings: Mapping[str, Any], seed: int, replicate: int) -> keras.Model:
-    """Build the network of a study's `network` block; its initial weights depend on seed and replicate alone."""
+def build_model(settings: Mapping[str, Any], seed: int, replicate: int, precision: str = "float32") -> keras.Model:
+    """Build the network of a study's `network` block; initial weights depend on seed, replicate and backend."""
     keras.utils.set_random_seed(int(np.random.SeedSequence([seed, _WEIGHTS, replicate]).generate_state(1)[0]))
+    return _build_network(settings, convolution=_CONVOLUTIONS[keras.backend.backend()], precision=precision)
+
+
+def _build_network(settings: Mapping[str, Any], **computed: Any) -> keras.Model:
     return network.build(
         filters=settings["filters"],
         layers=settings["layers"],
         boxes=settings["boxes"],
         n_lines=len(settings["lines"]) + len(settings["bal_lines"]),
         dropout=settings["dropout"],
+        **computed,
     )
 
 
@@ -99,6 +103,8 @@ def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
     seed, replicate = params["seed"], params["replicate"]
     settings = dict(params["training"])
     steps = settings.pop("steps", None)
+    for how in ("backend", "precision"):
+        settings.pop(how, None)
 
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng([seed, _ORDER, replicate, epoch]).permutation(n_train)
@@ -219,7 +225,9 @@ def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matche
     steps = plan.steps_per_epoch(len(rows.train)) * plan.epochs
     effective_step = History.load(matched).steps["effective_step_q50"] if matched else None
     task = Task(
-        model=build_model(settings, params["seed"], params["replicate"]),
+        model=build_model(
+            settings, params["seed"], params["replicate"], params["training"].get("precision", "float32")
+        ),
         optimizer=optimizers.build(params["optimizer_spec"], steps, effective_step),
         loss=weighted_line_losses,
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
@@ -301,12 +309,14 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
         "diverged": progress.diverged_step is not None,
         "diverged_step": progress.diverged_step,
         "resumed_at_epochs": resumed,
-        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "threads": backends.active().threads(),
     }
 
 
 def _save_models(trainer: Trainer, model: Path, best: Path, params: Mapping[str, Any]) -> None:
-    network_model = trainer.task.model
+    # of plain layers in float32, whatever they were computed with
+    network_model = _build_network(params["network"])
+    network_model.set_weights(trainer.task.model.get_weights())
     save_keras(network_model, model, about_run(params, FINAL))
     if trainer.progress.best_weights:
         network_model.set_weights(trainer.progress.best_weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ class Study:
         try:
             study._check_subsets()
             study._check_optimizers()
+            study._check_backend()
             sources.check(study.data)
         except (ValueError, OSError) as error:
             raise StudyError(str(error)) from error
@@ -99,6 +101,13 @@ class Study:
             optimizer_specs.check(_without_training(spec), f"optimizers.{name}")
             if "match" in spec:
                 optimizer_specs.check_match(specs, name)
+
+    def _check_backend(self) -> None:
+        backend = self.backend
+        if find_spec(backend) is None:
+            raise StudyError(
+                f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
+            )
 
     def _check_subsets(self) -> None:
         subset, replicates = self.config["subsets"], self.config["study"]["replicates"]
@@ -173,6 +182,16 @@ class Study:
         """Module that reads or makes the spectra."""
         return f"{sources.__name__}.{self.config['data']['source']}"
 
+    @property
+    def backend(self) -> str:
+        """What computes the trainings."""
+        return self.config["training"]["backend"]
+
+    @property
+    def backend_module(self) -> str:
+        """Module that compiles them."""
+        return f"quasarcurves.training.backends.{self.backend}"
+
     def subset_params(self, fraction: float, replicate: int) -> dict[str, Any]:
         """Arguments of `subsets.draw`."""
         keys = ("test_fraction", "validation_fraction", "scheme")
@@ -210,7 +229,8 @@ class Study:
         own = self.config["optimizers"][optimizer].get("training", {})
         settings = {**self.config["training"], **own}
         length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
-        return {key: settings[key] for key in (length, "batch_size", "last_batch", "validate_every")}
+        keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
+        return {key: settings[key] for key in keys}
 
     def matched_run(self, run: Run) -> Run | None:
         """Give the run whose effective step a run is held to, if it is."""

@@ -28,12 +28,14 @@ rule train:
         gpu=0,
     params:
         run=run_params,
-        code=lambda wc: fingerprint.code("train"),
+        code=lambda wc: fingerprint.code("train", (study.backend_module,)),
+        backend=study.backend,
         # where and how often the state is kept changes no result: Snakemake does not track functions of the input
         state=lambda wc, input: str(RESULTS / "state" / RUN_NAME.format(**wc)),
         settings=lambda wc, input: json.dumps(study.state_settings()),
     shell:
-        "exec python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
+        "export KERAS_BACKEND={params.backend};"
+        " exec python -m scripts.train --spectra {input.spectra:q} --subset {input.subset:q} --run {params.run:q}"
         " --code {params.code} --settings {params.settings:q} --threads {threads} --state {params.state:q}"
         " --history {output.history:q} --model {output.model:q} --best {output.best:q} --matched {input.matched:q}"
         " --snapshots {output.snapshots:q}"
@@ -67,7 +69,7 @@ rule evaluate:
         runtime=runtime,
     params:
         run=evaluation_params,
-        code=lambda wc: fingerprint.code("evaluate"),
+        code=lambda wc: fingerprint.code("evaluate", ("quasarcurves.training.backends.tensorflow",)),
     shell:
         "python -m scripts.evaluate --spectra {input.spectra:q} --subset {input.subset:q} --model {input.model:q}"
         " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q} --threads {threads}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from quasarcurves.receipts import made
 from quasarcurves.runs import state_key, train_run, use_threads
+from quasarcurves.training.gpus import own_gpu
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -26,7 +27,6 @@ def train(
     snapshots: list[Output],
 ) -> None:
     """Train one model."""
-    use_threads(threads)
     # the run that this one is held to is given by its settings, which `run` holds: it may be longer by now
     data = [value for path, value in made(receipts).items() if path in (str(spectra), str(subset))]
     key = state_key(run, data, code)
@@ -34,7 +34,9 @@ def train(
     optional = {"matched": next(iter(matched), None), "snapshots_file": next(iter(snapshots), None)}
     # SLURM starts a job again when the one before is over for it, whether its processes live or not
     in_job = "SLURM_JOB_ID" in os.environ
-    train_run(params=run, key=key, settings=settings, take_over=in_job, **optional, **files)
+    with own_gpu():
+        use_threads(threads)
+        train_run(params=run, key=key, settings=settings, take_over=in_job, **optional, **files)
 
 
 if __name__ == "__main__":

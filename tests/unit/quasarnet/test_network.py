@@ -249,3 +249,14 @@ def test_real_weights_on_real_spectra(reference):
     confidence = outputs[..., :13].max(axis=-1)
     assert ((confidence > 0.9) | (confidence < 0.1)).mean() > 0.8
     assert (confidence[:, :6].max(axis=1) > 0.9).any()
+
+
+def test_mixed_precision_keeps_weights_and_outputs_in_float32():
+    plain, mixed = build(8), build(8, precision="mixed_bfloat16")
+    mixed.set_weights(plain.get_weights())
+    assert {str(weight.dtype) for weight in mixed.weights} == {"float32"}
+    assert mixed.get_layer("conv_2").compute_dtype == "bfloat16"
+    x = np.random.default_rng(0).normal(size=(20, 443, 1)).astype(np.float32)
+    outputs = np.asarray(mixed(x)), np.asarray(plain(x))
+    assert outputs[0].dtype == np.float32
+    assert 0 < np.abs(outputs[0] - outputs[1]).max() < 0.02

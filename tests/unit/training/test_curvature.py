@@ -12,19 +12,19 @@ from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.rows import flat
 
 
-def network(dropout=0.0):
+def network(dropout=0.0, dtype="float32"):
     """A tiny network with all that QuasarNET has: convolution, batch normalisation, sigmoids."""
     keras.utils.set_random_seed(5)
     layers = keras.layers
     return keras.Sequential(
         [
-            keras.Input((9, 1)),
-            layers.Conv1D(2, 3, strides=2),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-            layers.Dropout(dropout),
-            layers.Flatten(),
-            layers.Dense(2, activation="sigmoid"),
+            keras.Input((9, 1), dtype=dtype),
+            layers.Conv1D(2, 3, strides=2, dtype=dtype),
+            layers.BatchNormalization(dtype=dtype),
+            layers.ReLU(dtype=dtype),
+            layers.Dropout(dropout, dtype=dtype),
+            layers.Flatten(dtype=dtype),
+            layers.Dense(2, activation="sigmoid", dtype=dtype),
         ]
     )
 
@@ -47,19 +47,28 @@ def trained(spec, curvature_every=0, dropout=0.0, **plan):
     return trainer
 
 
-def dense_hessian(task, probe):
-    """Differentiate twice, entry by entry, with the statistics of the probe in batch normalisation."""
-    model, (x, y) = task.model, probe
-    variables = [variable.value for variable in model.trainable_variables]
-    moving = [np.asarray(variable) for variable in model.non_trainable_variables]
-    with tf.GradientTape(persistent=True) as outer:
-        with tf.GradientTape() as inner:
-            loss = tf.reduce_sum(tf.reduce_mean(task.loss(model(x, training=True), y), axis=0))
-        gradient = flat(inner.gradient(loss, variables))
-    blocks = outer.jacobian(gradient, variables, experimental_use_pfor=False)
-    for variable, value in zip(model.non_trainable_variables, moving, strict=True):
-        variable.assign(value)
-    return np.float64(gradient), np.hstack([np.reshape(block, (gradient.shape[0], -1)) for block in blocks])
+def dense_hessian(task, probe, epsilon=1e-6):
+    """Difference the gradient, entry by entry in float64, with the statistics of the probe in batch normalisation."""
+    copy, (x, y) = network(dtype="float64"), probe
+    copy.set_weights(task.model.get_weights())
+    weights = [variable.numpy() for variable in copy.trainable_variables]
+    moving = [variable.value for variable in copy.non_trainable_variables]
+
+    def gradient(row):
+        values = [tf.constant(part) for part in cut(row, weights)]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs, _ = copy.stateless_call(values, moving, tf.constant(x, tf.float64), training=True)
+            loss = tf.reduce_sum(tf.reduce_mean((outputs - y) ** 2, axis=0))
+        return np.concatenate([np.ravel(part) for part in tape.gradient(loss, values)])
+
+    def cut(row, like):
+        places = np.cumsum([part.size for part in like])[:-1]
+        return [part.reshape(shape.shape) for part, shape in zip(np.split(row, places), like, strict=True)]
+
+    row = np.concatenate([np.ravel(part) for part in weights])
+    columns = [(gradient(row + step) - gradient(row - step)) / (2 * epsilon) for step in epsilon * np.eye(row.size)]
+    return gradient(row), np.stack(columns, 1)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,16 @@ Hessian is never formed: its products with vectors come from differentiating the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from quasarcurves.training import backends
 from quasarcurves.training.plan import Task
-from quasarcurves.training.rows import flat, like
+from quasarcurves.training.rows import like, size
 from quasarcurves.training.scaling import scaling
 
 _TOLERANCE = 1e-3
@@ -49,7 +51,7 @@ class Curvature:
     def __init__(self, task: Task, probe: Sequence[np.ndarray], every: int) -> None:
         self.every = every
         self._optimizer = task.optimizer
-        self._gradient, self._product = _compile_derivatives(task, probe)
+        self._gradient, self._product = backends.active().compile_derivatives(task, probe)
         self._matters = _mattering(self._gradient(), task.model.trainable_variables)
 
     def measure(self) -> dict[str, float]:
@@ -65,13 +67,13 @@ class Curvature:
             - `threshold`: what `stability_threshold` gives; left out if it gives nothing
         """
         optimizer = self._optimizer
-        t = tf.cast(optimizer.iterations, tf.float32)
+        t = ops.cast(optimizer.iterations, "float32")
         inverse_root = self._matters / np.sqrt(np.float64(scaling(optimizer).preconditioner(t)))
         gradient = np.float64(self._gradient()) * inverse_root
 
         def product(vector: np.ndarray) -> np.ndarray:
             # P^-1/2 H P^-1/2 is symmetric and has the eigenvalues of P^-1 H
-            return np.float64(self._product(tf.constant(np.ravel(vector) * inverse_root, tf.float32))) * inverse_root
+            return np.float64(self._product(np.float32(np.ravel(vector) * inverse_root))) * inverse_root
 
         values = {
             "sharpness": largest_eigenvalue(product, gradient),
@@ -136,43 +138,8 @@ def stability_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
     return 2 / rate if kind in ("Adagrad", "Adadelta") else None
 
 
-def _mattering(gradient: tf.Tensor, variables: Sequence[tf.Variable]) -> np.ndarray:
+def _mattering(gradient: Any, variables: Sequence[keras.Variable]) -> np.ndarray:
     """Tell the parameters that the loss depends on, tensor by tensor; (n_parameters,) bool."""
     sizes = [np.sqrt(np.mean(np.square(part))) for part in like(gradient, variables)]
     matters = np.greater(sizes, _NO_GRADIENT * max(sizes))
-    return np.repeat(matters, [variable.shape.num_elements() for variable in variables])
-
-
-def _compile_derivatives(
-    task: Task, probe: Sequence[np.ndarray]
-) -> tuple[Callable[[], tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]:
-    """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
-    x, *targets = (tf.constant(array) for array in probe)
-    model = task.model
-
-    def differentiated(weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        # stateless: neither the running means of batch normalisation nor the random generators of dropout move
-        state = [tf.convert_to_tensor(variable) for variable in model.non_trainable_variables]
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            outputs, _ = model.stateless_call(weights, state, x, training=True)
-            loss = tf.reduce_sum(tf.reduce_mean(task.loss(outputs, *targets), axis=0))
-        return tape.gradient(loss, weights)
-
-    def weights_now() -> list[tf.Tensor]:
-        return [tf.convert_to_tensor(variable) for variable in model.trainable_variables]
-
-    @tf.function
-    def gradient() -> tf.Tensor:
-        return flat(differentiated(weights_now()))
-
-    @tf.function
-    def product(vector: tf.Tensor) -> tf.Tensor:
-        weights = weights_now()
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            gradients = differentiated(weights)
-        zero = tf.UnconnectedGradients.ZERO
-        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=zero))
-
-    return gradient, product
+    return np.repeat(matters, [size(variable) for variable in variables])

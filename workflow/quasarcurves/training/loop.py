@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from quasarcurves.training import backends
 from quasarcurves.training.curvature import Curvature
-from quasarcurves.training.measures import Loss, Measure, step_record
+from quasarcurves.training.measures import step_record
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.record import Progress
-from quasarcurves.training.rows import flat
-from quasarcurves.training.scaling import scaling
 from quasarcurves.training.snapshots import Snapshots
-from quasarcurves.training.step import Step
 
 _BLOCK_SECONDS = 1.0
 """Length of a block of steps: a training can be stopped, and saved, between two blocks."""
@@ -58,9 +54,10 @@ class Trainer:
         self.progress = Progress()
         self.snapshots = snapshots
         self._measures = step_record(task.optimizer) if plan.measures is None else plan.measures
-        self._run_steps = _compile_steps(task, data, self._measures)
+        compiled, most = backends.active(), plan.steps_per_epoch(len(data[0]))
+        self._run_steps = compiled.compile_steps(task, data, self._measures, most)
         self._curvature = curvature
-        self._validation_loss = None if validation is None else _compile_validation(task, validation)
+        self._validation_loss = None if validation is None else compiled.compile_validation(task, validation)
         self._most = _FIRST_BLOCK
 
     def train(
@@ -121,58 +118,8 @@ class Trainer:
     def _run_block(self, batches: np.ndarray) -> None:
         start = time.perf_counter()
         parts, values = self._run_steps(batches)
-        parts, values = np.asarray(parts), np.asarray(values)
         columns = {measure.name: values[:, i] for i, measure in enumerate(self._measures)}
         seconds = time.perf_counter() - start
         self.progress.add_block(parts, columns, batches.shape[1], seconds)
         # the first block holds the compilation: what it says of the speed is too low, and mended by the next
         self._most = max(1, int(_BLOCK_SECONDS * len(parts) / seconds))
-
-
-def _compile_steps(task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure]) -> Callable[..., Any]:
-    """Compile a block of steps: (steps, batch) indices -> losses by part (steps, parts), measures (steps, measures)."""
-    arrays = [tf.constant(array) for array in data]
-    model, optimizer = task.model, task.optimizer
-    moves = any(not isinstance(measure, Loss) for measure in measures)
-
-    def one_step(rows: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        x, *targets = (tf.gather(array, rows) for array in arrays)
-        with tf.GradientTape() as tape:
-            parts = tf.reduce_mean(task.loss(model(x, training=True), *targets), axis=0)
-            loss = tf.reduce_sum(parts)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        rate = tf.convert_to_tensor(optimizer.learning_rate)
-        optimizer.apply(gradients, model.trainable_variables)
-        step = Step(loss, gradients, model, optimizer, rate, before, scaling(optimizer))
-        values = tf.stack([tf.cast(measure(step), tf.float32) for measure in measures])
-        return parts, values, step.after if moves else before
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
-    def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        n_steps = tf.shape(batches)[0]
-        all_parts, all_values = tf.TensorArray(tf.float32, n_steps), tf.TensorArray(tf.float32, n_steps)
-        # the weights after a step are those before the next one: they are gathered once per step, not twice
-        weights = flat(model.trainable_variables)
-        for i in tf.range(n_steps):
-            parts, values, weights = one_step(batches[i], weights)
-            all_parts, all_values = all_parts.write(i, parts), all_values.write(i, values)
-        return all_parts.stack(), all_values.stack()
-
-    return run_steps
-
-
-def _compile_validation(task: Task, validation: Sequence[np.ndarray], rows: int = 1024) -> Callable[[], float]:
-    """Compile the mean loss over the validation examples, `rows` at a time."""
-    n = len(validation[0])
-
-    @tf.function(reduce_retracing=True)
-    def summed(x: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(task.loss(task.model(x, training=False), *targets))
-
-    def mean() -> float:
-        total = 0.0
-        for start in range(0, n, rows):
-            total += float(summed(*(tf.constant(array[start : start + rows]) for array in validation)))
-        return total / n
-
-    return mean

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from quasarcurves.training.rows import flat, quantiles
@@ -34,11 +35,11 @@ class MatchedAdam(keras.optimizers.Adam):
         self.learning_rate = self._matching_rate(grads)
         super().apply(grads, trainable_variables)
 
-    def _matching_rate(self, grads: object) -> tf.Tensor:
+    def _matching_rate(self, grads: object) -> Any:
         place = ops.minimum(ops.convert_to_tensor(self.iterations), len(self._record) - 1)
         t = ops.cast(self.iterations + 1, "float32")
         v, gradient = flat(self._velocities), flat(self._clip_gradients(grads))
-        v += (tf.square(gradient) - v) * (1 - self.beta_2)
+        v += (ops.square(gradient) - v) * (1 - self.beta_2)
         correction = ops.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         at_rate_one = quantiles(correction / (ops.sqrt(v) + self.epsilon), [50])[0]
-        return tf.gather(self._record, place) / at_rate_one
+        return ops.take(self._record, place) / at_rate_one

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from quasarcurves.training.rows import flat
 from quasarcurves.training.scaling import AdaptiveScaling, Scaling, scaling
@@ -68,7 +68,7 @@ class EffectiveStep:
 
     def __call__(self, step: Step) -> Any:
         """Give the mean."""
-        return tf.reduce_mean(step.multiplier)
+        return ops.mean(step.multiplier)
 
 
 class EffectiveStepQuantile:
@@ -99,7 +99,7 @@ class RmsWorst:
 
     def __call__(self, step: Step) -> Any:
         """Give the largest."""
-        return tf.reduce_max(step.rms)
+        return ops.max(step.rms)
 
 
 class RmsMean:
@@ -109,7 +109,7 @@ class RmsMean:
 
     def __call__(self, step: Step) -> Any:
         """Give the mean."""
-        return tf.reduce_mean(step.rms)
+        return ops.mean(step.rms)
 
 
 class LastLayerNorm:
@@ -137,5 +137,5 @@ def step_record(optimizer: keras.optimizers.Optimizer) -> tuple[Measure, ...]:
     return tuple(measures)
 
 
-def _norm(row: tf.Tensor) -> tf.Tensor:
-    return tf.sqrt(2 * tf.nn.l2_loss(row))
+def _norm(row: Any) -> Any:
+    return ops.sqrt(ops.sum(ops.square(row)))

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 _SIZE, _SEED = 512, 20260101
 """Parameters in the sample (all, if there are fewer), and the seed they are drawn with."""
 
 
-def flat(tensors: Sequence[Any]) -> tf.Tensor:
+def flat(tensors: Sequence[Any]) -> Any:
     """Give all the numbers of some tensors or variables in one row."""
-    rows = [tensor if len(tensor.shape) == 1 else tf.reshape(tensor, [-1]) for tensor in tensors]
-    return tf.concat(rows, 0)
+    rows = [tensor if len(tensor.shape) == 1 else ops.reshape(tensor, [-1]) for tensor in tensors]
+    return ops.concatenate(rows)
 
 
-def like(row: tf.Tensor, tensors: Sequence[Any]) -> list[tf.Tensor]:
+def cut(row: Any, sizes: Sequence[int]) -> list[Any]:
+    """Cut a row into pieces of some sizes."""
+    return ops.split(row, np.cumsum(sizes)[:-1].tolist()) if len(sizes) > 1 else [row]
+
+
+def like(row: Any, tensors: Sequence[Any]) -> list[Any]:
     """Cut a row into tensors of the shapes of `tensors`."""
-    parts = tf.split(row, [tensor.shape.num_elements() for tensor in tensors])
-    return [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+    parts = cut(row, [size(tensor) for tensor in tensors])
+    return [ops.reshape(part, tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def quantiles(row: tf.Tensor, percents: Sequence[int]) -> tf.Tensor:
+def size(tensor: Any) -> int:
+    """Give the number of elements of a tensor or variable."""
+    return math.prod(tensor.shape)
+
+
+def quantiles(row: Any, percents: Sequence[int]) -> Any:
     """Give quantiles of a number that each parameter has, linear between the two nearest.
 
     Parameters
@@ -39,10 +50,10 @@ def quantiles(row: tf.Tensor, percents: Sequence[int]) -> tf.Tensor:
     """
     n = row.shape[0]
     rows = np.arange(n) if n <= _SIZE else np.random.default_rng(_SEED).choice(n, _SIZE, replace=False)
-    sample = tf.gather(row, np.sort(rows).astype(np.int32))
-    falling = tf.math.top_k(sample, len(rows)).values
+    sample = ops.take(row, np.sort(rows).astype(np.int32))
+    falling = ops.top_k(sample, len(rows))[0]
     # quantiles are linear in the sorted sample: one product for all
-    return tf.linalg.matvec(_interpolation(len(rows), percents), falling)
+    return ops.matmul(_interpolation(len(rows), percents), falling)
 
 
 def _interpolation(n: int, percents: Sequence[int]) -> np.ndarray:

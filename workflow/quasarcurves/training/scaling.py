@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from quasarcurves.training.matched_adam import MatchedAdam
 from quasarcurves.training.rows import flat
@@ -31,20 +31,20 @@ class Scaling:
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
         self.optimizer = optimizer
-        self._rows: dict[str, tf.Tensor] = {}
+        self._rows: dict[str, Any] = {}
 
-    def row(self, name: str) -> tf.Tensor:
+    def row(self, name: str) -> Any:
         """Give a kind of the optimizer's variables, such as `_velocities`, as of the first call; (n_parameters,)."""
         if name not in self._rows:
             # reading variables is no pure operation to TensorFlow, which would do it again each time
             self._rows[name] = flat(getattr(self.optimizer, name))
         return self._rows[name]
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give the diagonal of P but for its correction; (n_parameters,) or scalar."""
-        return tf.ones(())
+        return ops.ones(())
 
-    def correction(self, t: tf.Tensor) -> Any:
+    def correction(self, t: Any) -> Any:
         """Give what makes good for the start of running means at zero; scalar.
 
         Parameters
@@ -58,11 +58,11 @@ class Scaling:
         """Give what else the step is multiplied by; (n_parameters,) or scalar."""
         return 1.0
 
-    def preconditioner(self, t: tf.Tensor) -> tf.Tensor:
+    def preconditioner(self, t: Any) -> Any:
         """Give the diagonal of P after t steps; (n_parameters,) or scalar."""
         return self.correction(t) * self.denominator()
 
-    def multiplier(self, step: Step) -> tf.Tensor:
+    def multiplier(self, step: Step) -> Any:
         """Give the multiplier of m in a step; (n_parameters,)."""
         return self.factor(step) * step.learning_rate / self.correction(step.t) / self.denominator()
 
@@ -70,11 +70,11 @@ class Scaling:
 class AdaptiveScaling(Scaling):
     """P from running means of the gradient's square."""
 
-    def mean_square(self) -> tf.Tensor:
+    def mean_square(self) -> Any:
         """Give the mean square v that P is made of, as the optimizer keeps it; (n_parameters,)."""
         raise NotImplementedError
 
-    def start(self, t: tf.Tensor) -> Any:
+    def start(self, t: Any) -> Any:
         """Give the share that v holds of a lasting mean square after t steps; 1 if the optimizer takes it so."""
         return 1.0
 
@@ -91,28 +91,28 @@ class AdamScaling(AdaptiveScaling):
     is that of the uncorrected v, so that its multiplier too grows with the correction.
     """
 
-    def mean_square(self) -> tf.Tensor:
+    def mean_square(self) -> Any:
         """Give v; with AMSGrad its maximum takes its place."""
         amsgrad = getattr(self.optimizer, "amsgrad", False)
         return self.row("_velocity_hats" if amsgrad else "_velocities")
 
-    def start(self, t: tf.Tensor) -> tf.Tensor:
+    def start(self, t: Any) -> Any:
         """Give 1 - b2^t."""
         return 1 - self.optimizer.beta_2**t
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give sqrt(v) + e."""
-        return tf.sqrt(self.mean_square()) + self.optimizer.epsilon
+        return ops.sqrt(self.mean_square()) + self.optimizer.epsilon
 
-    def correction(self, t: tf.Tensor) -> tf.Tensor:
+    def correction(self, t: Any) -> Any:
         """Give (1 - b1^t) / sqrt(1 - b2^t)."""
-        return (1 - self.optimizer.beta_1**t) / tf.sqrt(self.start(t))
+        return (1 - self.optimizer.beta_1**t) / ops.sqrt(self.start(t))
 
 
 class MatchedAdamScaling(AdamScaling):
     """MatchedAdam: Adam, with the learning rate that the step itself has set."""
 
-    def multiplier(self, step: Step) -> tf.Tensor:
+    def multiplier(self, step: Step) -> Any:
         """Give the multiplier of m in a step; (n_parameters,)."""
         return self.optimizer.learning_rate / self.correction(step.t) / self.denominator()
 
@@ -120,12 +120,12 @@ class MatchedAdamScaling(AdamScaling):
 class CorrectedScaling(AdamScaling):
     """Adam with epsilon beside the corrected v: P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + e)."""
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give sqrt(v / (1 - b2^t)) + e."""
-        t = tf.cast(self.optimizer.iterations, tf.float32)
-        return tf.sqrt(self.mean_square() / self.start(t)) + self.optimizer.epsilon
+        t = ops.cast(self.optimizer.iterations, "float32")
+        return ops.sqrt(self.mean_square() / self.start(t)) + self.optimizer.epsilon
 
-    def correction(self, t: tf.Tensor) -> tf.Tensor:
+    def correction(self, t: Any) -> Any:
         """Give 1 - b1^t."""
         return 1 - self.optimizer.beta_1**t
 
@@ -133,19 +133,19 @@ class CorrectedScaling(AdamScaling):
 class LambScaling(CorrectedScaling):
     """Lamb: times the trust ratio |w| / |m/P| of the tensor."""
 
-    def factor(self, step: Step) -> tf.Tensor:
+    def factor(self, step: Step) -> Any:
         """Give the trust ratio of each parameter's tensor; 1 where a norm is 0."""
         update = self.row("_momentums") / self.preconditioner(step.t)
-        weights, updates = (tf.sqrt(step.tensor_sums(tf.square(row))) for row in (step.decayed, update))
-        return step.spread(tf.where((weights > 0) & (updates > 0), weights / updates, 1.0))
+        weights, updates = (ops.sqrt(step.tensor_sums(ops.square(row))) for row in (step.decayed, update))
+        return step.spread(ops.where((weights > 0) & (updates > 0), weights / updates, 1.0))
 
 
 class StableAdamWScaling(CorrectedScaling):
     """StableAdamW: divided by max(1, RMS_t) of the tensor."""
 
-    def factor(self, step: Step) -> tf.Tensor:
+    def factor(self, step: Step) -> Any:
         """Give 1 / max(1, RMS_t) of each parameter's tensor."""
-        return step.spread(1 / tf.maximum(1.0, step.rms))
+        return step.spread(1 / ops.maximum(1.0, step.rms))
 
 
 class NadamScaling(CorrectedScaling):
@@ -157,7 +157,7 @@ class NadamScaling(CorrectedScaling):
 
     correction = Scaling.correction
 
-    def factor(self, step: Step) -> tf.Tensor:
+    def factor(self, step: Step) -> Any:
         """Give u' / (1 - U')."""
         ahead = self.optimizer.beta_1 * (1 - 0.5 * 0.96 ** (step.t + 1))
         return ahead / (1 - self.optimizer._u_product * ahead)
@@ -171,13 +171,13 @@ class ScheduleFreeScaling(CorrectedScaling):
     def factor(self, step: Step) -> Any:
         """Give the share of the warm-up done."""
         warmup = self.optimizer.warmup_steps
-        return tf.minimum(step.t / warmup, 1.0) if warmup else 1.0
+        return ops.minimum(step.t / warmup, 1.0) if warmup else 1.0
 
 
 class AdamaxScaling(Scaling):
     """Adamax: P = (1 - b1^t) (u + e), with u the decaying largest |g|; there is no mean square."""
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give u + e."""
         return self.row("_u") + self.optimizer.epsilon
 
@@ -187,49 +187,49 @@ class AdamaxScaling(Scaling):
 class AdagradScaling(Scaling):
     """Adagrad: P = sqrt(sum of g^2 + e); a sum, no mean square that a gradient could be compared with."""
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give the diagonal of P."""
-        return tf.sqrt(self.row("_accumulators") + self.optimizer.epsilon)
+        return ops.sqrt(self.row("_accumulators") + self.optimizer.epsilon)
 
 
 class RmspropScaling(AdaptiveScaling):
     """RMSprop: P = sqrt(v + e), or sqrt(v - mean^2 + e) if centred; v is not corrected for its start."""
 
-    def mean_square(self) -> tf.Tensor:
+    def mean_square(self) -> Any:
         """Give v."""
         return self.row("_velocities")
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give the diagonal of P."""
         v = self.mean_square()
         if self.optimizer.centered:
-            v -= tf.square(self.row("_average_gradients"))
-        return tf.sqrt(v + self.optimizer.epsilon)
+            v -= ops.square(self.row("_average_gradients"))
+        return ops.sqrt(v + self.optimizer.epsilon)
 
 
 class AdadeltaScaling(AdaptiveScaling):
     """Adadelta: P = sqrt(v + e) / sqrt(d + e), with d the mean square of the steps before this one."""
 
-    def mean_square(self) -> tf.Tensor:
+    def mean_square(self) -> Any:
         """Give v."""
         return self.row("_accumulated_grads")
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give the diagonal of P, with the d of now: that of the next step."""
         return self._ratio(self.mean_square(), self.row("_accumulated_delta_vars"))
 
-    def multiplier(self, step: Step) -> tf.Tensor:
+    def multiplier(self, step: Step) -> Any:
         """Give the multiplier of the gradient, with the d from before the step.
 
         The step made d' = rho d + (1 - rho) (d + e) g^2 / (v + e) of it, which is solved for d.
         """
         v, rho, epsilon = self.mean_square(), self.optimizer.rho, self.optimizer.epsilon
-        share = (1 - rho) * tf.square(step.gradient) / (v + epsilon)
+        share = (1 - rho) * ops.square(step.gradient) / (v + epsilon)
         before = (self.row("_accumulated_delta_vars") - epsilon * share) / (rho + share)
-        return step.learning_rate / self._ratio(v, tf.maximum(before, 0.0))
+        return step.learning_rate / self._ratio(v, ops.maximum(before, 0.0))
 
-    def _ratio(self, v: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
-        return tf.sqrt((v + self.optimizer.epsilon) / (d + self.optimizer.epsilon))
+    def _ratio(self, v: Any, d: Any) -> Any:
+        return ops.sqrt((v + self.optimizer.epsilon) / (d + self.optimizer.epsilon))
 
 
 class AdafactorScaling(AdaptiveScaling):
@@ -240,22 +240,22 @@ class AdafactorScaling(AdaptiveScaling):
         """Its first epsilon, which is a square already."""
         return self.optimizer.epsilon_1
 
-    def mean_square(self) -> tf.Tensor:
+    def mean_square(self) -> Any:
         """Give v."""
         return self.row("_v")
 
-    def denominator(self) -> tf.Tensor:
+    def denominator(self) -> Any:
         """Give sqrt(v)."""
-        return tf.sqrt(self.mean_square())
+        return ops.sqrt(self.mean_square())
 
-    def factor(self, step: Step) -> tf.Tensor:
+    def factor(self, step: Step) -> Any:
         """Give max(e2, rms(w)) min(1, 1 / (lr sqrt(t))) / max(1, rms(g/P) / threshold) of each parameter's tensor."""
         optimizer = self.optimizer
-        weights = tf.sqrt(step.tensor_means(tf.square(step.decayed)))
-        updates = tf.sqrt(step.tensor_means(tf.square(step.gradient) / self.mean_square()))
-        relative = tf.minimum(1.0, 1 / (step.learning_rate * tf.sqrt(step.t)))
-        clipping = tf.maximum(1.0, updates / optimizer.clip_threshold)
-        return step.spread(tf.maximum(optimizer.epsilon_2, weights) * relative / clipping)
+        weights = ops.sqrt(step.tensor_means(ops.square(step.decayed)))
+        updates = ops.sqrt(step.tensor_means(ops.square(step.gradient) / self.mean_square()))
+        relative = ops.minimum(1.0, 1 / (step.learning_rate * ops.sqrt(step.t)))
+        clipping = ops.maximum(1.0, updates / optimizer.clip_threshold)
+        return step.spread(ops.maximum(optimizer.epsilon_2, weights) * relative / clipping)
 
 
 _SCALINGS = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from quasarcurves.training.rows import flat, quantiles
+from quasarcurves.training.rows import cut, flat, quantiles, size
 
 PERCENTS = (1, 50, 99)
 """Quantiles of the effective step that are recorded."""
@@ -46,62 +46,62 @@ class Step:
     scaling: Any
 
     @cached_property
-    def after(self) -> tf.Tensor:
+    def after(self) -> Any:
         """All trainable weights after the update; (n_parameters,)."""
         return flat(self.model.trainable_variables)
 
     @cached_property
-    def t(self) -> tf.Tensor:
+    def t(self) -> Any:
         """Number of the step, from 1."""
-        return tf.cast(self.optimizer.iterations, tf.float32)
+        return ops.cast(self.optimizer.iterations, "float32")
 
     @cached_property
-    def raw_gradient(self) -> tf.Tensor:
+    def raw_gradient(self) -> Any:
         """All gradients before any clipping; (n_parameters,)."""
         return flat(self.gradients)
 
     @cached_property
-    def gradient(self) -> tf.Tensor:
+    def gradient(self) -> Any:
         """All gradients as they enter the moments: clipped if the optimizer clips; (n_parameters,)."""
         clipped = self.optimizer._clip_gradients(self.gradients)
         return self.raw_gradient if clipped is self.gradients else flat(clipped)
 
     @cached_property
-    def decayed(self) -> tf.Tensor:
+    def decayed(self) -> Any:
         """All trainable weights before the update but after the weight decay that goes before it."""
         decay = self.optimizer.weight_decay
         return self.before if decay is None else self.before * (1 - decay * self.learning_rate)
 
     @cached_property
-    def multiplier(self) -> tf.Tensor:
+    def multiplier(self) -> Any:
         """Multiplier of m; (n_parameters,)."""
         return self.scaling.multiplier(self)
 
     @cached_property
-    def multiplier_quantiles(self) -> tf.Tensor:
+    def multiplier_quantiles(self) -> Any:
         """Quantiles of the multiplier over a fixed random sample of the parameters; (PERCENTS,)."""
         return quantiles(self.multiplier, PERCENTS)
 
     @cached_property
-    def rms(self) -> tf.Tensor:
+    def rms(self) -> Any:
         """RMS_t of each tensor; (tensors,)."""
         # v / c for the corrected v, with c taken out of the mean
         c, v = self.scaling.start(self.t), self.scaling.mean_square()
-        ratio = tf.square(self.gradient) / tf.maximum(v, c * self.scaling.floor)
-        return tf.sqrt(c * self.tensor_means(ratio))
+        ratio = ops.square(self.gradient) / ops.maximum(v, c * self.scaling.floor)
+        return ops.sqrt(c * self.tensor_means(ratio))
 
-    def tensor_sums(self, row: tf.Tensor) -> tf.Tensor:
+    def tensor_sums(self, row: Any) -> Any:
         """Add up a row over each tensor of the model; (tensors,)."""
-        return tf.stack([tf.reduce_sum(part) for part in tf.split(row, self._sizes)])
+        return ops.stack([ops.sum(part) for part in cut(row, self._sizes)])
 
-    def tensor_means(self, row: tf.Tensor) -> tf.Tensor:
+    def tensor_means(self, row: Any) -> Any:
         """Average a row over each tensor of the model; (tensors,)."""
         return self.tensor_sums(row) / np.array(self._sizes, np.float32)
 
-    def spread(self, values: tf.Tensor) -> tf.Tensor:
+    def spread(self, values: Any) -> Any:
         """Give every parameter the value of its tensor; (n_parameters,)."""
-        return tf.repeat(values, self._sizes)
+        return ops.repeat(values, np.array(self._sizes))
 
     @cached_property
     def _sizes(self) -> list[int]:
-        return [gradient.shape.num_elements() for gradient in self.gradients]
+        return [size(gradient) for gradient in self.gradients]

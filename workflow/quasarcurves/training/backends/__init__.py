@@ -1,0 +1,72 @@
+"""What is compiled of a training, one module for each backend of Keras; all else is written over `keras.ops`.
+
+Each has the same functions:
+
+set_up(threads)                            before the first operation: threads, and memory of GPUs taken as needed
+threads()                                  how many there are
+compile_steps(task, data, measures, most)  a block of at most `most` steps
+compile_validation(task, validation)       the mean loss over examples, batch normalisation as in inference
+compile_derivatives(task, probe)           the gradient of a probe's loss, and its Hessian's product with a vector
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import keras
+from keras import ops
+
+from quasarcurves.training.measures import Measure
+from quasarcurves.training.plan import Task
+from quasarcurves.training.scaling import scaling
+from quasarcurves.training.step import Step
+
+NAMES = ("tensorflow", "jax")
+
+VALIDATION_ROWS = 1024
+"""Examples validated at a time."""
+
+
+def active() -> ModuleType:
+    """Give the module of the backend that Keras was started with (environment variable KERAS_BACKEND).
+
+    Raises
+    ------
+    RuntimeError
+        If there is none for it.
+    """
+    name = keras.backend.backend()
+    if name not in NAMES:
+        raise RuntimeError(f"Keras runs on {name!r}, expected one of {', '.join(NAMES)}")
+    return import_module(f"{__name__}.{name}")
+
+
+def update(
+    task: Task, measures: Sequence[Measure], loss: Any, gradients: Sequence[Any], before: Any
+) -> tuple[Any, Step]:
+    """Let the optimizer take a step, and measure it.
+
+    Parameters
+    ----------
+    task : Task
+    measures : sequence of Measure
+    loss : scalar tensor
+        Before the step.
+    gradients : sequence of tensors
+        Of the model's trainable variables.
+    before : (n_parameters,) tensor
+        All trainable weights.
+
+    Returns
+    -------
+    values : (measures,) float32 tensor
+    step : Step
+    """
+    model, optimizer = task.model, task.optimizer
+    rate = ops.convert_to_tensor(optimizer.learning_rate)
+    optimizer.apply(gradients, model.trainable_variables)
+    step = Step(loss, gradients, model, optimizer, rate, before, scaling(optimizer))
+    return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step

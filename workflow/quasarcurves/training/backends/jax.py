@@ -1,0 +1,173 @@
+"""Training compiled by JAX: one program for a block of steps, on copies of the variables' values.
+
+The variables of the model and the optimizer hold the values before and after a block; within it they are arguments and
+results, as JAX wants them. Data stay on the device.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from quasarcurves.training.backends import VALIDATION_ROWS, update
+from quasarcurves.training.measures import Measure
+from quasarcurves.training.plan import Task
+from quasarcurves.training.rows import flat, like
+
+
+def set_up(threads: int) -> None:
+    """Use exactly this many threads, and no more of a GPU's memory than is needed; before the first operation."""
+    # read when JAX makes its devices: there is no other way to tell the one of the CPU
+    os.environ["NPROC"] = str(threads)
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+
+
+def threads() -> int:
+    """Give the number of threads in use."""
+    return int(os.environ.get("NPROC", os.cpu_count()))
+
+
+def compile_steps(
+    task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Compile a block of steps.
+
+    Parameters
+    ----------
+    task : Task
+    data : sequence of (n, ...) arrays
+        The model's input, then the targets that `task.loss` takes.
+    measures : sequence of Measure
+    most : int
+        Steps of a block at most: one program does for all lengths.
+
+    Returns
+    -------
+    callable
+        (steps, batch) int32 indices -> losses by part (steps, parts), measures (steps, measures).
+    """
+    arrays = [jnp.asarray(array) for array in data]
+    variables = _variables(task)
+    run_steps = _whole_block(task, measures)
+
+    def run(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        n_steps = len(batches)
+        padded = np.pad(batches, ((0, most - n_steps), (0, 0)))
+        state, parts, values = run_steps([variable.value for variable in variables], arrays, padded, n_steps)
+        for variable, value in zip(variables, state, strict=True):
+            variable.assign(value)
+        return np.asarray(parts[:n_steps]), np.asarray(values[:n_steps])
+
+    return run
+
+
+def _whole_block(task: Task, measures: Sequence[Measure]) -> Callable[..., Any]:
+    """Compile (state, data, batches, number of steps) -> state, losses by part and measures of all batches."""
+
+    # the old values are needed no more: their memory is used again
+    @partial(jax.jit, donate_argnums=0)
+    def run_steps(state: list[Any], data: list[Any], batches: Any, n_steps: Any) -> tuple[list[Any], Any, Any]:
+        def body(i: Any, carried: tuple[list[Any], Any, Any]) -> tuple[list[Any], Any, Any]:
+            state, all_parts, all_values = carried
+            batch = [jnp.take(array, batches[i], axis=0) for array in data]
+            state, parts, values = _one_step(task, measures, state, batch)
+            return state, all_parts.at[i].set(parts), all_values.at[i].set(values)
+
+        empty = jnp.zeros((len(batches), len(task.parts))), jnp.zeros((len(batches), len(measures)))
+        return jax.lax.fori_loop(0, n_steps, body, (state, *empty))
+
+    return run_steps
+
+
+def _one_step(
+    task: Task, measures: Sequence[Measure], state: Sequence[Any], batch: Sequence[Any]
+) -> tuple[list[Any], Any, Any]:
+    """Give the values of all variables after a step, the losses by part, and the measures."""
+    weights, others, rest = _cut(task, state)
+    differentiate = jax.value_and_grad(partial(_loss, task), has_aux=True)
+    (loss, (parts, others)), gradients = differentiate(weights, others, batch)
+    variables = _variables(task)
+    with keras.StatelessScope(list(zip(variables, [*weights, *others, *rest], strict=True))) as scope:
+        values, _ = update(task, measures, loss, gradients, flat(weights))
+    return [scope.get_current_value(variable) for variable in variables], parts, values
+
+
+def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
+    """Compile the mean loss over the validation examples."""
+    n = len(validation[0])
+
+    @jax.jit
+    def summed(weights: list[Any], others: list[Any], x: Any, targets: list[Any]) -> Any:
+        outputs, _ = task.model.stateless_call(weights, others, x, training=False)
+        return jnp.sum(task.loss(outputs, *targets))
+
+    def mean() -> float:
+        weights, others, _ = _cut(task, [variable.value for variable in _variables(task)])
+        total = 0.0
+        for start in range(0, n, VALIDATION_ROWS):
+            x, *targets = (array[start : start + VALIDATION_ROWS] for array in validation)
+            total += float(summed(weights, others, x, targets))
+        return total / n
+
+    return mean
+
+
+def compile_derivatives(
+    task: Task, probe: Sequence[np.ndarray]
+) -> tuple[Callable[[], Any], Callable[[np.ndarray], Any]]:
+    """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
+    batch = [jnp.asarray(array) for array in probe]
+    exact = replace(task, model=keras.models.clone_model(task.model, clone_function=_in_float32))
+
+    def differentiated(weights: list[Any], others: list[Any]) -> list[Any]:
+        # what the model keeps beside its weights is thrown away: nothing of it moves
+        return jax.grad(lambda weights: _loss(exact, weights, others, batch)[0])(weights)
+
+    @jax.jit
+    def gradient(weights: list[Any], others: list[Any]) -> Any:
+        return flat(differentiated(weights, others))
+
+    @jax.jit
+    def product(weights: list[Any], others: list[Any], vector: Any) -> Any:
+        along = like(vector, weights)
+        return flat(jax.jvp(lambda weights: differentiated(weights, others), (weights,), (along,))[1])
+
+    def now() -> tuple[list[Any], list[Any]]:
+        return _cut(task, [variable.value for variable in _variables(task)])[:2]
+
+    return lambda: gradient(*now()), lambda vector: product(*now(), vector)
+
+
+def _loss(task: Task, weights: list[Any], others: list[Any], batch: Sequence[Any]) -> tuple[Any, tuple[Any, list[Any]]]:
+    """Give the mean loss of a batch; beside it the losses by part and what else the model keeps, after it."""
+    x, *targets = batch
+    outputs, others = task.model.stateless_call(weights, others, x, training=True)
+    parts = jnp.mean(task.loss(outputs, *targets), axis=0)
+    return jnp.sum(parts), (parts, others)
+
+
+def _variables(task: Task) -> list[keras.Variable]:
+    model = task.model
+    return [*model.trainable_variables, *model.non_trainable_variables, *task.optimizer.variables]
+
+
+def _cut(task: Task, state: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Cut values of `_variables` into the model's weights, its other variables, and the optimizer's."""
+    first = len(task.model.trainable_variables)
+    second = first + len(task.model.non_trainable_variables)
+    return list(state[:first]), list(state[first:second]), list(state[second:])
+
+
+def _in_float32(layer: keras.Layer) -> keras.Layer:
+    # curvature is a small difference: whatever the training computes in
+    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})

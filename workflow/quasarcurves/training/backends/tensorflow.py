@@ -1,0 +1,154 @@
+"""Training compiled by TensorFlow: one graph for a block of steps, on the model's own variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from quasarcurves.training.backends import VALIDATION_ROWS, update
+from quasarcurves.training.measures import Loss, Measure
+from quasarcurves.training.plan import Task
+from quasarcurves.training.rows import flat, like, size
+
+
+def set_up(threads: int) -> None:
+    """Use exactly this many threads, and no more of a GPU's memory than is needed; before the first operation."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if threads > 1:
+        # one thread adds up in one order anyway; several need to be told, at some cost in speed
+        tf.config.experimental.enable_op_determinism()
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def threads() -> int:
+    """Give the number of threads in use."""
+    return tf.config.threading.get_intra_op_parallelism_threads()
+
+
+def compile_steps(
+    task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Compile a block of steps.
+
+    Parameters
+    ----------
+    task : Task
+    data : sequence of (n, ...) arrays
+        The model's input, then the targets that `task.loss` takes.
+    measures : sequence of Measure
+    most : int
+        Of no meaning here: a block may have any length.
+
+    Returns
+    -------
+    callable
+        (steps, batch) int32 indices -> losses by part (steps, parts), measures (steps, measures).
+    """
+    arrays = [tf.constant(array) for array in data]
+    model = task.model
+    moves = any(not isinstance(measure, Loss) for measure in measures)
+
+    def one_step(rows: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        x, *targets = (tf.gather(array, rows) for array in arrays)
+        with tf.GradientTape() as tape:
+            parts = tf.reduce_mean(task.loss(model(x, training=True), *targets), axis=0)
+            loss = tf.reduce_sum(parts)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        values, step = update(task, measures, loss, gradients, before)
+        return parts, values, step.after if moves else before
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        n_steps = tf.shape(batches)[0]
+        all_parts, all_values = tf.TensorArray(tf.float32, n_steps), tf.TensorArray(tf.float32, n_steps)
+        # the weights after a step are those before the next one: they are gathered once per step, not twice
+        weights = flat(model.trainable_variables)
+        for i in tf.range(n_steps):
+            parts, values, weights = one_step(batches[i], weights)
+            all_parts, all_values = all_parts.write(i, parts), all_values.write(i, values)
+        return all_parts.stack(), all_values.stack()
+
+    def run(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts, values = run_steps(batches)
+        return parts.numpy(), values.numpy()
+
+    return run
+
+
+def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
+    """Compile the mean loss over the validation examples."""
+    n = len(validation[0])
+
+    @tf.function(reduce_retracing=True)
+    def summed(x: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(task.loss(task.model(x, training=False), *targets))
+
+    def mean() -> float:
+        total = 0.0
+        for start in range(0, n, VALIDATION_ROWS):
+            total += float(summed(*(tf.constant(array[start : start + VALIDATION_ROWS]) for array in validation)))
+        return total / n
+
+    return mean
+
+
+def compile_derivatives(
+    task: Task, probe: Sequence[np.ndarray]
+) -> tuple[Callable[[], Any], Callable[[np.ndarray], Any]]:
+    """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
+    x, *targets = (tf.constant(array) for array in probe)
+    model = keras.models.clone_model(task.model, clone_function=_twice_differentiable)
+    n_parameters = sum(map(size, model.trainable_variables))
+
+    def differentiated(weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        # stateless: neither the running means of batch normalisation nor the random generators of dropout move
+        state = [tf.convert_to_tensor(variable) for variable in task.model.non_trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            outputs, _ = model.stateless_call(weights, state, x, training=True)
+            loss = tf.reduce_sum(tf.reduce_mean(task.loss(outputs, *targets), axis=0))
+        return tape.gradient(loss, weights)
+
+    def weights_now() -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(variable) for variable in task.model.trainable_variables]
+
+    @tf.function
+    def gradient() -> tf.Tensor:
+        return flat(differentiated(weights_now()))
+
+    @tf.function(input_signature=[tf.TensorSpec((n_parameters,), tf.float32)])
+    def product(vector: tf.Tensor) -> tf.Tensor:
+        weights = weights_now()
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            gradients = differentiated(weights)
+        zero = tf.UnconnectedGradients.ZERO
+        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=zero))
+
+    return gradient, product
+
+
+class _BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation whose second derivatives are right too.
+
+    `tf.nn.moments`, which Keras calls, takes the mean within the variance for a constant. That leaves first derivatives
+    as they are, but not second ones.
+    """
+
+    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
+        mean = ops.mean(inputs, self._reduction_axes, keepdims=True)
+        variance = ops.mean(ops.square(inputs - mean), self._reduction_axes)
+        return ops.reshape(mean, variance.shape), variance
+
+
+def _twice_differentiable(layer: keras.Layer) -> keras.Layer:
+    kind = _BatchNormalization if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
+    # curvature is a small difference: whatever the training computes in
+    return kind.from_config({**layer.get_config(), "dtype": "float32"})
