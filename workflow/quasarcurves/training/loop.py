@@ -17,6 +17,7 @@ from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import Loss, Measure, step_record
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.record import Progress
+from quasarcurves.training.resident import resident
 from quasarcurves.training.rows import flat
 from quasarcurves.training.scaling import scaling
 from quasarcurves.training.snapshots import Snapshots
@@ -131,7 +132,7 @@ class Trainer:
 
 def _compile_steps(task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure]) -> Callable[..., Any]:
     """Compile a block of steps: (steps, batch) indices -> losses by part (steps, parts), measures (steps, measures)."""
-    arrays = [tf.constant(array) for array in data]
+    arrays = [resident(array) for array in data]
     model, optimizer = task.model, task.optimizer
     moves = any(not isinstance(measure, Loss) for measure in measures)
 
