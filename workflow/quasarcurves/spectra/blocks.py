@@ -1,7 +1,7 @@
 """Rows of a block of numbers within a file: those asked for are read to where they are needed, and nothing else is.
 
-A mapped file would do without this, but reads more than it is asked for (the kernel maps and reads ahead in pages), and
-picking rows of it makes a copy that lies wherever the allocator likes.
+A mapped file would do without this, but picking one row in a hundred of it reads all of it (the kernel reads ahead),
+and gives an array that lies wherever the allocator likes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import numpy as np
 
 ALIGNMENT = 64
 """Bytes; memory that starts at a multiple of this can be shared with TensorFlow and JAX, other memory they copy."""
+
+_AHEAD = 512
+"""Runs of rows that the kernel is told of before the first of them is read: a disk is fast at many requests at once."""
 
 
 def read_rows(path: str | Path, offset: int, shape: tuple[int, int], rows: np.ndarray) -> np.ndarray:
@@ -45,10 +48,14 @@ def read_rows(path: str | Path, offset: int, shape: tuple[int, int], rows: np.nd
     if not block.size:
         return block
     memory, row_bytes = memoryview(block).cast("B"), block.strides[0]
+    runs = _runs(rows) * row_bytes
     with Path(path).open("rb", buffering=0) as file:
-        for row, place, length in _runs(rows):
-            view = memory[place * row_bytes : (place + length) * row_bytes]
-            _fill(view, file.fileno(), offset + row * row_bytes, path)
+        for start in range(0, len(runs), _AHEAD):
+            batch = runs[start : start + _AHEAD].tolist()
+            for at, _, size in batch:
+                os.posix_fadvise(file.fileno(), offset + at, size, os.POSIX_FADV_WILLNEED)
+            for at, place, size in batch:
+                _fill(memory[place : place + size], file.fileno(), offset + at, path)
     return block
 
 
@@ -60,17 +67,19 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
     return memory[start : start + size].view(np.float32).reshape(shape)
 
 
-def _runs(rows: np.ndarray) -> zip[tuple[int, int, int]]:
+def _runs(rows: np.ndarray) -> np.ndarray:
     """Cut rows into runs that follow each other both in the file and where they go, in the order of the file.
 
-    Each is its first row, where that one goes, and its length.
+    Returns
+    -------
+    (runs, 3) int64 array
+        First row, where that one goes, and number of rows.
     """
     places = np.argsort(rows, kind="stable")
     ordered = rows[places]
     follows = (np.diff(ordered) == 1) & (np.diff(places) == 1)
     starts = np.concatenate([[0], np.flatnonzero(~follows) + 1])
-    lengths = np.diff(starts, append=len(rows))
-    return zip(ordered[starts].tolist(), places[starts].tolist(), lengths.tolist(), strict=True)
+    return np.column_stack([ordered[starts], places[starts], np.diff(starts, append=len(rows))])
 
 
 def _fill(view: memoryview, descriptor: int, offset: int, path: str | Path) -> None:
