@@ -36,7 +36,7 @@ _DTYPES = {
     "target_id": np.int64,
     "snr": np.float32,
 }
-_COPY_ROWS = 8192
+_COPY_ROWS = 512
 
 
 @dataclass
