@@ -5,10 +5,10 @@ to their first steps, from a file that is not in the kernel's cache. Each step i
 and 1.8 kB per spectrum are written to a temporary folder.
 
 Columns: the step, what was measured, its value, and what it should be at least or at most for 630,000 spectra.
-`cpu_s` is processor time, of the kernel too (to copy from and to its cache, not to wait for a disk), `wall_s`,
-`reading_s` and `start_s` pass on a clock, imports left out; `peak_mb` is the most memory that was resident, and
-`bytes_per_spectrum_more` by how much it grows from a tenth of the spectra to all of them (1,772 would be the flux). Of
-trainings `requested_mb` is what the process asked the kernel to read, `disk_mb` what the disk gave, `rows_mb` the size
+`cpu_s` is processor time, of which `kernel_s` goes into copying from and to files; `wall_s`, `reading_s` and `start_s`
+pass on a clock, imports left out: little is to be learnt from them where other things run. `peak_mb` is the most memory
+that was resident, `bytes_per_spectrum_more` by how much it grows from a tenth of the spectra to all (the flux would
+be 1,772). Of trainings `requested_mb` is what the process asked the kernel to read, `disk_mb` what the disk gave, `rows_mb` the size
 of the spectra it trains and validates on, `requested` their ratio, and `held` the peak of memory above that of the same
 process before (`idle_mb`), in units of `rows_mb`.
 """
@@ -92,10 +92,13 @@ def prepare(folder: Path) -> dict[str, float]:
     from quasarcurves.spectra.sources import check  # noqa: PLC0415
 
     check(config)
-    cpu, wall = time.process_time(), time.perf_counter()
+    before, wall = os.times(), time.perf_counter()
     prepare_spectra(config, folder / "spectra.h5")
+    after = os.times()
+    user, kernel = after.user - before.user, after.system - before.system
     return {
-        "cpu_s": time.process_time() - cpu,
+        "cpu_s": user + kernel,
+        "kernel_s": kernel,
         "wall_s": time.perf_counter() - wall,
         "peak_mb": resident_mb("VmHWM"),
     }
