@@ -5,12 +5,12 @@ to their first steps, from a file that is not in the kernel's cache. Each step i
 and 1.8 kB per spectrum are written to a temporary folder.
 
 Columns: the step, what was measured, its value, and what it should be at least or at most for 630,000 spectra.
-`cpu_s` is processor time, of which `kernel_s` goes into copying from and to files; `wall_s`, `reading_s` and `start_s`
-pass on a clock, imports left out: little is to be learnt from them where other things run. `peak_mb` is the most memory
-that was resident, `bytes_per_spectrum_more` by how much it grows from a tenth of the spectra to all (the flux would
-be 1,772). Of trainings `requested_mb` is what the process asked the kernel to read, `disk_mb` what the disk gave, `rows_mb` the size
-of the spectra it trains and validates on, `requested` their ratio, and `held` the peak of memory above that of the same
-process before (`idle_mb`), in units of `rows_mb`.
+`cpu_s` is processor time, of which `kernel_s` goes into copying from and to files; `wall_s`, `reading_s` and
+`start_s` pass on a clock, imports left out: little is to be learnt from them where other things run. `peak_mb` is the
+most memory that was resident, `bytes_per_spectrum_more` by how much it grows from a tenth of the spectra to all (the
+flux would be 1,772). Of trainings `requested_mb` is what the process asked the kernel to read, `disk_mb` what the
+disk gave, `rows_mb` the size of the spectra it trains and validates on, `requested` their ratio, and `held` the peak
+of memory above that of the same process before (`idle_mb`), in units of `rows_mb`.
 """
 
 from __future__ import annotations
