@@ -59,7 +59,7 @@ def evaluate(
     rows, settings = Subset.load(subset).test, run["network"]
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["run"] = json.dumps(dict(run))
-        file["row"], file["target_id"] = rows, load_column(spectra, "target_id")[rows]
+        file["row"], file["target_id"] = rows, load_column(spectra, "target_id", rows)
         for name, path in models.items():
             model = load_keras(path)
             _apply(model, spectra, rows, settings, file.create_group(name))

@@ -20,9 +20,8 @@ from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.objective import line_targets
-from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.spectra.table import UNKNOWN
+from quasarcurves.spectra.table import UNKNOWN, is_quasar, load_column
 from quasarcurves.training import backends, optimizer_specs, optimizers, snapshots
 from quasarcurves.training.checkpoint import Checkpoints
 from quasarcurves.training.curvature import Curvature
@@ -64,21 +63,21 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) 
     Returns
     -------
     tuple of arrays
-        Flux (n, 443, 1) float32; box, offset and weight (n, L) of `objective.line_targets`.
+        Flux (n, 443, 1) float32, aligned so that the training loop need not copy it; box, offset and weight (n, L) of
+        `objective.line_targets`.
 
     Raises
     ------
     ValueError
         If a spectrum has no truth.
     """
-    table = Spectra.load(spectra, rows)
-    unknown = int((table.label == UNKNOWN).sum())
+    z, label, bal = (load_column(spectra, name, rows) for name in ("z", "label", "bal"))
+    unknown = int((label == UNKNOWN).sum())
     if unknown:
-        raise ValueError(f"{spectra}: {unknown} of {len(table)} spectra have no truth, they cannot be trained on")
-    targets = line_targets(
-        table.z, table.is_quasar, table.bal, settings["lines"], settings["bal_lines"], settings["boxes"]
-    )
-    return table.flux[..., None], *targets
+        raise ValueError(f"{spectra}: {unknown} of {len(label)} spectra have no truth, they cannot be trained on")
+    targets = line_targets(z, is_quasar(label), bal, settings["lines"], settings["bal_lines"], settings["boxes"])
+    # last: what making targets takes for a while is free again by then
+    return load_column(spectra, "flux", rows)[..., None], *targets
 
 
 def build_model(settings: Mapping[str, Any], seed: int, replicate: int, precision: str = "float32") -> keras.Model:

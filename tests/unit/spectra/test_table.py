@@ -67,11 +67,24 @@ def test_flux_is_one_contiguous_block(tmp_path):
         assert file["flux"].dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["z", "label", "target_id"])
-def test_one_column_can_be_loaded_alone(tmp_path, name):
+@pytest.mark.parametrize("name", ["flux", "z", "label", "target_id"])
+@pytest.mark.parametrize("rows", [None, [4, 0, 0, 2], []])
+def test_one_column_can_be_loaded_alone(tmp_path, name, rows):
     spectra = make(5)
     spectra.save(tmp_path / "spectra.h5")
-    np.testing.assert_array_equal(load_column(tmp_path / "spectra.h5", name), getattr(spectra, name), strict=True)
+    rows = rows if rows is None else np.array(rows, np.uint32)
+    expected = getattr(spectra if rows is None else spectra.take(rows), name)
+    np.testing.assert_array_equal(load_column(tmp_path / "spectra.h5", name, rows), expected, strict=True)
+
+
+def test_flux_that_is_stored_in_chunks_is_refused(tmp_path):
+    make(4).save(tmp_path / "spectra.h5")
+    with h5py.File(tmp_path / "spectra.h5", "a") as file:
+        flux = file["flux"][:]
+        del file["flux"]
+        file.create_dataset("flux", data=flux, chunks=(2, 443))
+    with pytest.raises(ValueError, match=r"spectra\.h5: its flux is stored in chunks, expected one contiguous block"):
+        Spectra.load(tmp_path / "spectra.h5")
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +18,7 @@ import h5py
 import numpy as np
 
 from quasarcurves.files import whole_file
+from quasarcurves.spectra.blocks import read_rows
 from quasarcurves.spectra.grid import LOG_START, LOG_STEP, N_BINS
 
 STAR, GALAXY, QSO_LOW, QSO_HIGH, BAD = range(5)
@@ -34,7 +36,7 @@ _DTYPES = {
     "target_id": np.int64,
     "snr": np.float32,
 }
-_COPY_ROWS = 8192
+_COPY_ROWS = 512
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Spectra:
     @property
     def is_quasar(self) -> np.ndarray:
         """(n,) bool: trusted quasars of any redshift."""
-        return (self.label == QSO_LOW) | (self.label == QSO_HIGH)
+        return is_quasar(self.label)
 
     def take(self, rows: np.ndarray) -> Spectra:
         """Give the spectra of some rows (index or bool array); `rejected` stays that of the whole."""
@@ -121,25 +123,9 @@ class Spectra:
         ValueError
             If the file holds no spectra table, or is of another grid.
         """
-        with h5py.File(path, "r") as file:
-            missing = [name for name in _DTYPES if name not in file]
-            if missing:
-                raise ValueError(f"{path}: not a file of spectra, {', '.join(missing)} missing")
-            grid = json.loads(file.attrs["grid"])
-            if grid != GRID:
-                raise ValueError(f"{path}: its grid is {grid}, expected {GRID}")
-            columns = {name: file[name][:] for name in _DTYPES if name != "flux"}
-            offset, shape = file["flux"].id.get_offset(), file["flux"].shape
-            source, rejected = file.attrs["source"], json.loads(file.attrs["rejected"])
-        # offset is None for a data set without rows: nothing was allocated
-        flux = (
-            np.memmap(path, np.float32, "r", offset=offset, shape=shape)
-            if offset is not None
-            else np.empty(shape, np.float32)
-        )
-        rows = slice(None) if rows is None else np.asarray(rows)
-        columns = {name: column[rows] for name, column in columns.items()}
-        return cls(np.array(flux[rows]), **columns, rejected=rejected, source=source)
+        with _open(path) as file:
+            columns = {name: _read(file, name, rows) for name in _DTYPES}
+            return cls(**columns, rejected=json.loads(file.attrs["rejected"]), source=file.attrs["source"])
 
 
 GRID = {"log10_start": LOG_START, "log10_step": LOG_STEP, "n_bins": N_BINS}
@@ -184,7 +170,51 @@ def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict
     return n, dict(rejected)
 
 
-def load_column(path: str | Path, name: str) -> np.ndarray:
-    """Read one column of an HDF5 file of spectra, without the flux."""
+def load_column(path: str | Path, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """Read one column of an HDF5 file of spectra, `flux` or another, and none of the others.
+
+    Parameters
+    ----------
+    path : str or Path
+    name : str
+    rows : (n,) int array, optional
+        In any order; all of them unless given.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no spectra table, or is of another grid.
+    """
+    with _open(path) as file:
+        return _read(file, name, rows)
+
+
+def is_quasar(label: np.ndarray) -> np.ndarray:
+    """(n,) bool: labels of trusted quasars of any redshift."""
+    return (label == QSO_LOW) | (label == QSO_HIGH)
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[h5py.File]:
+    """Open a file of spectra that is what it should be."""
     with h5py.File(path, "r") as file:
-        return file[name][:]
+        missing = [name for name in _DTYPES if name not in file]
+        if missing:
+            raise ValueError(f"{path}: not a file of spectra, {', '.join(missing)} missing")
+        grid = json.loads(file.attrs["grid"])
+        if grid != GRID:
+            raise ValueError(f"{path}: its grid is {grid}, expected {GRID}")
+        yield file
+
+
+def _read(file: h5py.File, name: str, rows: np.ndarray | None) -> np.ndarray:
+    rows = slice(None) if rows is None else np.asarray(rows)
+    if name != "flux":
+        # a few bytes per spectrum: picked from the whole
+        return file[name][:][rows]
+    flux = file[name]
+    # nothing is allocated for a data set without rows
+    offset = flux.id.get_offset() if len(flux) else 0
+    if offset is None:
+        raise ValueError(f"{file.filename}: its flux is stored in chunks, expected one contiguous block")
+    return read_rows(file.filename, offset, flux.shape, rows)

@@ -44,7 +44,7 @@ class Tested:
     @classmethod
     def load(cls, spectra: Path, rows: np.ndarray) -> Tested:
         """Read some rows of a file of prepared spectra."""
-        return cls(*(load_column(spectra, name)[rows] for name in ("z", "label", "bal", "snr", "target_id")))
+        return cls(*(load_column(spectra, name, rows) for name in ("z", "label", "bal", "snr", "target_id")))
 
     @property
     def is_qso(self) -> np.ndarray:

@@ -24,7 +24,8 @@ from quasarcurves.spectra.table import Spectra
 
 FILE_SOURCES = ("quasarnet_fits", "sdss", "desi")
 SOURCES = ("simulated", *FILE_SOURCES)
-DEFAULT_ROWS = 4096
+DEFAULT_ROWS = 512
+"""Input spectra at a time: so few stay in a processor's cache from one operation to the next."""
 
 
 def _module(config: Mapping[str, Any], known: Sequence[str] = SOURCES) -> ModuleType:

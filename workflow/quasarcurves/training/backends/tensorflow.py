@@ -15,6 +15,9 @@ from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Task
 from quasarcurves.training.rows import flat, like, size
 
+_ALIGNMENT = 64
+"""Bytes; TensorFlow reckons with memory that starts at a multiple of this."""
+
 
 def set_up(threads: int) -> None:
     """Use exactly this many threads, and no more of a GPU's memory than is needed; before the first operation."""
@@ -51,7 +54,7 @@ def compile_steps(
     callable
         (steps, batch) int32 indices -> losses by part (steps, parts), measures (steps, measures).
     """
-    arrays = [tf.constant(array) for array in data]
+    arrays = [resident(array) for array in data]
     model = task.model
     moves = any(not isinstance(measure, Loss) for measure in measures)
 
@@ -80,6 +83,17 @@ def compile_steps(
         return parts.numpy(), values.numpy()
 
     return run
+
+
+def resident(array: np.ndarray) -> tf.Tensor:
+    """Put an array on the device, without a copy where that is the CPU and the array is aligned and contiguous.
+
+    `tf.constant` always copies. The tensor keeps the array's memory, which must not be changed any more.
+    """
+    if array.ctypes.data % _ALIGNMENT or not array.flags.c_contiguous or not array.flags.writeable:
+        return tf.constant(array)
+    # identity: where there is a GPU the tensor moves there, else it stays the same memory
+    return tf.identity(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))
 
 
 def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
