@@ -56,7 +56,8 @@ def compile_steps(
     callable
         (steps, batch) int32 indices -> losses by part (steps, parts), measures (steps, measures).
     """
-    arrays = [jnp.asarray(array) for array in data]
+    # on a CPU aligned arrays are shared, not copied
+    arrays = [jax.device_put(array) for array in data]
     variables = _variables(task)
     run_steps = _whole_block(task, measures)
 
