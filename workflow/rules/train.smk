@@ -70,6 +70,6 @@ rule evaluate:
         code=lambda wc: fingerprint.code("evaluate"),
     shell:
         "python -m scripts.evaluate --spectra {input.spectra:q} --subset {input.subset:q} --model {input.model:q}"
-        " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q} --threads {threads}"
+        " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q}"
         " --predictions {output.predictions:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"
