@@ -87,7 +87,7 @@ def run(module: str) -> None:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         return
     enter("imports")
-    if name in ("train", "evaluate"):
+    if name == "train":
         within("import of TensorFlow", importlib.import_module)("tensorflow")
     step = getattr(importlib.import_module(module), name)
     leave()

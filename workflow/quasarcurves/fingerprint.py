@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import grimp
+from typing import TYPE_CHECKING
 
 from quasarcurves.files import whole_file
+
+if TYPE_CHECKING:
+    import grimp
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("quasarcurves", "scripts")
@@ -135,6 +137,8 @@ def digest_files(paths: Iterable[Path], cache: Path) -> str:
 
 @cache
 def _graph() -> grimp.ImportGraph:
+    import grimp  # noqa: PLC0415  (every step imports this module, and only Snakemake's own process needs the graph)
+
     return grimp.build_graph(*PACKAGES, cache_dir=None)
 
 
