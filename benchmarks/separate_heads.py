@@ -26,14 +26,14 @@ def build(filters: int, boxes: int, n_lines: int) -> keras.Model:
         x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Dense(filters)(layers.Flatten()(x))
     x = layers.ReLU()(layers.BatchNormalization()(x))
-    model = keras.Model(spectrum, [_head(x, boxes) for _ in range(n_lines)])
+    model = keras.Model(spectrum, [_head(x, boxes, line) for line in range(n_lines)])
     model.compile(keras.optimizers.Adam(1e-3), [line_loss] * n_lines)
     return model
 
 
-def _head(x: object, boxes: int) -> object:
-    box = layers.Dense(boxes, "sigmoid")(x)
-    offset = layers.Rescaling(1.2, -0.1)(layers.Dense(boxes, "sigmoid")(x))
+def _head(x: object, boxes: int, line: int) -> object:
+    box = layers.Dense(boxes, "sigmoid", name=f"box_{line}")(x)
+    offset = layers.Rescaling(1.2, -0.1)(layers.Dense(boxes, "sigmoid", name=f"offset_{line}")(x))
     return layers.Concatenate()([box, offset])
 
 

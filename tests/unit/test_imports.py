@@ -14,6 +14,7 @@ HEAVY = {"tensorflow", "keras", "jax"}
 MAY_NEED = (
     "quasarcurves.cli",
     "quasarcurves.commands.models",
+    "quasarcurves.lean",
     "quasarcurves.model_files",
     "quasarcurves.prediction",
     "quasarcurves.quasarnet.export",

@@ -195,9 +195,9 @@ class _WithoutUnusedImports(ast.NodeTransformer):
     """Drops imported names that nothing uses once type hints are gone."""
 
     def __init__(self, tree: ast.AST) -> None:
-        self._used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        # strings, for __all__
-        self._used |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        # constants, for the strings in __all__
+        nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Constant))
+        self._used = {node.id if isinstance(node, ast.Name) else node.value for node in nodes}
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
         node.names = [alias for alias in node.names if (alias.asname or alias.name).split(".")[0] in self._used]
