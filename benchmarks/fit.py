@@ -231,11 +231,11 @@ def _draw_costs(axes: object, table: pd.DataFrame) -> None:
     filters = np.geomspace(table["filters"].min(), table["filters"].max())
     flops = np.array([flops_per_spectrum(network(count)) for count in filters])
     least = 1e-6 * flops / table["peak_gflops"].median()
-    axes.plot(filters, least, color="0.5", linewidth=0.6, label="arithmetic alone, at the peak of a core")
-    axes.set(xscale="log", yscale="log", xlabel="filters", ylabel="processor time per spectrum and step (ms)")
+    axes.plot(filters, least, color="0.5", linewidth=0.6, label="arithmetic at the peak of a core")
+    axes.set(xscale="log", yscale="log", xlabel="filters", ylabel="processor ms per spectrum")
     axes.set_xticks(sorted(table["filters"].unique()), sorted(table["filters"].unique()))
     axes.minorticks_off()
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
 
 
 def _draw_ratios(axes: object, table: pd.DataFrame) -> None:
@@ -251,7 +251,7 @@ def _draw_ratios(axes: object, table: pd.DataFrame) -> None:
                 axes.plot(goals[point] + shift, wall if kind == "wall" else cpu, "_", ms=9, color="black")
     axes.plot([], [], "_", ms=9, color="black", label="goal")
     axes.axhline(1, color="0.6", linewidth=0.6)
-    axes.set(ylabel="a study with fit over one with the trainer", ylim=(0, None))
+    axes.set(ylabel="time with fit over time with the trainer", ylim=(0, None))
     axes.set_xticks(range(len(table)), names)
     axes.set_xlabel("filters, batch size")
     axes.legend(loc="upper right")
