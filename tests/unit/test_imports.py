@@ -14,7 +14,6 @@ HEAVY = {"tensorflow", "keras", "jax"}
 MAY_NEED = (
     "quasarcurves.cli",
     "quasarcurves.commands.models",
-    "quasarcurves.lean",
     "quasarcurves.model_files",
     "quasarcurves.prediction",
     "quasarcurves.quasarnet.export",

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 _NEEDLESS = ("matplotlib", "pandas")
 
@@ -18,7 +19,7 @@ def import_keras() -> None:
     """Import Keras and its backend; to be called before anything else does."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     with hidden(*_NEEDLESS, *(("jax",) if backend == "tensorflow" else ())):
-        import keras  # noqa: F401, PLC0415
+        import_module("keras")
 
 
 @contextmanager
