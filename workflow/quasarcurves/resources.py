@@ -228,7 +228,7 @@ def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectru
 def evaluation_need(network: Mapping[str, Any], n_spectra: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
     applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * _activation_bytes(network) / 1e6
-    memory = 42 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 5e-5 * n_spectra
+    memory = 48 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 5e-5 * n_spectra
     return Need(memory, 1 + models * (0.1 + n_test * spectrum_seconds(network) / 3))
 
 
