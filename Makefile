@@ -4,7 +4,7 @@ STUDY ?= config.yaml
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: study setup setup-dev test test-slow test-cluster test-image lint lock
+.PHONY: study setup setup-dev test test-slow test-cluster test-image bench lint lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
@@ -28,6 +28,9 @@ test-cluster: setup-dev  ## the profile for SLURM, on a cluster made of this mac
 test-image: setup-dev  ## build the container image and run the smoke study in it; as root, on Debian
 	sh tests/image/install.sh
 	$(BIN)/python -m pytest -m image tests/image
+
+bench: setup-dev  ## speed of training against keras.Model.fit, side by side: benchmarks/fit.csv and fit.png; minutes
+	$(BIN)/python benchmarks/fit.py
 
 lint: setup-dev  ## format and style
 	$(BIN)/ruff format --check .

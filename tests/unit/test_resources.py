@@ -150,7 +150,7 @@ def test_curvature_costs_gradients_of_its_probe():
 
 def test_memory_of_an_evaluation_is_bounded():
     small, large, huge = (resources.evaluation_need(PUBLISHED, 10 * n, n, 2) for n in (200, 2048, 20_000))
-    assert small.mb < large.mb < huge.mb < 1.05 * large.mb
+    assert small.mb < large.mb < huge.mb < 1.1 * large.mb
     # twice the models, twice the work
     twice = resources.evaluation_need(PUBLISHED, 200_000, 20_000, 4)
     assert twice.seconds - huge.seconds > 0.5 * huge.seconds

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 
 from quasarcurves.files import whole_file
-from quasarcurves.model_files import load_keras
-from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.quasarnet.objective import decode
-from quasarcurves.runs import load_examples
+from quasarcurves.quasarnet.applied import AppliedNetwork
+from quasarcurves.quasarnet.formula import line_losses
+from quasarcurves.quasarnet.objective import decode, encode
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.spectra.table import load_column
+from quasarcurves.spectra.table import UNKNOWN, Spectra, load_column
 from quasarcurves.training import snapshots as taken
 
 _ROWS = 2048
@@ -61,30 +59,36 @@ def evaluate(
         file.attrs["run"] = json.dumps(dict(run))
         file["row"], file["target_id"] = rows, load_column(spectra, "target_id", rows)
         for name, path in models.items():
-            model = load_keras(path)
-            _apply(model, spectra, rows, settings, file.create_group(name))
+            network = AppliedNetwork.load(path)
+            _apply(network, spectra, rows, settings, file.create_group(name))
         for name, snapshot in taken.load(snapshots).items() if snapshots else ():
-            snapshot.put_into(model)
             group = file.create_group(f"{SNAPSHOTS}/{name}")
             group.attrs.update(snapshot.facts)
-            _apply(model, spectra, rows, settings, group)
+            _apply(network.with_weights(snapshot.weights), spectra, rows, settings, group)
 
 
-def _apply(model: keras.Model, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any], group: h5py.Group) -> None:
-    for start, columns in _predicted(model, spectra, rows, settings):
+def _apply(
+    network: AppliedNetwork, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any], group: h5py.Group
+) -> None:
+    for start in range(0, len(rows), _ROWS):
+        columns = _predicted(network, spectra, rows[start : start + _ROWS], settings)
         _append(group, start, len(rows), columns)
 
 
 def _predicted(
-    model: keras.Model, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yield the place of a part of the rows, and what the model says of it."""
-    for start in range(0, len(rows), _ROWS):
-        flux, *targets = load_examples(spectra, rows[start : start + _ROWS], settings)
-        outputs = np.asarray(model.predict_on_batch(flux))
-        decoded = decode(outputs, settings["lines"], settings["bal_lines"])
-        loss = np.asarray(weighted_line_losses(outputs, *targets)).sum(axis=1)
-        yield start, {**{name: getattr(decoded, name) for name in _COLUMNS}, "loss": loss}
+    network: AppliedNetwork, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Give what a network says of some spectra."""
+    lines, bal_lines = settings["lines"], settings["bal_lines"]
+    table = Spectra.load(spectra, rows)
+    unknown = int((table.label == UNKNOWN).sum())
+    if unknown:
+        raise ValueError(f"{spectra}: {unknown} of {len(table)} spectra have no truth, no loss can be computed")
+    outputs = network(table.flux)
+    targets, weights = encode(table.z, table.is_quasar, table.bal, lines, bal_lines, settings["boxes"])
+    decoded = decode(outputs, lines, bal_lines)
+    loss = (weights * line_losses(targets, outputs, np)).sum(axis=1)
+    return {**{name: getattr(decoded, name) for name in _COLUMNS}, "loss": loss}
 
 
 def _append(group: h5py.Group, start: int, n: int, columns: Mapping[str, np.ndarray]) -> None:

@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import grimp
+from typing import TYPE_CHECKING
 
 from quasarcurves.files import whole_file
+
+if TYPE_CHECKING:
+    import grimp
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("quasarcurves", "scripts")
@@ -135,6 +137,8 @@ def digest_files(paths: Iterable[Path], cache: Path) -> str:
 
 @cache
 def _graph() -> grimp.ImportGraph:
+    import grimp  # noqa: PLC0415  (every step imports this module, and only Snakemake's own process needs the graph)
+
     return grimp.build_graph(*PACKAGES, cache_dir=None)
 
 
@@ -191,9 +195,9 @@ class _WithoutUnusedImports(ast.NodeTransformer):
     """Drops imported names that nothing uses once type hints are gone."""
 
     def __init__(self, tree: ast.AST) -> None:
-        self._used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        # strings, for __all__
-        self._used |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+        # constants, for the strings in __all__
+        nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Constant))
+        self._used = {node.id if isinstance(node, ast.Name) else node.value for node in nodes}
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
         node.names = [alias for alias in node.names if (alias.asname or alias.name).split(".")[0] in self._used]

@@ -55,8 +55,11 @@ _COPIES = 3
 _ACTIVATIONS = 4
 """Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own."""
 
-_VALIDATED_ROWS, _EVALUATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 2048, 1.25
-"""Spectra validated and evaluated at a time, and what each takes in the same units."""
+_VALIDATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 1.25
+"""Spectra validated at a time, and what each takes in the same units."""
+
+_EVALUATED_ROWS, _APPLIED_ROWS, _APPLIED_ACTIVATIONS = 2048, 128, 3.5
+"""Spectra evaluated at a time and passed through the network at a time, and what each of the latter takes."""
 
 _RECORD_BYTES = 4 * 10 * 4
 """Of a step: ten measures, copied where the training state is saved."""
@@ -224,9 +227,9 @@ def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectru
 
 def evaluation_need(network: Mapping[str, Any], n_spectra: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
-    rows = min(n_test, _EVALUATED_ROWS)
-    memory = 605 + _FORWARD_ACTIVATIONS * rows * _activation_bytes(network) / 1e6 + 5e-5 * n_spectra
-    return Need(memory, 8 + models * (0.3 + n_test * spectrum_seconds(network) / 3))
+    applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * _activation_bytes(network) / 1e6
+    memory = 48 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 5e-5 * n_spectra
+    return Need(memory, 1 + models * (0.1 + n_test * spectrum_seconds(network) / 3))
 
 
 def training_length(settings: Mapping[str, Any], n_train: int) -> tuple[int, int]:

@@ -69,9 +69,9 @@ rule evaluate:
         runtime=runtime,
     params:
         run=evaluation_params,
-        code=lambda wc: fingerprint.code("evaluate", ("quasarcurves.training.backends.tensorflow",)),
+        code=lambda wc: fingerprint.code("evaluate"),
     shell:
         "python -m scripts.evaluate --spectra {input.spectra:q} --subset {input.subset:q} --model {input.model:q}"
-        " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q} --threads {threads}"
+        " --best {input.best:q} --snapshots {input.snapshots:q} --run {params.run:q}"
         " --predictions {output.predictions:q}"
         " --receipts {input.receipts:q} --receipt {output.receipt:q} 2> {log:q}"

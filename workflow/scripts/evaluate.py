@@ -1,7 +1,6 @@
 """rule evaluate: what one run's models say of the test set."""
 
 from quasarcurves.evaluation import evaluate as apply_models
-from quasarcurves.runs import use_threads
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -14,11 +13,9 @@ def evaluate(
     best: Input,
     snapshots: list[Input],
     run: dict,
-    threads: int,
     predictions: Output,
 ) -> None:
     """Apply the final and the best model to the test set, and the snapshots if there are some."""
-    use_threads(threads)
     models = {"final": model, "best": best}
     apply_models(spectra, subset, run, models, predictions, next(iter(snapshots), None))
 

@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
+from quasarcurves import lean
 from quasarcurves.receipts import made
-from quasarcurves.runs import state_key, train_run, use_threads
 from quasarcurves.training.gpus import own_gpu
 from scripts import adapter
 from scripts.adapter import Input, Output
+
+lean.import_keras()
+
+# after the line above: all of these import Keras
+from quasarcurves.runs import state_key, train_run, use_threads  # noqa: E402
 
 
 def train(

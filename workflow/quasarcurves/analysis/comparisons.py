@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from quasarcurves.analysis.spikes.statistics import LEVEL, poisson_interval
 
@@ -82,7 +82,7 @@ def dispersion(groups: Sequence[Counts]) -> float:
             freedom += len(group.events) - 1
     if square <= freedom:
         return 1.0
-    widened = stats.t.isf(ALPHA / 2, freedom) / stats.norm.isf(ALPHA / 2)
+    widened = scipy.stats.t.isf(ALPHA / 2, freedom) / scipy.stats.norm.isf(ALPHA / 2)
     return float(square / freedom * widened**2)
 
 
@@ -102,8 +102,8 @@ def rate_ratio(counts: Counts, reference: Counts) -> Ratio:
     """
     events, others = _effective(counts, reference)
     odds = reference.exposure / counts.exposure
-    low = stats.beta.ppf(ALPHA / 2, events, others + 1) if events else 0.0
-    high = stats.beta.isf(ALPHA / 2, events + 1, others) if others else 1.0
+    low = scipy.stats.beta.ppf(ALPHA / 2, events, others + 1) if events else 0.0
+    high = scipy.stats.beta.isf(ALPHA / 2, events + 1, others) if others else 1.0
     value = counts.total * odds / reference.total if reference.total else (np.inf if events else np.nan)
     bounds = (float(share / (1 - share) * odds) if share < 1 else float("inf") for share in (low, high))
     return Ratio(float(value), *bounds, rate_ratio_p(counts, reference, 1.0), len(counts.events))
@@ -117,8 +117,8 @@ def rate_ratio_p(counts: Counts, reference: Counts, ratio: float) -> float:
     events, others = _effective(counts, reference)
     share = ratio * counts.exposure / (ratio * counts.exposure + reference.exposure)
     # P(X <= events) and P(X >= events) of a binomial variable, which by beta functions need not be whole
-    below = stats.beta.sf(share, events + 1, others) if others else 1.0
-    above = stats.beta.cdf(share, events, others + 1) if events else 1.0
+    below = scipy.stats.beta.sf(share, events + 1, others) if others else 1.0
+    above = scipy.stats.beta.cdf(share, events, others + 1) if events else 1.0
     return float(min(1, 2 * min(below, above)))
 
 
@@ -151,8 +151,8 @@ def paired_ratio(values: Sequence[float], reference: Sequence[float]) -> Ratio:
     error = float(logs.std(ddof=1) / np.sqrt(n))
     if error == 0:  # the same to the last digit, or two pairs that happen to agree
         return Ratio(float(np.exp(mean)), float(np.exp(mean)), float(np.exp(mean)), float(mean == 0), n)
-    reach = stats.t.isf(ALPHA / 2, n - 1) * error
-    p = 2 * stats.t.sf(abs(mean) / error, n - 1)
+    reach = scipy.stats.t.isf(ALPHA / 2, n - 1) * error
+    p = 2 * scipy.stats.t.sf(abs(mean) / error, n - 1)
     return Ratio(float(np.exp(mean)), float(np.exp(mean - reach)), float(np.exp(mean + reach)), float(p), n)
 
 

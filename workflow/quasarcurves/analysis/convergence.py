@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.spikes.statistics import LEVEL
@@ -160,7 +160,7 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     share = float(worse.mean())
     n = effective_size(worse if 0 < share < 1 else np.log(loss))
     tail = (1 - LEVEL) / 2
-    low, high = stats.beta.ppf([tail, 1 - tail], share * n + 0.5, (1 - share) * n + 0.5)
+    low, high = scipy.stats.beta.ppf([tail, 1 - tail], share * n + 0.5, (1 - share) * n + 0.5)
     return share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
 
 
@@ -191,12 +191,12 @@ def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
     blocks = np.array_split(places, min(_BLOCKS, len(places)))
     x = np.array([block.mean() for block in blocks])
     y = np.array([np.median(np.log(np.asarray(loss, float)[block])) for block in blocks])
-    fit = stats.linregress(x, y)
+    fit = scipy.stats.linregress(x, y)
     n = _effective_blocks(y - fit.intercept - fit.slope * x)
     if n <= 2:
         return float(np.exp(fit.slope * length)), 0.0, float("inf")
     error = fit.stderr * np.sqrt((len(y) - 2) / (n - 2))
-    reach = stats.t.isf((1 - LEVEL) / 2, n - 2) * error
+    reach = scipy.stats.t.isf((1 - LEVEL) / 2, n - 2) * error
     # beyond e^700 there is no float; nothing is known there anyway
     return tuple(
         float(value) for value in np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))

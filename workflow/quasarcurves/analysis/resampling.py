@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy
 
 LEVEL = 0.95
 DRAWS = 999
@@ -118,6 +118,8 @@ def bounds(values: np.ndarray, n: int) -> tuple[float, float]:
     n : int
         Spikes drawn from.
     """
-    tail = float(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.isf((1 - LEVEL) / 2, n - 1))) if n > 1 else 0.0
+    tail = (
+        float(scipy.stats.norm.sf(np.sqrt(n / (n - 1)) * scipy.stats.t.isf((1 - LEVEL) / 2, n - 1))) if n > 1 else 0.0
+    )
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import keras
 import numpy as np
 
 from quasarcurves.files import whole_file
+
+if TYPE_CHECKING:
+    import keras
 
 KINDS = ("before", "peak")
 

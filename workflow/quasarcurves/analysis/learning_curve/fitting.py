@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import stats
+import scipy
 from scipy.optimize import brentq
 
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
@@ -290,7 +290,7 @@ def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str
 def _usual_limit(data: Sizes, lowest: float) -> float:
     """Sum of squares up to which curves are plausible, were they linear in all they depend on (Fisher's F)."""
     freedom = data.freedom + data.spare
-    return lowest + (data.within + lowest) * stats.f.ppf(LEVEL, 1, freedom) / freedom
+    return lowest + (data.within + lowest) * scipy.stats.f.ppf(LEVEL, 1, freedom) / freedom
 
 
 def _judged(
@@ -472,7 +472,7 @@ def _rise(data: Sizes) -> str:
     rise = data.log_error[larger] - data.log_error[smaller]
     apart = rise / (sigma * np.sqrt(1 / data.replicates[larger] + 1 / data.replicates[smaller]))
     i = int(np.argmax(apart))
-    if not apart[i] > stats.t.isf(SURPRISE / len(apart), freedom or np.inf):
+    if not apart[i] > scipy.stats.t.isf(SURPRISE / len(apart), freedom or np.inf):
         return ""
     sizes = f"from {_spectra(data.n[smaller[i]])} to {_spectra(data.n[larger[i]])} spectra"
     return f"the error rises by a factor {np.exp(rise[i]):.2g} {sizes}, more than noise explains"
@@ -483,7 +483,7 @@ def _misfit(data: Sizes, lowest: float) -> str:
     if not data.squares_freedom or not data.spare:
         return ""
     ratio = lowest / data.spare / (data.within / data.freedom)
-    if stats.f.sf(ratio, data.spare, data.freedom) >= SURPRISE:
+    if scipy.stats.f.sf(ratio, data.spare, data.freedom) >= SURPRISE:
         return ""
     return f"no family of curves fits: misfits are {np.sqrt(ratio):.2g} times the noise between replicates"
 

@@ -11,7 +11,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-from scipy.stats import median_abs_deviation
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
@@ -194,7 +193,9 @@ def _summary(group: pd.DataFrame) -> dict[str, Any]:
     for name in MEASURES:
         values = group[name].dropna()
         row |= {name: values.median(), f"{name}_low": values.min(), f"{name}_high": values.max()}
-        row[f"{name}_sigma"] = MAD_TO_SIGMA * median_abs_deviation(values) if len(values) > 1 else np.nan
+        row[f"{name}_sigma"] = (
+            MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))) if len(values) > 1 else np.nan
+        )
     row["crossing_mean"] = group["crossing"].mean()
     row["crossing_mean_without_failed"] = group.loc[~failed, "crossing"].mean()
     return row

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, stats
+import scipy
+from scipy import ndimage
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of Gaussian noise over its median absolute deviation."""
@@ -166,9 +167,9 @@ def threshold(weight: float, probability: float, heavy_probability: float, value
     # the variance of a MAD is 1.36 sigma^2 / values, that of a standard deviation of so many degrees of freedom:
     known = 1 / max(2.7 / values, 1e-6)
     scale = MAD_TO_SIGMA * _quantile(weight, 0.25)
-    return max(float(stats.t.isf(probability, known)), float(_quantile(weight, heavy_probability) / scale))
+    return max(float(scipy.stats.t.isf(probability, known)), float(_quantile(weight, heavy_probability) / scale))
 
 
 def _quantile(weight: np.ndarray | float, probability: float) -> np.ndarray:
     """Give what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
-    return stats.t.isf(probability, 1 / np.maximum(weight, 1e-6))
+    return scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6))

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from quasarcurves.analysis.spikes.finding import loss_ratio, olmo_spike_score
 
@@ -34,8 +35,8 @@ def poisson_interval(count: int, exposure: float = 1.0) -> tuple[float, float]:
         Time they were seen in.
     """
     tail = (1 - LEVEL) / 2
-    low = stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
-    return float(low / exposure), float(stats.chi2.isf(tail, 2 * count + 2) / 2 / exposure)
+    low = scipy.stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    return float(low / exposure), float(scipy.stats.chi2.isf(tail, 2 * count + 2) / 2 / exposure)
 
 
 def weighted_poisson_interval(weights: Sequence[float], exposure: float) -> tuple[float, float]:
@@ -47,18 +48,18 @@ def weighted_poisson_interval(weights: Sequence[float], exposure: float) -> tupl
     if not len(weights):
         return 0.0, float("nan")
     tail, total, variance, largest = (1 - LEVEL) / 2, weights.sum(), (weights**2).sum(), weights.max()
-    low = variance / (2 * total) * stats.chi2.ppf(tail, 2 * total**2 / variance)
+    low = variance / (2 * total) * scipy.stats.chi2.ppf(tail, 2 * total**2 / variance)
     above, spread = total + largest, variance + largest**2
-    high = spread / (2 * above) * stats.chi2.isf(tail, 2 * above**2 / spread)
+    high = spread / (2 * above) * scipy.stats.chi2.isf(tail, 2 * above**2 / spread)
     return float(low / exposure), float(high / exposure)
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
     """Interval of a median between two of the values, whatever their distribution; NaN if they are fewer than 6."""
     values = np.sort(values)
-    rank = int(stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
+    rank = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
     # the interval from the rank-th to the rank-th last value (from 1) covers with P(rank <= below <= n - rank)
-    while rank > 0 and stats.binom.cdf(rank - 1, len(values), 0.5) > (1 - LEVEL) / 2:
+    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(values), 0.5) > (1 - LEVEL) / 2:
         rank -= 1
     return (float(values[rank - 1]), float(values[-rank])) if rank > 0 else (float("nan"), float("nan"))
 
@@ -74,7 +75,7 @@ def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
     spread = np.log(spacings.mean()) - np.log(spacings).mean() if n > 1 and spacings.min() > 0 else 0.0
     if spread <= 0:
         return float("nan"), float("nan")
-    bounds = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) / (2 * n * spread)
+    bounds = scipy.stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) / (2 * n * spread)
     shapes = (bounds + np.sqrt(bounds**2 + 4 * bounds * (1 + 1 / n) / 6)) / 2
     seen = _variation(spacings)
     # spacings that follow another distribution may lie outside
@@ -258,8 +259,8 @@ def likelihood_ratio_p(full: PoissonFit, restricted: PoissonFit, restrictions: i
     """
     statistic = max(2 * (full.log_likelihood - restricted.log_likelihood), 0.0)
     if freedom < 1 or full.dispersion <= 1:
-        return float(stats.chi2.sf(statistic, restrictions))
-    return float(stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
+        return float(scipy.stats.chi2.sf(statistic, restrictions))
+    return float(scipy.stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
 
 
 def locking(
@@ -326,7 +327,7 @@ def _slope(name: str, fit: PoissonFit | None, place: int | None) -> dict[str, fl
     if fit is None or place is None:
         return _with_interval(f"slope_{name}", np.nan, (np.nan, np.nan))
     value = float(fit.coefficients[place])
-    reach = stats.norm.isf((1 - LEVEL) / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
+    reach = scipy.stats.norm.isf((1 - LEVEL) / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
     # where all runs of one size have no spike, no slope is too steep
     reach = float("inf") if reach > 100 else float(reach)
     return _with_interval(f"slope_{name}", value, (value - reach, value + reach))
@@ -343,7 +344,7 @@ def rank_trend(runs: pd.DataFrame, of: str, against: str = "steps_per_epoch") ->
     pairs = runs[[against, of]].dropna()
     if len(pairs) < 4 or (pairs.nunique() < 2).any():
         return float("nan"), float("nan")
-    x, y = (stats.zscore(pairs[name].rank().to_numpy()) for name in (against, of))
+    x, y = (scipy.stats.zscore(pairs[name].rank().to_numpy()) for name in (against, of))
     # few runs with ties: the usual approximation by t would be wrong
     shuffled = np.random.default_rng(0).permuted(np.tile(x, (_PERMUTATIONS, 1)), axis=1)
     chance, seen = np.abs(shuffled @ y), abs(x @ y)
@@ -359,8 +360,8 @@ def height_trend(runs: pd.DataFrame, against: str = "steps_per_epoch") -> dict[s
     pairs = np.log(runs[[against, "height"]].dropna().to_numpy(float))
     if len(pairs) < 4 or np.ptp(pairs[:, 0]) == 0:
         return _with_interval("slope_height", np.nan, (np.nan, np.nan)) | {"height_p": np.nan}
-    fit = stats.linregress(pairs[:, 0], pairs[:, 1])
-    reach = stats.t.isf((1 - LEVEL) / 2, len(pairs) - 2) * fit.stderr
+    fit = scipy.stats.linregress(pairs[:, 0], pairs[:, 1])
+    reach = scipy.stats.t.isf((1 - LEVEL) / 2, len(pairs) - 2) * fit.stderr
     interval = (float(fit.slope - reach), float(fit.slope + reach))
     return _with_interval("slope_height", float(fit.slope), interval) | {"height_p": float(fit.pvalue)}
 

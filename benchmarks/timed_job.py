@@ -1,0 +1,122 @@
+"""A step of a study with a clock in it; stands for `python` where `around.py` runs a study.
+
+Called as `python timed_job.py RECORDS -m scripts.train ...`, it does what `python -m scripts.train ...` does, and adds
+a line of JSON to RECORDS: its processor time, and for each of its parts processor seconds and seconds. It imports
+nothing by itself that the step would not.
+"""
+
+import importlib
+import json
+import os
+import resource
+import runpy
+import sys
+import time
+
+parts: dict[str, list[float]] = {}
+_places: list[str] = []
+_last = (0.0, time.perf_counter())
+
+
+def enter(part: str) -> None:
+    """Count what comes for a part, until `leave`."""
+    _count()
+    _places.append(part)
+
+
+def leave() -> None:
+    """Count what comes for the part before again."""
+    _count()
+    _places.pop()
+
+
+def _count() -> None:
+    global _last  # noqa: PLW0603
+    now = time.process_time(), time.perf_counter()
+    place = _places[-1] if _places else "start"
+    before = parts.get(place, (0.0, 0.0))
+    parts[place] = [had + at - last for had, at, last in zip(before, now, _last, strict=True)]
+    _last = now
+
+
+def within(part: str, function: object) -> object:
+    """Give a function whose time counts for a part."""
+
+    def timed(*arguments: object, **options: object) -> object:
+        enter(part)
+        try:
+            return function(*arguments, **options)
+        finally:
+            leave()
+
+    return timed
+
+
+def watch_training() -> None:
+    """Count apart what a training does besides its steps."""
+    from quasarcurves import runs  # noqa: PLC0415
+
+    runs.build_trainer = within("reading, building", runs.build_trainer)
+    trainer = runs.Trainer
+    train = trainer.train
+
+    def timed(self: object, after_block: object, after_epoch: object) -> None:
+        first = True
+
+        def after_each_block() -> None:
+            nonlocal first
+            if first:
+                first = False
+                leave()
+            within("saving, reporting", after_block)()
+
+        # the steps, of which the first block holds the tracing and compiling
+        enter("steps")
+        enter("first block")
+        train(self, after_each_block, within("saving, reporting", after_epoch))
+        leave()
+
+    trainer.train = timed
+    trainer.validate = within("validation", trainer.validate)
+
+
+def run(module: str) -> None:
+    """Do a step."""
+    name = module.removeprefix("scripts.")
+    if module == name:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
+    enter("imports")
+    if name == "train":
+        from quasarcurves import lean  # noqa: PLC0415
+
+        lean.import_keras = within("import of Keras and TensorFlow", lean.import_keras)
+    step = getattr(importlib.import_module(module), name)
+    leave()
+    if name == "train":
+        watch_training()
+    from scripts import adapter  # noqa: PLC0415
+
+    within("work", adapter.main)(step)
+
+
+def main() -> None:
+    """Do what `python` would, and keep a record of it."""
+    records, (option, module, *rest) = sys.argv[1], sys.argv[2:]
+    assert option == "-m"
+    sys.path[0] = ""
+    sys.argv = [module, *rest]
+    try:
+        run(module)
+    finally:
+        _count()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = usage.ru_utime + usage.ru_stime
+        record = {"module": module, "cpu": cpu, "parts": parts}
+        # one write per line: steps run side by side
+        with os.fdopen(os.open(records, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "w") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()
