@@ -16,6 +16,7 @@ MAY_NEED = (
     "quasarcurves.commands.models",
     "quasarcurves.model_files",
     "quasarcurves.prediction",
+    "quasarcurves.quasarnet.convolution",
     "quasarcurves.quasarnet.export",
     "quasarcurves.quasarnet.loss",
     "quasarcurves.quasarnet.network",
