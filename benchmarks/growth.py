@@ -5,7 +5,7 @@ Every case is a process of its own, called as its rule calls it, on noise of the
 series is its start-up, mostly imports. `cpu_exponent` is the slope of log(cost - start-up) against log(size), by least
 squares, over the sizes that cost at least a fifth of the start-up beyond it, with its standard error; `mb_exponent` the
 same of memory. `cpu_exponent_end` is the slope between the two largest sizes alone. The group `study` is all that comes
-after the trainings of a study of 240 runs, 500 epochs and 10^7 steps.
+after the trainings of a study of 240 runs of 500 epochs, the group `steps` goes up to a run of 10^7 steps.
 
 `python benchmarks/growth.py GROUP ...` measures some groups alone. All take about half an hour on one core.
 """
@@ -62,27 +62,27 @@ _OF_RUNS = (
 )  # fmt: skip
 
 GROUPS = {
-    "prepare": Group("nothing", {}, "spectra", (64, 4_000, 16_000, 64_000), ("prepare_spectra",)),
-    "subset": Group("identities", {}, "spectra", (1_000, 40_000, 160_000, 640_000, 2_560_000), ("draw_subset",)),
+    "prepare": Group("nothing", {}, "spectra", (64, 8_000, 16_000, 64_000), ("prepare_spectra",)),
+    "subset": Group("identities", {}, "spectra", (1_000, 160_000, 640_000, 2_560_000), ("draw_subset",)),
     "train_spectra": Group(
-        "training", {"epochs": 2, "batch": 256}, "n_train", (256, 8_192, 32_768, 131_072), ("train",)
+        "training", {"epochs": 2, "batch": 256}, "n_train", (256, 16_384, 32_768, 65_536), ("train",)
     ),
-    "train_epochs": Group("training", {"n_train": 256}, "epochs", (1, 60, 240, 960), ("train",)),
+    "train_epochs": Group("training", {"n_train": 256}, "epochs", (1, 120, 360, 960), ("train",)),
     "train_filters": Group(
-        "training", {"n_train": 4096, "batch": 256, "epochs": 2}, "filters", (2, 16, 32, 64, 128), ("train",)
+        "training", {"n_train": 4096, "batch": 256, "epochs": 2}, "filters", (2, 64, 96, 128), ("train",)
     ),
-    "evaluate_spectra": Group("tested", {}, "spectra", (64, 4_096, 16_384, 65_536), ("evaluate",)),
-    "evaluate_filters": Group("tested", {"spectra": 4096}, "filters", (2, 16, 32, 64, 128), ("evaluate",)),
-    "metrics_runs": Group("predictions", {"spectra": 500}, "runs", (1, 8, 24, 72), ("compute_metrics",)),
-    "metrics_spectra": Group("predictions", {"runs": 1}, "spectra", (100, 1_250, 5_000, 20_000), ("compute_metrics",)),
-    "epochs": Group("histories", {"runs": 24, "steps": 64_000}, "epochs", (50, 2_000, 8_000, 32_000), _OF_EPOCHS),
+    "evaluate_spectra": Group("tested", {}, "spectra", (64, 16_384, 32_768, 65_536), ("evaluate",)),
+    "evaluate_filters": Group("tested", {"spectra": 16_384}, "filters", (2, 64, 96, 128), ("evaluate",)),
+    "metrics_runs": Group("predictions", {"spectra": 300}, "runs", (1, 8, 16, 24), ("compute_metrics",)),
+    "metrics_spectra": Group("predictions", {"runs": 1}, "spectra", (100, 2_500, 5_000, 10_000), ("compute_metrics",)),
+    "epochs": Group("histories", {"runs": 24, "steps": 16_000}, "epochs", (50, 4_000, 8_000, 16_000), _OF_EPOCHS),
     "steps": Group(
         "histories", {"runs": 1, "epochs": 500}, "steps", (10_000, 300_000, 1_000_000, 3_000_000, 10_000_000), _OF_STEPS
     ),
-    "runs": Group("histories", {"epochs": 500, "steps": 2_000}, "runs", (8, 96, 240, 480), _OF_RUNS),
-    "dag": Group("configuration", {}, "runs", (8, 400, 1_600, 6_400), ("snakemake -n",)),
+    "runs": Group("histories", {"epochs": 500, "steps": 2_000}, "runs", (8, 64, 120, 240), _OF_RUNS),
+    "dag": Group("configuration", {}, "runs", (8, 400, 1_200, 3_600), ("snakemake -n",)),
     "study": Group(
-        "results", {"epochs": 500, "steps": 42_000, "spectra": 1_000}, "runs", (240,), _AFTER_TRAINING + _FIGURES
+        "results", {"epochs": 500, "steps": 2_000, "spectra": 300}, "runs", (240,), _AFTER_TRAINING + _FIGURES
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,41 +23,41 @@ PANELS = {
 """What is varied, and the groups that vary it."""
 
 _COSTS = {"cpu_s": "processor time (s)", "peak_mb": "peak memory (MB)"}
-_MARKERS = "osD^vPX*"
-_ROW, _LINE = 1.1, 0.15
-"""Inches of a panel, and of a line of a legend."""
+_MARKERS = "osD^vPX*<"
+_ROW, _LINE = 1.6, 0.15
+"""Inches of a panel with its labels, and of a line of a legend."""
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw processor time and peak memory of all stages, a row per quantity that is varied, on logarithmic axes."""
     parts = {varied: table[table["group"].isin(groups)] for varied, groups in PANELS.items()}
-    legends = [_LINE * (-(-part["stage"].nunique() // 2)) for part in parts.values()]
-    figure = style.new_figure(style.COLUMN_WIDTH, sum(legends) + (_ROW + 0.42) * len(parts))
+    heights = [_ROW + _LINE * math.ceil(part["stage"].nunique() / 2) for part in parts.values()]
+    figure = style.new_figure(style.COLUMN_WIDTH, sum(heights))
     with style.house_style():
-        for part, (varied, rows) in zip(
-            figure.subfigures(len(parts), 1, height_ratios=[x + _ROW + 0.42 for x in legends]),
-            parts.items(),
-            strict=True,
-        ):
-            panels = part.subplots(1, 2)
-            for axes, cost in zip(panels, _COSTS, strict=True):
-                _draw_panel(axes, rows, cost)
-                axes.set_title(_COSTS[cost] if varied == "spectra" else "")
-            part.supxlabel(varied, fontsize=8)
-            part.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        rows = figure.subfigures(len(parts), 1, height_ratios=heights)
+        for row, (varied, part) in zip(rows, parts.items(), strict=True):
+            panels = row.subplots(1, 2)
+            for axes, (cost, name) in zip(panels, _COSTS.items(), strict=True):
+                _draw_panel(axes, part, cost)
+                axes.set_title(name)
+            row.supxlabel(varied, fontsize=8)
+            row.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
+    """Draw one cost; names have the exponent of the time beside them."""
     stages = rows.groupby("stage", sort=False)
-    for (name, stage), (color, _), marker in zip(stages, style.categorical(len(stages)), _MARKERS, strict=False):
+    for (name, stage), (color, dash), marker in zip(stages, style.categorical(len(stages)), _MARKERS, strict=False):
         exponent = stage["cpu_exponent"].iat[0]
+        line = {"color": color, "linestyle": dash, "marker": marker, "markersize": 3.5}
         label = name if np.isnan(exponent) else f"{name} ({exponent:.2f})"
-        axes.plot(stage["size"], stage[cost], color=color, marker=marker, markersize=3, label=label)
+        axes.plot(stage["size"], stage[cost], markeredgecolor="0.3", markeredgewidth=0.3, label=label, **line)
     axes.set(xscale="log", yscale="log")
-    low, high = rows["size"].max() / 30, rows["size"].max()
-    top = rows[cost].max()
-    axes.plot([low, high], [top / 30, top], color="0.6", linewidth=0.6, linestyle=":", zorder=0)
+    limits, size, top = axes.get_ylim(), rows["size"].max(), rows[cost].max()
+    # what a cost without any start-up would do
+    axes.plot([size / 1000, size], [top / 1000, top], color="0.5", linewidth=0.6, linestyle=":", zorder=0)
+    axes.set(xlim=(rows["size"].min() / 1.5, size * 1.5), ylim=limits)
     style.decades(axes.yaxis)
     style.decades(axes.xaxis)
 

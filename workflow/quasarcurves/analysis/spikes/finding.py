@@ -205,7 +205,7 @@ def _search(
     for width, *rates in thresholds:
         # clipped, so that one step alone is no lasting rise
         signal = noise if width == 1 else _mean(np.clip(noise, -_CLIP, _CLIP) * _quiet(spikes, len(noise)), width)
-        spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet])), width**-0.5)
+        spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet]), overwrite_input=True), width**-0.5)
         signal = signal / spread
         # the noise of a step is judged over its window, that of a mean over all means that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
