@@ -56,10 +56,8 @@ _FIGURES = (
 )  # fmt: skip
 _OF_EPOCHS = ("collect_histories", "plot_fractions", "plot_optimizers")
 _OF_STEPS = ("collect_histories", "find_spikes", "diagnose_spikes", "plot_spikes", "plot_curvature")
-_OF_RUNS = (
-    "collect_histories", "find_spikes", "diagnose_spikes", "plot_fractions", "plot_optimizers", "plot_spikes",
-    "plot_spike_statistics",
-)  # fmt: skip
+_OF_RUNS = ("collect_histories", "find_spikes", "plot_fractions", "plot_optimizers", "plot_spike_statistics")
+"""Those that look at groups of runs once they have enough spikes have no exponent in the number of runs."""
 
 GROUPS = {
     "prepare": Group("nothing", {}, "spectra", (64, 8_000, 16_000, 64_000), ("prepare_spectra",)),
@@ -79,7 +77,7 @@ GROUPS = {
     "steps": Group(
         "histories", {"runs": 1, "epochs": 500}, "steps", (10_000, 300_000, 1_000_000, 3_000_000, 10_000_000), _OF_STEPS
     ),
-    "runs": Group("histories", {"epochs": 500, "steps": 2_000}, "runs", (8, 64, 120, 240), _OF_RUNS),
+    "runs": Group("histories", {"epochs": 500, "steps": 2_000}, "runs", (24, 72, 144, 240), _OF_RUNS),
     "dag": Group("configuration", {}, "runs", (8, 400, 1_200, 3_600), ("snakemake -n",)),
     "study": Group(
         "results", {"epochs": 500, "steps": 2_000, "spectra": 300}, "runs", (240,), _AFTER_TRAINING + _FIGURES

@@ -1,4 +1,6 @@
-"""The figure of growth.csv: `python benchmarks/growth_figure.py` writes growth.png here."""
+"""The figure of growth.csv: `python benchmarks/growth_figure.py` writes growth.png here, and prints the table of
+exponents that stands in docs/scale.md.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +33,7 @@ _ROW, _LINE = 1.6, 0.15
 def draw(table: pd.DataFrame) -> Figure:
     """Draw processor time and peak memory of all stages, a row per quantity that is varied, on logarithmic axes."""
     parts = {varied: table[table["group"].isin(groups)] for varied, groups in PANELS.items()}
+    parts = {varied: part for varied, part in parts.items() if len(part)}
     heights = [_ROW + _LINE * math.ceil(part["stage"].nunique() / 2) for part in parts.values()]
     figure = style.new_figure(style.COLUMN_WIDTH, sum(heights))
     with style.house_style():
@@ -62,5 +65,26 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, cost: str) -> None:
     style.decades(axes.xaxis)
 
 
+def exponents(table: pd.DataFrame) -> str:
+    """Give a table in Markdown: each stage at its largest size, with its exponents."""
+    rows = [
+        "| step | against | largest | time | memory | exponent of time | of memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for _, stage in table[table["group"] != "study"].groupby(["group", "stage"], sort=False):
+        last = stage.iloc[-1]
+        costs = f"{last['size']:,} | {last['cpu_s']:.3g} s | {last['peak_mb']:,.0f} MB"
+        found = (_with_error(last[f"{name}_exponent"], last[f"{name}_exponent_se"]) for name in ("cpu", "mb"))
+        rows.append(f"| {last['stage']} | {last['varied']} | {costs} | {' | '.join(found)} |")
+    return "\n".join(rows)
+
+
+def _with_error(value: float, error: float) -> str:
+    known = "" if np.isnan(error) else f" \N{PLUS-MINUS SIGN} {error:.2f}"
+    return "" if np.isnan(value) else f"{value:.2f}{known}"
+
+
 if __name__ == "__main__":
-    style.save(draw(pd.read_csv(FOLDER / "growth.csv")), [FOLDER / "growth.png"])
+    found = pd.read_csv(FOLDER / "growth.csv")
+    style.save(draw(found), [FOLDER / "growth.png"])
+    print(exponents(found))

@@ -1,11 +1,11 @@
 """The exponents of benchmarks/growth.py are those of costs whose growth is known, and what it measures is there."""
 
-import csv
 import importlib.util
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -67,10 +67,28 @@ def test_the_stages_after_training_are_all_rules_but_those(growth):
     assert rules - study == {"prepare_spectra", "draw_subset", "train", "evaluate"}
 
 
-def test_the_table_kept_has_every_case_and_no_linear_stage_grows_faster(growth):
-    with (ROOT / "benchmarks" / "growth.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    cases = {(row["group"], row["stage"], int(row["size"])) for row in rows}
-    assert cases == {
-        (name, stage, size) for name, group in growth.GROUPS.items() for stage in group.stages for size in group.sizes
-    }
+@pytest.fixture(scope="module")
+def kept():
+    return pd.read_csv(ROOT / "benchmarks" / "growth.csv")
+
+
+def test_the_groups_of_the_table_kept_are_whole(growth, kept):
+    for name, rows in kept.groupby("group"):
+        group = growth.GROUPS[name]
+        cases = {(stage, size) for stage in group.stages for size in group.sizes}
+        assert set(zip(rows["stage"], rows["size"], strict=True)) == cases
+        assert (rows["varied"] == group.varied).all()
+
+
+def test_no_step_that_should_be_linear_grows_faster(kept):
+    known = kept[kept["cpu_exponent"].notna() & (kept["varied"] != "filters")]
+    assert len(known)
+    assert (known["cpu_exponent"] - 2 * known["cpu_exponent_se"].fillna(0) <= 1.1).all()
+    assert (kept["mb_exponent"].dropna() - 2 * kept["mb_exponent_se"].fillna(0) <= 1.1).all()
+
+
+def test_figures_of_the_largest_studies_are_drawn_in_time_and_memory(kept):
+    largest = kept[kept["stage"].str.startswith("plot_") & kept["group"].isin(["study", "steps", "runs"])]
+    assert {240, 10_000_000} <= set(largest["size"])
+    assert (largest["cpu_s"] < 30).all()
+    assert (largest["peak_mb"] < 1000).all()
