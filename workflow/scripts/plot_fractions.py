@@ -9,7 +9,7 @@ from scripts.adapter import Input, Output
 
 def plot_fractions(*, epochs: Input, runs: Input, optimizer: str, style: dict, figures: list[Output]) -> None:
     """Draw the loss of one optimizer for every fraction."""
-    figure = loss_by_fraction.draw(tables.read(epochs), tables.read(runs), optimizer, **style)
+    figure = loss_by_fraction.draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), optimizer, **style)
     save(figure, figures)
 
 

@@ -9,7 +9,7 @@ from scripts.adapter import Input, Output
 
 def plot_optimizers(*, epochs: Input, runs: Input, style: dict, figures: list[Output]) -> None:
     """Draw the losses of all optimizers side by side."""
-    save(loss_by_optimizer.draw(tables.read(epochs), tables.read(runs), **style), figures)
+    save(loss_by_optimizer.draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), **style), figures)
 
 
 if __name__ == "__main__":

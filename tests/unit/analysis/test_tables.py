@@ -97,6 +97,15 @@ def test_epochs_hold_the_numbers_of_the_histories(epochs):
     assert diverged["loss"].tolist() == [3, 2, np.inf]
 
 
+def test_some_columns_alone_are_read(epochs, tmp_path):
+    some = tables.read(tmp_path / "epochs.csv", tables.LOSS_COLUMNS)
+    assert sorted(some.columns) == ["epoch", "fraction", "loss", "optimizer", "replicate"]
+    for name in some:
+        assert some[name].equals(epochs[name])
+    with pytest.raises(ValueError, match="nothing_like_it"):
+        tables.read(tmp_path / "epochs.csv", ["epoch", "nothing_like_it"])
+
+
 def test_runs_have_one_row_each_in_order(runs):
     assert list(runs.index) == ORDER
     assert runs["n_train"].tolist() == [800, 800, 800, 50, 50]

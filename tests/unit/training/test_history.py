@@ -60,6 +60,40 @@ def test_collected_histories_are_found_by_name(tmp_path):
         assert_same(history, History.load(tmp_path / "all.h5", name))
 
 
+def test_columns_by_step_are_read_when_asked_for_and_not_kept(tmp_path):
+    make(3, 9).save(tmp_path / "history.h5")
+    history = History.load(tmp_path / "history.h5")
+    with h5py.File(tmp_path / "history.h5", "a") as file:
+        file["steps/loss"][:], file["epochs/loss"][:] = 7, 7
+    assert history.steps["loss"].tolist() == [7] * 9
+    assert history.epochs["loss"].tolist() != [7] * 3
+    assert list(history.steps) == ["gradient_norm", "loss"]
+    assert history.steps.get("sharpness") is None
+    with pytest.raises(KeyError, match="sharpness"):
+        history.steps["sharpness"]
+
+
+def test_a_collection_is_of_the_compressed_bytes_and_the_same_every_time(tmp_path):
+    make(4, 150_000).save(tmp_path / "0.h5")
+    for name in ("all.h5", "again.h5"):
+        collect([("f0.4_r0/adam", tmp_path / "0.h5")], tmp_path / name)
+    assert (tmp_path / "all.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
+    with h5py.File(tmp_path / "0.h5") as one, h5py.File(tmp_path / "all.h5") as other:
+        single, collected = one["steps/loss"], other["f0.4_r0/adam/steps/loss"]
+        assert single.id.get_num_chunks() == collected.id.get_num_chunks() == 3
+        for i in range(3):
+            offset = (65536 * i,)
+            assert single.id.read_direct_chunk(offset) == collected.id.read_direct_chunk(offset)
+
+
+def test_what_is_no_history_is_not_collected(tmp_path):
+    with h5py.File(tmp_path / "0.h5", "w") as file:
+        file.create_group("steps")
+    with pytest.raises(ValueError, match=r"0\.h5: no history at '/'"):
+        collect([("a", tmp_path / "0.h5")], tmp_path / "all.h5")
+    assert not (tmp_path / "all.h5").exists()
+
+
 def test_a_collection_of_nothing_has_no_runs(tmp_path):
     collect([], tmp_path / "all.h5")
     assert list(runs_of(tmp_path / "all.h5")) == []

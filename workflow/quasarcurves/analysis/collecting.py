@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
-from quasarcurves.analysis.tables import RUN_KEYS, by_run, run_key, write
+from quasarcurves.analysis.tables import RUN_KEYS, by_run, run_key, write, write_parts
 from quasarcurves.training.history import History
 
 _FIRST_COLUMNS = ["n_train", "epoch", "step", "loss", "val_loss", "learning_rate", "seconds"]
@@ -21,8 +21,7 @@ _FIRST_COLUMNS = ["n_train", "epoch", "step", "loss", "val_loss", "learning_rate
 
 def write_epochs(histories: Path, path: Path) -> None:
     """Write one tidy row per run and epoch, from a collection of histories to CSV."""
-    tables = [_epochs_of(history) for history in by_run(histories)]
-    write(pd.concat(tables, ignore_index=True), path)
+    write_parts((_epochs_of(history) for history in by_run(histories)), path, digits=8)
 
 
 def write_runs(histories: Path, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,19 @@ from quasarcurves.files import whole_file
 from quasarcurves.training.history import History, runs_of
 
 RUN_KEYS = ["fraction", "replicate", "optimizer"]
+LOSS_COLUMNS = [*RUN_KEYS, "epoch", "loss"]
+"""Of epochs.csv: those that a loss is drawn from, a quarter of the table."""
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read a table written here; replicates and fractions come back as numbers, optimizers as text."""
-    return pd.read_csv(path, dtype={"optimizer": str, "reference": str})
+def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table written here, or some of its columns; fractions come back as numbers, optimizers as text.
+
+    Raises
+    ------
+    ValueError
+        If a column asked for is missing.
+    """
+    return pd.read_csv(path, dtype={"optimizer": str, "reference": str}, usecols=columns)
 
 
 def by_run(histories: Path, **wanted: object) -> Iterator[History]:
@@ -42,8 +50,15 @@ def write(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(temporary, index=False, float_format="%.8g")
 
 
-def write_parts(parts: Iterable[pd.DataFrame], path: Path) -> None:
-    """Write a table that comes in parts of the same columns as CSV, to 6 digits, holding one part at a time.
+def write_parts(parts: Iterable[pd.DataFrame], path: Path, digits: int = 6) -> None:
+    """Write a table that comes in parts of the same columns as CSV, holding one part at a time.
+
+    Parameters
+    ----------
+    parts : iterable of DataFrame
+    path : Path
+    digits : int
+        Of numbers that are no integers.
 
     Raises
     ------
@@ -56,4 +71,4 @@ def write_parts(parts: Iterable[pd.DataFrame], path: Path) -> None:
         raise ValueError(f"{path}: there is nothing to write")
     with whole_file(path) as temporary:
         for i, part in enumerate(chain([first], parts)):
-            part[first.columns].to_csv(temporary, index=False, float_format="%.6g", mode="a", header=not i)
+            part[first.columns].to_csv(temporary, index=False, float_format=f"%.{digits}g", mode="a", header=not i)

@@ -23,7 +23,6 @@ _ONSETS = {
     "color": style.OKABE_ITO[2],
     "marker": "|",
     "markersize": 7,
-    "linestyle": "none",
     "label": "onset of a spike",
 }
 
@@ -80,13 +79,15 @@ def _threshold(run: History) -> np.ndarray:
 
 def _draw_panel(axes: Axes, run: History, spikes: pd.DataFrame) -> None:
     curvature = _curvature(run)
+    step = np.asarray(curvature["step"])
     for name, line in _LINES.items():
-        values = np.asarray(curvature.get(name, np.full(len(curvature["step"]), np.nan)), float)
-        axes.plot(curvature["step"], np.where(values > 0, values, np.nan), **line)
+        values = np.asarray(curvature.get(name, np.full(len(step), np.nan)), float)
+        style.plot_series(axes, step, np.where(values > 0, values, np.nan), **line)
     keys = {"scale": "step", **{key: run.params[key] for key in ("fraction", "replicate", "optimizer")}}
-    onsets = spikes[np.logical_and.reduce([spikes[key] == value for key, value in keys.items()])]["onset"]
+    onsets = spikes[np.logical_and.reduce([spikes[key] == value for key, value in keys.items()])]["onset"].to_numpy()
     # at the foot of the panel, whatever the curvatures are
-    axes.plot(onsets, np.full(len(onsets), 0.06), transform=axes.get_xaxis_transform(), **_ONSETS)
+    foot = np.full(len(onsets), 0.06)
+    style.plot_marks(axes, onsets, foot, transform=axes.get_xaxis_transform(), **_ONSETS)
 
 
 def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis.tables import RUN_KEYS, run_key
 from quasarcurves.figures import style
 from quasarcurves.training.history import History
 
@@ -48,15 +49,13 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: Sequenc
     ValueError
         If there is no run.
     """
-    runs = list(histories)
+    runs = _most_spiky(histories, spikes)
     if not runs:
         raise ValueError("expected at least one history to draw, found none")
-    fractions = sorted({run.params["fraction"] for run in runs}, reverse=True)
-    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(fractions) + 0.6)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(runs) + 0.6)
     with style.house_style():
-        rows = figure.subplots(len(fractions), 2, squeeze=False, width_ratios=[3, 2])
-        for fraction, (left, right) in zip(fractions, rows, strict=True):
-            run = _most_spiky([run for run in runs if run.params["fraction"] == fraction], spikes)
+        rows = figure.subplots(len(runs), 2, squeeze=False, width_ratios=[3, 2])
+        for run, (left, right) in zip(runs, rows, strict=True):
             found = _spikes_of(run, spikes)
             _draw_epochs(left, run, found[found["scale"] == "epoch"], loss_range)
             _draw_highest(right, left, run, found[found["scale"] == "step"])
@@ -68,23 +67,29 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: Sequenc
 
 
 def _spikes_of(run: History, spikes: pd.DataFrame) -> pd.DataFrame:
-    keys = ("fraction", "replicate", "optimizer")
-    return spikes[np.logical_and.reduce([spikes[key] == run.params[key] for key in keys])]
+    return spikes[np.logical_and.reduce([spikes[key] == run.params[key] for key in RUN_KEYS])]
 
 
-def _most_spiky(replicates: Sequence[History], spikes: pd.DataFrame) -> History:
+def _most_spiky(histories: Iterable[History], spikes: pd.DataFrame) -> list[History]:
+    """Choose the replicate to show of each fraction, by falling fraction; no more of them are held at a time."""
+    highest = spikes.groupby([*RUN_KEYS, "scale"])["height_ratio"].max().to_dict()
+
     def heights(run: History) -> tuple[float, float, int]:
-        highest = _spikes_of(run, spikes).groupby("scale")["height_ratio"].max()
-        return highest.get("step", 0.0), highest.get("epoch", 0.0), -run.params["replicate"]
+        of_step, of_epoch = (highest.get((*run_key(run.params), scale), 0.0) for scale in ("step", "epoch"))
+        return of_step, of_epoch, -run.params["replicate"]
 
-    return max(replicates, key=heights)
+    chosen: dict[float, History] = {}
+    for run in histories:
+        fraction = run.params["fraction"]
+        chosen[fraction] = max(chosen.get(fraction, run), run, key=heights)
+    return [chosen[fraction] for fraction in sorted(chosen, reverse=True)]
 
 
 def _draw_epochs(axes: Axes, run: History, spikes: pd.DataFrame, loss_range: Sequence[float] | None) -> None:
     loss = np.asarray(run.epochs["loss"], float)
     epoch = np.arange(1, len(loss) + 1)
-    axes.plot(epoch, loss, color=_LOSS)
-    _mark(axes, epoch, loss, spikes)
+    style.plot_series(axes, epoch, loss, color=_LOSS)
+    _mark(axes, loss, spikes, first=1)
     if run.params["outcome"]["diverged"]:
         style.mark_diverged(axes, [pd.DataFrame({"epoch": epoch, "loss": loss})], "black")
     axes.set(yscale="log", xlabel="epoch", xlim=(0, len(loss) + 1), ylim=loss_range)
@@ -99,14 +104,13 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
     if spikes.empty:
         style.say(axes, "no spike found in the losses of steps")
         return
-    loss = np.asarray(run.steps["loss"], float)
+    loss = run.steps["loss"]
     highest = spikes.loc[spikes["height_ratio"].idxmax()]
     onset, end = highest["onset"], len(loss) - 1 if pd.isna(highest["end"]) else highest["end"]
     pad = max(_PAD, (end - onset) / 4)
     first, last = int(max(onset - pad, 0)), int(min(end + pad, len(loss) - 1))
-    step = np.arange(first, last + 1)
-    axes.plot(step, loss[first : last + 1], color=_LOSS)
-    _mark(axes, np.arange(len(loss)), loss, spikes[spikes["peak"].between(first, last)])
+    style.plot_series(axes, np.arange(first, last + 1), loss[first : last + 1], color=_LOSS)
+    _mark(axes, loss, spikes[spikes["peak"].between(first, last)])
     axes.set(yscale="log", xlabel="optimizer step", xlim=(first, last))
     style.decades(axes.yaxis)
     axes.set_title(f"highest of {_count(spikes)} in steps: {highest['height_ratio']:.3g}x")
@@ -116,10 +120,11 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
     overview.axvspan(first / per_epoch + 0.5, last / per_epoch + 1.5, color="0.85", linewidth=0, zorder=0)
 
 
-def _mark(axes: Axes, x: np.ndarray, loss: np.ndarray, spikes: pd.DataFrame) -> None:
+def _mark(axes: Axes, loss: np.ndarray, spikes: pd.DataFrame, first: int = 0) -> None:
+    """Mark spikes on a loss whose first value stands at `first`."""
     for name, mark in _MARKS.items():
         at = spikes[name].to_numpy(int)
-        axes.plot(x[at], loss[at], linestyle="none", zorder=3, **mark)
+        style.plot_marks(axes, first + at, loss[at], zorder=3, **mark)
 
 
 def _count(spikes: pd.DataFrame) -> str:

@@ -15,7 +15,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from tsdownsample import MinMaxDownsampler
 
 from quasarcurves.files import whole_file
 
@@ -24,6 +26,12 @@ COLUMN_WIDTH = 3.5
 
 PAGE_WIDTH = 7.2
 """Inches: both columns."""
+
+DOTS_PER_INCH = 300
+"""Of the figures in pixels."""
+
+_MARKS_PER_INCH = 72
+"""Symbols, which are larger than this, cover each other if they stand closer."""
 
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
@@ -42,7 +50,7 @@ _RC = {
     "xtick.direction": "in",
     "ytick.direction": "in",
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
+    "savefig.dpi": DOTS_PER_INCH,
     "svg.fonttype": "none",
     "svg.hashsalt": "quasarcurves",
     "pdf.fonttype": 42,
@@ -70,6 +78,51 @@ def categorical(n: int) -> list[tuple[str, object]]:
     return [(OKABE_ITO[i % len(OKABE_ITO)], DASHES[i % len(DASHES)]) for i in range(n)]
 
 
+def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndarray:
+    """Choose the points of a series that can be seen: all of them, or the lowest and highest in each of many bins.
+
+    A line through millions of steps would take minutes and gigabytes to draw, and shows no more than one through these:
+    a spike of one step is the highest of its bin.
+
+    Parameters
+    ----------
+    values : (t,) array
+    bins : int
+        As many as the figure has pixels in its width, or more.
+    at : (t,) array, optional
+        Places on the x axis, rising, if they are not at equal distances. Bins are equally wide in them.
+
+    Returns
+    -------
+    (n,) int array
+        Places in `values`, rising: at most two for each bin, and the first and the last. A bin without any finite value
+        is there with one that is not finite, so that a gap stays a gap.
+    """
+    if len(values) <= 2 * bins:
+        return np.arange(len(values))
+    finite = np.where(np.isfinite(values), values, np.nan)
+    places = () if at is None else (np.ascontiguousarray(at),)
+    chosen = MinMaxDownsampler().downsample(*places, finite, n_out=2 * bins)
+    return np.union1d(chosen.astype(np.int64), [0, len(values) - 1])
+
+
+def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: object) -> Line2D:
+    """Draw a line through the points of a series (t,), or through those that are seen if there are very many."""
+    shown = seen(y, _dots(axes))
+    return axes.plot(x[shown], y[shown], **line)[0]
+
+
+def plot_marks(axes: Axes, x: np.ndarray, y: np.ndarray, **mark: object) -> None:
+    """Draw a symbol at each point (t,), by rising x; where many would cover each other, at those that are seen."""
+    shown = seen(y, round(axes.figure.get_figwidth() * _MARKS_PER_INCH), at=x)
+    axes.plot(x[shown], y[shown], linestyle="none", **mark)
+
+
+def _dots(axes: Axes) -> int:
+    """Give the pixels of the figure's width: more than any of its panels has."""
+    return round(axes.figure.get_figwidth() * DOTS_PER_INCH)
+
+
 def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: object) -> None:
     """Draw a quantity against epoch: the median over replicates, and the band from the lowest to the highest.
 
@@ -85,17 +138,12 @@ def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label
         Properties of the line.
     """
     table = pd.concat([run.set_index("epoch")[column] for run in runs], axis=1)
-    median = table.median(axis=1)
-    (drawn,) = axes.plot(median.index, median, label=label, **line)
+    epoch = table.index.to_numpy()
+    drawn = plot_series(axes, epoch, table.median(axis=1).to_numpy(), label=label, **line)
     if len(runs) > 1:
-        axes.fill_between(
-            median.index,
-            table.min(axis=1),
-            table.max(axis=1),
-            color=drawn.get_color(),
-            alpha=0.2,
-            linewidth=0,
-        )
+        low, high = table.min(axis=1).to_numpy(), table.max(axis=1).to_numpy()
+        shown = np.union1d(*(seen(edge, _dots(axes)) for edge in (low, high)))
+        axes.fill_between(epoch[shown], low[shown], high[shown], color=drawn.get_color(), alpha=0.2, linewidth=0)
 
 
 def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: object) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 
-_NEEDED, _OPTIONAL = ("epochs", "steps"), ("curvature",)
-_GROUPS = _NEEDED + _OPTIONAL
+_NEEDED, _BY_STEP = ("epochs", "steps"), ("steps", "curvature")
+_GROUPS = ("epochs", *_BY_STEP)
 """Histories written before there was a curvature have no group of it."""
 
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -62,26 +62,56 @@ class History:
     def load(cls, path: str | Path, name: str = "/") -> History:
         """Read from an HDF5 file: a run's own, or the named run of a collection.
 
+        Columns of steps and of the curvature are read from the file whenever they are asked for: together, those of a
+        long run fill gigabytes.
+
         Raises
         ------
         ValueError
             If there is no history.
         """
         with _opened(path) as file:
-            group = file.get(name)
-            if group is None or "params" not in group.attrs or any(key not in group for key in _NEEDED):
-                raise ValueError(f"{path}: no history at {name!r}, expected the groups {' and '.join(_NEEDED)}")
-            return cls.read(group)
+            group = _history_at(file, name, path)
+            epochs = {key: data[:] for key, data in group["epochs"].items()}
+            steps, curvature = (
+                _FileColumns(Path(path), f"{group.name}/{key}", tuple(group.get(key, ()))) for key in _BY_STEP
+            )
+            return cls(epochs, steps, json.loads(group.attrs["params"]), curvature)
 
-    @classmethod
-    def read(cls, group: h5py.Group) -> History:
-        """Read from an HDF5 group."""
-        columns = {name: {key: data[:] for key, data in group.get(name, {}).items()} for name in _GROUPS}
-        return cls(**columns, params=json.loads(group.attrs["params"]))
+
+@dataclass(frozen=True, eq=False)
+class _FileColumns(Mapping):
+    """Columns of an HDF5 group by name, each read when it is asked for and not kept."""
+
+    path: Path
+    group: str
+    names: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.names:
+            raise KeyError(name)
+        with _opened(self.path) as file:
+            return file[self.group][name][:]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _history_at(file: h5py.File, name: str, path: str | Path) -> h5py.Group:
+    group = file.get(name)
+    if group is None or "params" not in group.attrs or any(key not in group for key in _NEEDED):
+        raise ValueError(f"{path}: no history at {name!r}, expected the groups {' and '.join(_NEEDED)}")
+    return group
 
 
 def collect(histories: Iterable[tuple[str, str | Path]], path: str | Path) -> None:
-    """Copy histories into one file, one group each.
+    """Copy histories into one file, one group each, as they are compressed.
 
     Parameters
     ----------
@@ -92,16 +122,28 @@ def collect(histories: Iterable[tuple[str, str | Path]], path: str | Path) -> No
     """
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         for name, source in histories:
-            History.load(source).write(file.create_group(name))
+            with _opened(source) as single:
+                group = file.create_group(name)
+                found = _history_at(single, "/", source)
+                group.attrs["params"] = found.attrs["params"]
+                for key in filter(found.__contains__, _GROUPS):
+                    single.copy(found[key], group)
 
 
 def runs_of(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield name and parameters of every run of a collection."""
     with _opened(path) as file:
-        names: list[str] = []
-        file.visititems(lambda name, item: names.append(name) if "params" in item.attrs else None)
-        for name in names:
-            yield name, json.loads(file[name].attrs["params"])
+        for run in _runs_in(file):
+            yield run.name.removeprefix("/"), json.loads(run.attrs["params"])
+
+
+def _runs_in(group: h5py.Group) -> Iterator[h5py.Group]:
+    """Yield the histories in a group; their columns, of which there are many more, are not looked at."""
+    for item in group.values():
+        if "params" in item.attrs:
+            yield item
+        elif isinstance(item, h5py.Group):
+            yield from _runs_in(item)
 
 
 @contextmanager

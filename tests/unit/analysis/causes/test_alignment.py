@@ -66,6 +66,53 @@ def test_quiet_windows_lie_on_either_side_and_are_the_same_every_time():
     assert 0.4 < np.mean(before) < 0.6
 
 
+def test_windows_and_quiet_steps_are_those_of_a_search_step_by_step():
+    rng = np.random.default_rng(3)
+    onset, end = onsets_and_ends(rng, 20)
+    found, values = align(history({"loss": np.ones(T)}), spike_table(onset, end)), rng.random(T)
+    in_spike = found.spike_of >= 0
+    for kind in alignment.KINDS:
+        for centre, window in zip(found.centres[kind], found.windows(values, kind), strict=True):
+            own = found.spike_of[centre] if kind == "spike" else -1
+            for lag in (-300, -299, -120, -1, 0, 1, 77, 499, 500):
+                step = centre + lag
+                known = 0 <= step < T and (not in_spike[step] or found.spike_of[step] == own)
+                np.testing.assert_equal(window[lag + BEFORE], values[step] if known else np.nan)
+
+    def spikes_between(step, first, last):
+        return in_spike[max(step + first, 0) : max(step + last + 1, 0)].sum()
+
+    def is_quiet(step):
+        early = spikes_between(step, -50, -1) == 0 and spikes_between(step, -300, -200) <= 50
+        return early and spikes_between(step, 0, 150) == 0 and step < T - 150
+
+    steps = np.arange(found.settled, T)
+    quiet = steps[[is_quiet(step) for step in steps]]
+    assert np.isin(found.centres["baseline"], quiet).all()
+    chosen = {int(centre) for r in range(60) for centre in align(
+        history({"loss": np.ones(T)}, r), spike_table(onset, end)).centres["baseline"]}  # fmt: skip
+    # over many draws nearly all of what is within reach
+    near = quiet[(np.abs(quiet[:, None] - found.centres["spike"]) <= alignment.REACH).any(axis=1)]
+    assert len(chosen) > 0.05 * len(near)
+    assert chosen <= set(near.tolist())
+
+
+def test_of_measures_the_last_one_made_is_kept():
+    made = []
+
+    def maker(name):
+        return lambda: made.append(name) or np.full(2, len(made))
+
+    measures = alignment.MadeOnDemand({name: maker(name) for name in "ab"})
+    assert (list(measures), len(measures), "a" in measures, "c" in measures) == (["a", "b"], 2, True, False)
+    assert made == []
+    first = measures["a"]
+    assert measures["a"] is first
+    assert measures["b"].tolist() == [2, 2]
+    assert measures["a"].tolist() == [3, 3]
+    assert made == ["a", "b", "a"]
+
+
 def test_spikes_before_the_loss_has_settled_and_aftermaths_do_not_count():
     found = align(history({"loss": np.ones(T)}), spike_table([700, 3000, 3040], [720, 3010, 3050]))
     assert found.settled == 50 * 25

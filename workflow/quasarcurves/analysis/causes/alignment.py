@@ -8,8 +8,9 @@ its course by definition, which is why that step is not counted either where the
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,18 +92,24 @@ class RunEvents:
             NaN beyond the ends of the run and inside other spikes.
         """
         centres = self.centres[kind]
-        places = centres[:, None] + np.arange(-BEFORE, AFTER + 1)
-        inside = (places >= 0) & (places < len(values))
-        places = np.clip(places, 0, len(values) - 1)
+        windows, spikes = _cut(values, centres, np.nan), _cut(self.spike_of, centres, -1)
         # no spike is the own one of a quiet window
         own = self.spike_of[centres][:, None] if kind == "spike" else -1
-        other = (self.spike_of[places] != own) & (self.spike_of[places] >= 0)
-        return np.where(inside & ~other, values[places], np.nan)
+        windows[(spikes != own) & (spikes >= 0)] = np.nan
+        return windows
 
     def relative_windows(self, measure: str, kind: str) -> np.ndarray:
         """Windows of a measure relative to its own reference; of one that is a ratio already, as it is."""
         windows = self.windows(self.measures[measure], kind)
-        return windows if measure in ABSOLUTE else windows / positive(median(lags(windows, *REFERENCE)))[:, None]
+        if measure not in ABSOLUTE:
+            windows /= positive(median(lags(windows, *REFERENCE)))[:, None]
+        return windows
+
+
+def _cut(values: np.ndarray, centres: np.ndarray, beyond: float) -> np.ndarray:
+    """Cut windows (n, BEFORE + 1 + AFTER) out of values (t,), which have one value beyond both their ends."""
+    padded = np.pad(values, (BEFORE, AFTER), constant_values=beyond)
+    return np.lib.stride_tricks.sliding_window_view(padded, BEFORE + 1 + AFTER)[centres]
 
 
 def lags(windows: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -155,7 +162,7 @@ def align(history: History, spikes: pd.DataFrame) -> RunEvents:
         raise ValueError(
             f"run {_key(history)}: expected spikes within its {t} steps, found {onset.min()} to {end.max()}"
         )
-    spike_of = np.full(t, -1)
+    spike_of = np.full(t, -1, np.int32)
     for i, (first, last) in enumerate(zip(onset, end, strict=True)):
         spike_of[first:last] = i
     settled = settled_step(history)
@@ -191,29 +198,65 @@ def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]
 
     Returns
     -------
-    dict of str to (t,) float64 array
+    mapping of str to (t,) float64 array
         NaN where not finite. A curvature has the value of its last measurement; one from inside a spike counts until
-        the spike is over.
+        the spike is over. A measure is made when it is asked for: those of a long run fill gigabytes together.
     """
-    measures = {name: _finite(values) for name, values in history.steps.items()}
+    makers = {name: partial(_finite_column, history.steps, name) for name in history.steps}
     curvature = getattr(history, "curvature", {})
     if len(curvature.get("step", ())) and "threshold" in curvature:
         threshold = positive(_finite(curvature["threshold"]))
         for name, column in ABSOLUTE.items():
             if column in curvature and np.isfinite(threshold).any():
-                measures[name] = _held(_finite(curvature[column]) / threshold, curvature["step"], spike_of)
-    return measures
+                values = _finite(curvature[column]) / threshold
+                makers[name] = partial(_held, values, np.asarray(curvature["step"]), spike_of)
+    return MadeOnDemand(makers)
+
+
+class MadeOnDemand(Mapping):
+    """Arrays by name, each made when it is asked for; the last one is kept, as it is often asked for again.
+
+    Parameters
+    ----------
+    makers : mapping of str to function
+        Each gives its array.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], np.ndarray]]) -> None:
+        self._makers = dict(makers)
+        self._last: tuple[str | None, np.ndarray | None] = None, None
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name != self._last[0]:
+            self._last = None, None  # its memory is free before the next one is made
+            self._last = name, self._makers[name]()
+        return self._last[1]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def _finite_column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    return _finite(columns[name])
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+    values = np.array(values, np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def _held(values: np.ndarray, steps: np.ndarray, spike_of: np.ndarray) -> np.ndarray:
     """Spread measurements over the steps that follow them."""
     t = len(spike_of)
-    last = np.searchsorted(steps, np.arange(t), side="right") - 1
+    # -1 before the first one
+    last = np.repeat(np.arange(-1, len(steps)), np.diff(np.minimum(steps, t), prepend=0, append=t))
     measured_in = np.append(spike_of, -1)[np.minimum(steps, t)][last]
     stale = (measured_in >= 0) & (measured_in != spike_of)
     return np.where((last >= 0) & ~stale, values[last], np.nan)
@@ -258,15 +301,15 @@ def match(
 
 def _spike_steps(in_spike: np.ndarray, first: int, last: int) -> np.ndarray:
     """Count for each step (t,) the steps from one lag to another that lie in a spike."""
-    t = len(in_spike)
-    counts = np.concatenate([[0], np.cumsum(in_spike)])
-    begin, end = (np.clip(np.arange(t) + edge, 0, t) for edge in (first, last + 1))
-    return counts[end] - counts[begin]
+    t, beyond = len(in_spike), max(abs(first), abs(last + 1))
+    counts = np.pad(np.cumsum(in_spike, dtype=np.int32), (1, 0))
+    counts = np.pad(counts, beyond, mode="edge")
+    return counts[beyond + last + 1 :][:t] - counts[beyond + first :][:t]
 
 
 def _near(spike: int, quiet: np.ndarray, rng: np.random.Generator) -> int | None:
-    earlier = quiet[(quiet < spike) & (quiet >= spike - REACH)]
-    later = quiet[(quiet > spike) & (quiet <= spike + REACH)]
+    edges = np.searchsorted(quiet, [spike - REACH, spike, spike + 1, spike + REACH + 1])
+    earlier, later = quiet[edges[0] : edges[1]], quiet[edges[2] : edges[3]]
     side = (earlier, later)[rng.integers(2)]
     return int(rng.choice(side)) if len(earlier) and len(later) else None
 
@@ -288,7 +331,7 @@ def aligned_averages(runs: Iterable[RunEvents]) -> pd.DataFrame:
     for measure in measure_names(runs):
         for kind in KINDS:
             windows = [run.relative_windows(measure, kind) for run in runs if measure in run.measures]
-            pooled = np.concatenate(windows)[:, LAGS + BEFORE]
+            pooled = np.concatenate([each[:, LAGS + BEFORE] for each in windows])
             low, middle, high = quantiles(pooled, [0.25, 0.5, 0.75])
             columns = {"measure": measure, "kind": kind, "lag": LAGS, "n": np.isfinite(pooled).sum(axis=0)}
             tables.append(pd.DataFrame(columns | {"q25": low, "median": middle, "q75": high}))

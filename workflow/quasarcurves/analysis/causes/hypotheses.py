@@ -6,6 +6,7 @@ share of the quiet windows matched to them, as a condition that is always met ex
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 from scipy import signal
 
 from quasarcurves.analysis import resampling
-from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, RunEvents, lags, median, positive
+from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, MadeOnDemand, RunEvents, lags, median, positive
 from quasarcurves.analysis.causes.prediction import FEWEST_SPIKES
 
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
@@ -219,9 +220,8 @@ class Facts:
 
 def facts_of(run: RunEvents) -> Facts:
     """Look up what a run says."""
-    measures = dict(run.measures)
-    if "gradient_norm" in measures:
-        measures["gradient_norm_z"] = z_score(measures["gradient_norm"])
+    scores = {"gradient_norm_z": lambda: z_score(run.measures["gradient_norm"])}
+    measures = ChainMap(MadeOnDemand(scores if "gradient_norm" in run.measures else {}), run.measures)
     values = {
         condition.hypothesis: {kind: condition.value(run.windows(measures[condition.measure], kind)) for kind in KINDS}
         for condition in CONDITIONS

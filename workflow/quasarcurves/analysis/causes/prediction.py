@@ -234,25 +234,31 @@ def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
     """
     areas = []
     for run in runs:
-        known = measure in run.measures
-        values = score(run, measure) if known else np.full(len(run.spike_of), np.nan)
-        values = np.where(run.spike_of < 0, values, np.nan)
-        step = np.arange(len(values))
-        following = np.append(run.onsets, len(values) + HORIZON)[np.searchsorted(run.onsets, step, side="right")]
-        quiet = np.where((following - step > HORIZON) & (step >= run.settled), values, np.nan)
-        areas += [_spike_auc(values, quiet, onset) if known else np.nan for onset in run.centres["spike"]]
+        if measure not in run.measures:
+            areas += [np.nan] * len(run.centres["spike"])
+            continue
+        values = np.where(run.spike_of < 0, score(run, measure), np.nan)
+        quiet = _quiet_steps(run)
+        areas += [_spike_auc(values, quiet, onset) for onset in run.centres["spike"]]
     return np.array(areas, float)
+
+
+def _quiet_steps(run: RunEvents) -> np.ndarray:
+    """Say which steps (t,) have no onset in the 50 steps after them, from the settled one on."""
+    quiet = np.arange(len(run.spike_of)) >= run.settled
+    for onset in run.onsets:
+        quiet[max(onset - HORIZON, 0) : onset] = False
+    return quiet
 
 
 def _spike_auc(values: np.ndarray, quiet: np.ndarray, onset: int) -> float:
     near = values[onset - HORIZON : onset]
-    earlier = auc(near, quiet[max(onset - REACH, 0) : onset])
-    later = auc(near, quiet[onset : onset + REACH])
-    return (earlier + later) / 2
+    earlier, later = slice(max(onset - REACH, 0), onset), slice(onset, onset + REACH)
+    return sum(auc(near, values[side][quiet[side]]) for side in (earlier, later)) / 2
 
 
 def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
-    """Area under the ROC curve from ranks: (R - n(n + 1)/2) / (n m), ties counting half (Hanley & McNeil 1982).
+    """Area under the ROC curve: the share of pairs whose positive is higher, ties counting half (Hanley & McNeil 1982).
 
     Parameters
     ----------
@@ -263,8 +269,10 @@ def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
     n, m = len(positives), len(negatives)
     if not n or not m:
         return float("nan")
-    ranks = stats.rankdata(np.concatenate([positives, negatives]))[:n]
-    return float((ranks.sum() - n * (n + 1) / 2) / (n * m))
+    negatives = np.sort(negatives)
+    # of a tie one side counts
+    below = sum(np.searchsorted(negatives, positives, side).sum() for side in ("left", "right"))
+    return float(below / 2 / (n * m))
 
 
 def _auc_row(areas: np.ndarray, weights: np.ndarray) -> dict[str, Any]:

@@ -20,6 +20,9 @@ LOST_RATIO = 1.5
 NOISE_WINDOWS = 2
 """Windows of the course that the noise is judged over."""
 
+PLACE = np.int32
+"""Of places in a loss: those of 10^7 steps take much of the memory of a search."""
+
 _SMALLEST_SIGMA = 1e-6
 _TAIL = 0.005
 """Share of the values that counts as a tail."""
@@ -56,7 +59,7 @@ def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
     window : int
         Steps that a median is over; there are fewer of them near the beginning.
     """
-    steps, kept = np.arange(len(log_loss)), np.flatnonzero(quiet)
+    steps, kept = np.arange(len(log_loss), dtype=PLACE), np.flatnonzero(quiet).astype(PLACE)
     median = np.interp(steps, kept, running_median(log_loss[kept], window))
     # where a loss falls steeply, each step is the median of its window, noise included: only a smooth course shows it
     deviations = np.abs(log_loss - _smooth(median, window // 8))[kept]
@@ -108,12 +111,13 @@ def _not_lost(level: np.ndarray, window: int) -> np.ndarray:
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:
     """Average over a centred window that is at most half as wide as the steps before it, and cut short at the end."""
-    t = len(values)
+    step = np.arange(len(values), dtype=PLACE)
     sums = np.concatenate([[0.0], np.cumsum(values)])
-    half = np.minimum(np.arange(t) // 4, window // 2)
-    half = np.minimum(half, np.arange(t)[::-1])
-    begin, end = np.arange(t) - half, np.arange(t) + half + 1
-    return (sums[end] - sums[begin]) / (end - begin)
+    half = np.minimum(np.minimum(step // 4, window // 2), step[::-1])
+    means = sums[step + half + 1]
+    means -= sums[step - half]
+    means /= 2 * half + 1
+    return means
 
 
 def _median_filter(values: np.ndarray, window: int) -> np.ndarray:

@@ -136,19 +136,20 @@ def find_spikes(
     ValueError
         If the loss is not one-dimensional or an option makes no sense.
     """
-    loss = np.asarray(loss, np.float64)
+    loss = np.asarray(loss)
     if loss.ndim != 1:
         raise ValueError(f"expected a loss of shape (t,), found {loss.shape}")
     if min_height < 1 or (window is not None and window < 3):
         raise ValueError(f"expected min_height >= 1 and window >= 3, found {min_height} and {window}")
-    steps = np.flatnonzero(np.isfinite(loss))
+    steps = np.flatnonzero(np.isfinite(loss)).astype(baseline.PLACE)
     if not len(steps):
         return _table([], steps, np.array([]), np.array([]))
-    log_loss = _log(loss[steps])
+    log_loss = _log(loss[steps].astype(np.float64))
     width = _odd(window or np.clip(len(steps) // 5, *_WINDOWS))
+    thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
     spikes: list[_Spike] = []
     for number in range(_PASSES):
-        thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
+        course = None  # of the last pass: its memory is needed
         known = _quiet(spikes, len(steps))
         course = baseline.fit(log_loss, known, width)
         noise_window = baseline.NOISE_WINDOWS * width
@@ -197,14 +198,14 @@ def _search(
     """Find what stands out at each width, from the narrowest; what one explains is no news to the next."""
     excess = log_loss - course.level
     bounds = _Bounds.of(excess, course.sigma)
-    noise = excess / course.sigma
     # where a loss falls steadily its median is the loss itself: that says nothing of the noise
     telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
+    noise = np.divide(excess, course.sigma, out=excess)
     spikes: list[_Spike] = []
     for width, *rates in thresholds:
         # clipped, so that one step alone is no lasting rise
         signal = noise if width == 1 else _mean(np.clip(noise, -_CLIP, _CLIP) * _quiet(spikes, len(noise)), width)
-        spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet])), width**-0.5)
+        spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet]), overwrite_input=True), width**-0.5)
         signal = signal / spread
         # the noise of a step is judged over its window, that of a mean over all means that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
@@ -242,13 +243,14 @@ class _Bounds:
         The median is over as many steps as noise needs not to hide 10 %, from 5 to 31.
         """
         typical, t = float(np.median(sigma)), len(excess)
+        step = np.arange(t, dtype=baseline.PLACE)
         size = _odd(np.clip((1.25 * typical / np.log(BACK_RATIO)) ** 2, 5, 31))
         allowed = np.maximum(np.log(BACK_RATIO), 1.25 * sigma / np.sqrt(size))
         medians = ndimage.median_filter(excess, size, mode="nearest")
-        on_course, beyond = excess <= allowed, np.minimum(np.arange(t) + size // 2, t - 1)
-        behind = np.maximum(np.arange(t) - size // 2, 0)
-        back = np.where(on_course & (medians[beyond] <= allowed), np.arange(t), t)
-        before = np.where(on_course & (medians[behind] <= allowed), np.arange(t), -1)
+        on_course, beyond = excess <= allowed, np.minimum(step + size // 2, t - 1)
+        behind = np.maximum(step - size // 2, 0)
+        back = np.where(on_course & (medians[beyond] <= allowed), step, baseline.PLACE(t))
+        before = np.where(on_course & (medians[behind] <= allowed), step, baseline.PLACE(-1))
         return cls(np.minimum.accumulate(back[::-1])[::-1], np.maximum.accumulate(before))
 
 
