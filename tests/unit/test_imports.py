@@ -20,6 +20,7 @@ MAY_NEED = (
     "quasarcurves.quasarnet.export",
     "quasarcurves.quasarnet.loss",
     "quasarcurves.quasarnet.network",
+    "quasarcurves.quasarnet.normalisation",
     "quasarcurves.runs",
     "quasarcurves.trained",
     "quasarcurves.training.",

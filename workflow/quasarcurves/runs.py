@@ -19,6 +19,7 @@ from quasarcurves.progress import Reporter
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
 from quasarcurves.quasarnet.objective import line_targets
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN, is_quasar, load_column
@@ -38,8 +39,8 @@ _WEIGHTS, _ORDER, _PROBE = 1, 2, 3
 _SAVE_SECONDS = 600
 """The state is saved at least this often, whatever `checkpoint_every` says."""
 
-_CONVOLUTIONS = {"tensorflow": keras.layers.Conv1D, "jax": MatrixConv1D}
-"""What is fastest on each backend: see docs/speed.md."""
+_LAYERS = {"tensorflow": {"normalisation": FusedBatchNormalization}, "jax": {"convolution": MatrixConv1D}}
+"""How layers are computed where Keras's own are slow on a backend: see docs/speed.md."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) 
 def build_model(settings: Mapping[str, Any], seed: int, replicate: int, precision: str = "float32") -> keras.Model:
     """Build the network of a study's `network` block; initial weights depend on seed, replicate and backend."""
     keras.utils.set_random_seed(int(np.random.SeedSequence([seed, _WEIGHTS, replicate]).generate_state(1)[0]))
-    return _build_network(settings, convolution=_CONVOLUTIONS[keras.backend.backend()], precision=precision)
+    return _build_network(settings, precision=precision, **_LAYERS[keras.backend.backend()])
 
 
 def _build_network(settings: Mapping[str, Any], **computed: Any) -> keras.Model:

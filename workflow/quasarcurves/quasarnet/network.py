@@ -26,6 +26,7 @@ def build(
     dropout: float = 0.0,
     rescale_offsets: bool = True,
     convolution: type[keras.layers.Conv1D] = keras.layers.Conv1D,
+    normalisation: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
     precision: str = "float32",
 ) -> keras.Model:
     """Build the network with fresh weights.
@@ -44,8 +45,8 @@ def build(
         Share of activations dropped after each convolution (the later fork uses 0.2).
     rescale_offsets : bool
         Without, the offsets reach from 0 to 1.
-    convolution : type
-        How convolutions are computed.
+    convolution, normalisation : type
+        How convolutions and batch normalisations are computed.
     precision : str
         Keras's dtype policy of all layers but the heads, which stay in float32.
 
@@ -58,13 +59,13 @@ def build(
     x = spectrum = keras.Input((N_BINS, 1), name="spectrum")
     for i in range(1, layers + 1):
         x = convolution(filters, KERNEL_WIDTH, STRIDE, padding, dtype=precision, name=f"conv_{i}")(x)
-        x = keras.layers.BatchNormalization(dtype=precision, name=f"norm_{i}")(x)
+        x = normalisation(dtype=precision, name=f"norm_{i}")(x)
         x = keras.layers.ReLU(dtype=precision, name=f"relu_{i}")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, dtype=precision, name=f"dropout_{i}")(x)
     x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
     x = keras.layers.Dense(filters, dtype=precision, name="fc_common")(x)
-    x = keras.layers.BatchNormalization(dtype=precision, name="norm_common")(x)
+    x = normalisation(dtype=precision, name="norm_common")(x)
     x = keras.layers.ReLU(dtype=precision, name="relu_common")(x)
     x = keras.layers.Dense(2 * boxes * n_lines, kernel_initializer=_head_initializer(filters, boxes), name=HEADS)(x)
     x = keras.layers.Reshape((n_lines, 2 * boxes), name="lines")(x)
