@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -21,11 +22,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf  # noqa: PLC0415  (whoever builds a network for JAX imports this module too)
 
-        x = ops.reshape(inputs, (-1, 1, 1, inputs.shape[-1]))
+        # as an image of one row: with all bins as examples, GPUs would be asked for more of these than they take
+        bins = math.prod(inputs.shape[1:-1])
+        x = ops.reshape(inputs, (-1, 1, bins, inputs.shape[-1]))
         arguments = {"scale": self.gamma, "offset": self.beta, "mean": (), "variance": (), "epsilon": self.epsilon}
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(x=x, is_training=True, **arguments)
         # what it gives is the estimate for the population; Keras keeps the variance of the batch
-        n = ops.cast(ops.shape(x)[0], "float32")
+        n = ops.cast(ops.shape(x)[0] * bins, "float32")
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance * (n - 1) / n)):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return ops.reshape(outputs, ops.shape(inputs))
