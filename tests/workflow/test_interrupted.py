@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,15 @@ def test_ctrl_c_saves_every_training_and_the_next_call_goes_on(tmp_path, snakema
     study.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "quasarcurves.cli", "run", "--configfile", study, "--cores", "2"]
     command += ["--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]
-    process = subprocess.Popen(list(map(str, command)), cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+    # whoever is started in the background ignores Ctrl-C, and so would what it starts
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=heeds,  # noqa: PLW1509  (no thread of this process is running yet)
+    )
     end = time.monotonic() + 120
     while len(list(tmp_path.glob("results/smoke/state/*/*/progress.json"))) < 2:
         assert time.monotonic() < end
