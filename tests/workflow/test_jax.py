@@ -1,9 +1,7 @@
 """A study whose trainings JAX computes; everything after them is as ever."""
 
 import json
-import os
-import subprocess
-import sys
+from copy import deepcopy
 from pathlib import Path
 
 import keras
@@ -17,26 +15,21 @@ from quasarcurves.training.history import History
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 RUN = "f0.2_r0/amsgrad"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
+def results(tmp_path_factory, snakemake, smoke_config) -> Path:
     """Train and evaluate one run, then train it on."""
     folder = tmp_path_factory.mktemp("jax")
-    config = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
+    config = deepcopy(smoke_config)
     config["subsets"]["fractions"] = [0.2]
     del config["optimizers"]["adam"]
     for epochs in (6, 9):
         config["training"].update(backend="jax", epochs=epochs, validate_every=3)
         (folder / "study.yaml").write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]
-        command += ["--configfile", "study.yaml", "--cores", "1", "--until", "evaluate"]
-        result = subprocess.run(
-            list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False, env={**os.environ}
-        )
-        assert result.returncode == 0, result.stderr
+        result = snakemake(folder, "--configfile", "study.yaml", "--cores", "1", "--until", "evaluate")
+        assert result.returncode == 0, result.stdout
     return folder / "results" / "smoke"
 
 

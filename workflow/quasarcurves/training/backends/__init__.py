@@ -2,11 +2,18 @@
 
 Each has the same functions:
 
-set_up(threads)                            before the first operation: threads, and memory of GPUs taken as needed
-threads()                                  how many there are
-compile_steps(task, data, measures, most)  a block of at most `most` steps
-compile_validation(task, validation)       the mean loss over examples, batch normalisation as in inference
-compile_derivatives(task, probe)           the gradient of a probe's loss, and its Hessian's product with a vector
+set_up(threads)
+    Before the first operation: use exactly so many threads, and no more of a GPU's memory than is needed.
+threads()
+    How many there are.
+compile_steps(task, data, measures, most)
+    A block of at most `most` steps on `data`: the model's input, then the targets that `task.loss` takes, each a
+    (n, ...) array. Gives a function of (steps, batch) int32 indices: losses by part (steps, parts), measures
+    (steps, measures).
+compile_validation(task, validation)
+    Gives a function: the mean loss over examples, batch normalisation as in inference.
+compile_derivatives(task, probe)
+    Gives two functions: the gradient of a probe's loss, and its Hessian's product with a vector, (n_parameters,) each.
 """
 
 from __future__ import annotations

@@ -40,22 +40,7 @@ def threads() -> int:
 def compile_steps(
     task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Compile a block of steps.
-
-    Parameters
-    ----------
-    task : Task
-    data : sequence of (n, ...) arrays
-        The model's input, then the targets that `task.loss` takes.
-    measures : sequence of Measure
-    most : int
-        Steps of a block at most: one program does for all lengths.
-
-    Returns
-    -------
-    callable
-        (steps, batch) int32 indices -> losses by part (steps, parts), measures (steps, measures).
-    """
+    """Compile blocks of steps: one program does for all lengths up to `most`."""
     # on a CPU aligned arrays are shared, not copied
     arrays = [jax.device_put(array) for array in data]
     variables = _variables(task)

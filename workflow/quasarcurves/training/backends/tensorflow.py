@@ -38,22 +38,7 @@ def threads() -> int:
 def compile_steps(
     task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Compile a block of steps.
-
-    Parameters
-    ----------
-    task : Task
-    data : sequence of (n, ...) arrays
-        The model's input, then the targets that `task.loss` takes.
-    measures : sequence of Measure
-    most : int
-        Of no meaning here: a block may have any length.
-
-    Returns
-    -------
-    callable
-        (steps, batch) int32 indices -> losses by part (steps, parts), measures (steps, measures).
-    """
+    """Compile blocks of steps; they may have any length, also above `most`."""
     arrays = [resident(array) for array in data]
     model = task.model
     moves = any(not isinstance(measure, Loss) for measure in measures)
