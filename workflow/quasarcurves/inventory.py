@@ -26,7 +26,10 @@ _BY_OPTIMIZER_FILES = tuple(
 )
 _FIGURES_BY_OPTIMIZER = ("loss_by_fraction", "detected_spikes", "aligned", "purity_completeness")
 _FIGURES_OF_ALL = {"loss_by_optimizer", "spike_statistics", "cures", "learning_curve"}
-_BY_FRACTION_FILES = tuple(f"{folder}/plot_curvature" for folder in ("logs", "benchmarks", FOLDER))
+_BY_FRACTION_FILES = (
+    *(f"{folder}/plot_curvature" for folder in ("logs", "benchmarks", FOLDER)),
+    *(f"{folder}/train_pack" for folder in ("logs", "benchmarks")),
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,11 @@ def explain(study: Study, name: str) -> list[tuple[str, str, str]]:
     settings = dict(_flat(study.run_params(run))) if run else {}
     versions = fingerprint.versions()
     kinds = (
-        ("setting", dict(_flat(receipt.settings["run"])), lambda key: settings.get(key, "no longer in the study")),
+        (
+            "setting",
+            dict(_flat(receipt.settings["shared"] | receipt.settings["run"])),
+            lambda key: settings.get(key, "no longer in the study"),
+        ),
         ("data", receipt.inputs, lambda file: _hash_now(Path(file))),
         ("code", receipt.code, _module_now),
         ("version", receipt.versions, lambda package: versions.get(package, "not installed")),

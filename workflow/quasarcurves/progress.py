@@ -49,11 +49,13 @@ class Reporter:
         Where the progress file goes; made if missing.
     epochs : int
         Epochs asked for.
+    name : str
+        Of the run, as the log has it.
     """
 
-    def __init__(self, folder: Path, epochs: int) -> None:
+    def __init__(self, folder: Path, epochs: int, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path, self._epochs = folder / FILE_NAME, epochs
+        self._path, self._epochs, self._name = folder / FILE_NAME, epochs, name
         self._log_every = max(1, epochs // _LOG_LINES)
         self._start: tuple[float, int] | None = None
         self._written = 0.0
@@ -66,7 +68,7 @@ class Reporter:
         since = epoch - self._start[1]
         per_epoch = (now - self._start[0]) / since if since else math.nan
         if epoch % self._log_every == 0 or epoch == self._epochs:
-            logger.info("epoch %d/%d  loss %.5g  val_loss %.5g", epoch, self._epochs, loss, val_loss)
+            logger.info("%s  epoch %d/%d  loss %.5g  val_loss %.5g", self._name, epoch, self._epochs, loss, val_loss)
         if now - self._written >= _SECONDS_BETWEEN:
             self._write(Report(epoch, self._epochs, loss, per_epoch * (self._epochs - epoch)))
 

@@ -10,7 +10,7 @@ on a GPU: there a training is faster than asked for, and TensorFlow takes more m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -201,6 +201,21 @@ def training_need(
     )
     curvature = _curvature_need(params, n_train, steps, spectrum)
     return Need(training.mb + curvature.mb, training.seconds + curvature.seconds)
+
+
+def pack_need(alone: Sequence[Need], n_each: int, n_all: int) -> Need:
+    """Estimate the need of trainings in one program: what each takes, but what they share only once.
+
+    Parameters
+    ----------
+    alone : sequence of Need
+        Of each by itself.
+    n_each, n_all : int
+        Spectra that one reads, and all of them together.
+    """
+    shared = _COPIES * (len(alone) * n_each - n_all) * _SPECTRUM_BYTES / 1e6
+    imports = (len(alone) - 1) * _TENSORFLOW_MB
+    return Need(sum(need.mb for need in alone) - imports - shared, sum(need.seconds for need in alone))
 
 
 def _data_mb(network: Mapping[str, Any], n_spectra: int, steps: int) -> float:

@@ -6,7 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from quasarcurves.training import backends, optimizer_specs, optimizers, snapsho
 from quasarcurves.training.checkpoint import Checkpoints
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
-from quasarcurves.training.loop import Trainer
+from quasarcurves.training.loop import Lockstep, Trainer
 from quasarcurves.training.ownership import Owner, sole_owner
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.resume import capture, restore
@@ -103,7 +105,7 @@ def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
     seed, replicate = params["seed"], params["replicate"]
     settings = dict(params["training"])
     steps = settings.pop("steps", None)
-    for how in ("backend", "precision"):
+    for how in ("backend", "precision", "pack"):
         settings.pop(how, None)
 
     def order(epoch: int) -> np.ndarray:
@@ -118,72 +120,148 @@ def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
     return replace(plan, epochs=math.ceil(steps / plan.steps_per_epoch(n_train))) if steps else plan
 
 
-def train_run(
-    *,
-    spectra: Path,
-    subset: Path,
-    params: Mapping[str, Any],
-    key: str,
-    settings: Mapping[str, Any],
-    state: Path,
-    history: Path,
-    model: Path,
-    best: Path,
-    matched: Path | None = None,
-    snapshots_file: Path | None = None,
-    take_over: bool = False,
-) -> None:
-    """Train one model and write its history, its final weights and those of its lowest validation loss.
-
-    Goes on from a state that an earlier call has left, if one fits: after a kill, or to extend a training.
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained, with its files.
 
     Parameters
     ----------
-    spectra, subset : Path
-        The prepared spectra and the rows to train and validate on.
     params : mapping
         `Study.run_params` of the run.
     key : str
         Stands for everything that the training depends on, apart from the number of epochs.
-    settings : mapping
-        `Study.state_settings`: what does not change the result.
+    subset : Path
+        The rows to train and validate on.
     state : Path
         Folder of what is kept while the training is under way.
     history, model, best : Path
         Files written. Without validation `best` holds the final weights.
     matched : Path, optional
         History of the run whose effective step this one is held to, if its optimizer says so.
-    snapshots_file : Path, optional
+    snapshots : Path, optional
         Written as well, by `snapshots.save`, where `params` ask for snapshots.
+    """
+
+    params: Mapping[str, Any]
+    key: str
+    subset: Path
+    state: Path
+    history: Path
+    model: Path
+    best: Path
+    matched: Path | None = None
+    snapshots: Path | None = None
+
+
+def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], take_over: bool = False) -> None:
+    """Train models and write of each its history, its final weights and those of its lowest validation loss.
+
+    Goes on from states that an earlier call has left, if they fit: after a kill, or to extend a training. Several runs
+    are trained at once, those together that are as far and have as many examples.
+
+    Parameters
+    ----------
+    spectra : Path
+        The prepared spectra.
+    jobs : sequence of Job
+        Several only with JAX; with the same network, training and validation set.
+    settings : mapping
+        `Study.state_settings`: what does not change the result.
     take_over : bool
-        Have a process that trains the run already save its state and leave, instead of leaving the run to it.
+        Have a process that trains a run already save its state and leave, instead of leaving the run to it.
 
     Raises
     ------
     Stopped
         If the process is told to end; the state has been saved.
     AlreadyTraining
-        If another process trains the run, and stays.
+        If another process trains one of the runs, and stays.
     TakenOver
         If another process has taken over; the state has been saved.
     """
-    rows = Subset.load(subset)
-    with sole_owner(state, take_over) as owner, StopSignals() as stop:
-        trainer = build_trainer(spectra, rows, params, matched)
-        reporter = Reporter(state, trainer.plan.epochs)
-        checkpoints = Checkpoints(state, key)
-        resumed = _train_with_checkpoints(trainer, checkpoints, settings["checkpoint_every"], reporter, stop, owner)
-        trainer.finish()
-        owner.confirm()
-        outcome = _outcome(trainer, len(rows.train), len(rows.validation), resumed)
+    with ExitStack() as stack:
+        owners = [stack.enter_context(sole_owner(job.state, take_over)) for job in jobs]
+        stop = stack.enter_context(StopSignals())
+        subsets = [Subset.load(job.subset) for job in jobs]
+        trainers = build_trainers(spectra, subsets, [job.params for job in jobs], [job.matched for job in jobs])
+        runs = [_Run(*parts) for parts in zip(jobs, trainers, subsets, owners, strict=True)]
+        for together in _as_far(runs):
+            lockstep = _lockstep(together)
+            _train_with_checkpoints(lockstep, together, settings["checkpoint_every"], stop)
+            lockstep.finish()
+            for run in together:
+                run.write(settings["keep_state"])
+
+
+class _Run:
+    """A run under way: between its training and its files."""
+
+    def __init__(self, job: Job, trainer: Trainer, subset: Subset, owner: Owner) -> None:
+        self.job, self.trainer, self.subset, self.owner = job, trainer, subset, owner
+        self.reporter = Reporter(job.state, trainer.plan.epochs, f"{job.state.parent.name}/{job.state.name}")
+        self._checkpoints = Checkpoints(job.state, job.key)
+        self._resumed = self._resume()
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Epochs done, steps done in the next one, and examples in each: runs with the same can be trained together."""
+        progress = self.trainer.progress
+        return progress.epoch, progress.step_in_epoch, len(self.subset.train)
+
+    def _resume(self) -> list[int]:
+        """Go on from the latest state that fits; give the epochs at which that was done."""
+        state = self._checkpoints.load(self.trainer.plan.epochs)
+        if state is None:
+            return []
+        restore(self.trainer, state)
+        before = list(state.values["resumed"])
+        if not self.trainer.goes_on:
+            return before
+        logger.info("going on from epoch %d, step %d", *state.place)
+        return [*before, self.trainer.progress.epoch]
+
+    def save(self) -> None:
+        """Keep the state."""
+        self._checkpoints.save(capture(self.trainer, self._resumed))
+
+    def save_finished(self) -> None:
+        """Keep the state at the end."""
+        self._checkpoints.save_finished(capture(self.trainer, self._resumed))
+
+    def report(self) -> None:
+        """Report the last epoch."""
+        progress = self.trainer.progress
+        self.reporter.epoch(progress.epoch, progress.epochs["loss"][-1], progress.epochs["val_loss"][-1])
+
+    def write(self, keep_state: bool) -> None:
+        """Write the results, once the training is over."""
+        self.owner.confirm()
+        job, trainer, rows = self.job, self.trainer, self.subset
+        outcome = _outcome(trainer, len(rows.train), len(rows.validation), self._resumed)
         record = trainer.progress.history()
-        replace(record, params={**params, "outcome": outcome}).save(history)
-        if snapshots_file and trainer.snapshots:
-            snapshots.save(snapshots_file, trainer.snapshots.spikes)
-        _save_models(trainer, model, best, params)
-        size = checkpoints.tidy(settings["keep_state"])
+        replace(record, params={**job.params, "outcome": outcome}).save(job.history)
+        if job.snapshots and trainer.snapshots:
+            snapshots.save(job.snapshots, trainer.snapshots.spikes)
+        _save_models(trainer, job.model, job.best, job.params)
+        size = self._checkpoints.tidy(keep_state)
         logger.info("training state kept: %.1f MB", size / 1e6)
-        reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
+        self.reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
+
+
+def _as_far(runs: Sequence[_Run]) -> list[list[_Run]]:
+    """Divide runs into those that can be trained together."""
+    found: dict[tuple, list[_Run]] = {}
+    for run in runs:
+        found.setdefault(run.place, []).append(run)
+    return list(found.values())
+
+
+def _lockstep(runs: Sequence[_Run]) -> Lockstep:
+    """Give what trains some runs; those with the same optimizer have to stand together."""
+    if len(runs) == 1:
+        return runs[0].trainer.alone
+    groups = [[run.trainer for run in same] for _, same in groupby(runs, key=lambda run: run.job.params["optimizer"])]
+    return Lockstep([trainer for group in groups for trainer in group], backends.pack(groups))
 
 
 def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
@@ -207,22 +285,47 @@ def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
 
 
 def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matched: Path | None = None) -> Trainer:
-    """Build everything that a run of a study trains with.
+    """Build everything that a run of a study trains with: see `build_trainers`."""
+    return build_trainers(spectra, [rows], [params], [matched])[0]
+
+
+def build_trainers(
+    spectra: Path, subsets: Sequence[Subset], params: Sequence[Mapping[str, Any]], matched: Sequence[Path | None]
+) -> list[Trainer]:
+    """Build everything that runs of a study train with; each spectrum is read once, whoever trains on it.
 
     Parameters
     ----------
     spectra : Path
         The prepared spectra.
-    rows : Subset
-        Those to train and validate on.
-    params : mapping
-        `Study.run_params` of the run.
-    matched : Path, optional
-        History of the run whose effective step this one is held to.
+    subsets : sequence of Subset
+        Those to train and validate on, of each run; the validation set is that of the first.
+    params : sequence of mappings
+        `Study.run_params` of each run; they have the same network.
+    matched : sequence of Path or None
+        History of the run whose effective step a run is held to.
     """
-    settings = params["network"]
-    plan = build_plan(params, len(rows.train))
-    steps = plan.steps_per_epoch(len(rows.train)) * plan.epochs
+    settings = params[0]["network"]
+    rows = np.unique(np.concatenate([subset.train for subset in subsets]))
+    data = load_examples(spectra, rows, settings)
+    held_out = subsets[0].validation
+    validation = load_examples(spectra, held_out, settings) if len(held_out) else None
+    return [
+        _build_trainer(one, data, validation, np.searchsorted(rows, subset.train).astype(np.int32), held_to)
+        for one, subset, held_to in zip(params, subsets, matched, strict=True)
+    ]
+
+
+def _build_trainer(
+    params: Mapping[str, Any],
+    data: Sequence[np.ndarray],
+    validation: Sequence[np.ndarray] | None,
+    places: np.ndarray,
+    matched: Path | None,
+) -> Trainer:
+    """Build what trains a run on the examples in some places of the data."""
+    settings, plan = params["network"], build_plan(params, len(places))
+    steps = plan.steps_per_epoch(len(places)) * plan.epochs
     effective_step = History.load(matched).steps["effective_step_q50"] if matched else None
     task = Task(
         model=build_model(
@@ -233,18 +336,20 @@ def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matche
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
     )
     task.optimizer.build(task.model.trainable_variables)
-    data = load_examples(spectra, rows.train, settings)
-    validation = load_examples(spectra, rows.validation, settings) if len(rows.validation) else None
-    return Trainer(task, plan, data, validation, _curvature(task, data, params), _snapshots(task, params))
+    order = plan.order
+    plan = replace(plan, order=lambda epoch: places[order(epoch)])
+    return Trainer(task, plan, data, validation, _curvature(task, data, places, params), _snapshots(task, params))
 
 
-def _curvature(task: Task, data: Sequence[np.ndarray], params: Mapping[str, Any]) -> Curvature | None:
+def _curvature(
+    task: Task, data: Sequence[np.ndarray], places: np.ndarray, params: Mapping[str, Any]
+) -> Curvature | None:
     """Give what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
     if "diagnosis" not in params:
         return None
-    n_train, settings = len(data[0]), params["diagnosis"]
+    settings = params["diagnosis"]
     rng = np.random.default_rng([params["seed"], _PROBE, params["replicate"]])
-    rows = np.sort(rng.choice(n_train, min(settings["probe_size"], n_train), replace=False))
+    rows = np.sort(rng.choice(places, min(settings["probe_size"], len(places)), replace=False))
     return Curvature(task, [array[rows] for array in data], settings["curvature_every"])
 
 
@@ -256,44 +361,39 @@ def _snapshots(task: Task, params: Mapping[str, Any]) -> snapshots.Snapshots | N
     return snapshots.Snapshots(task.model, limits.pop("keep"), snapshots.Limits(**limits))
 
 
-def _train_with_checkpoints(
-    trainer: Trainer, checkpoints: Checkpoints, every: int, reporter: Reporter, stop: StopSignals, owner: Owner
-) -> list[int]:
-    """Train from the latest state that fits to the end; give the epochs at which it was gone on with."""
-    resumed = _resume(trainer, checkpoints)
+def _train_with_checkpoints(lockstep: Lockstep, runs: Sequence[_Run], every: int, stop: StopSignals) -> None:
+    """Train to the end, and keep the state now and then."""
     saved = time.monotonic()
 
     def save() -> None:
         nonlocal saved
-        checkpoints.save(capture(trainer, resumed))
+        lockstep.put_back()
+        for run in runs:
+            run.save()
         saved = time.monotonic()
 
     def after_block() -> None:
-        if stop.received or owner.is_other() or time.monotonic() - saved > _SAVE_SECONDS:
+        leaves = stop.received or any(run.owner.is_other() for run in runs)
+        if leaves or time.monotonic() - saved > _SAVE_SECONDS:
             save()
         stop.raise_if_received()
-        owner.confirm()
+        for run in runs:
+            run.owner.confirm()
 
     def after_epoch() -> None:
-        progress = trainer.progress
-        reporter.epoch(progress.epoch, progress.epochs["loss"][-1], progress.epochs["val_loss"][-1])
-        if progress.epoch % every == 0:
+        # those that have diverged are behind
+        for run in runs:
+            if run.place[0] == lockstep.epoch:
+                run.report()
+        if lockstep.epoch % every == 0:
             save()
 
-    first = trainer.progress.epoch
-    trainer.train(after_block, after_epoch)
-    logger.info("%d epochs computed", trainer.progress.epoch - first)
-    checkpoints.save_finished(capture(trainer, resumed))
-    return resumed
-
-
-def _resume(trainer: Trainer, checkpoints: Checkpoints) -> list[int]:
-    state = checkpoints.load(trainer.plan.epochs)
-    if state is None:
-        return []
-    restore(trainer, state)
-    logger.info("going on from epoch %d, step %d", *state.place)
-    return [*state.values["resumed"], trainer.progress.epoch]
+    first = lockstep.epoch
+    lockstep.train(after_block, after_epoch)
+    logger.info("%d epochs computed", lockstep.epoch - first)
+    lockstep.put_back()
+    for run in runs:
+        run.save_finished()
 
 
 def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[int]) -> dict[str, Any]:

@@ -20,6 +20,11 @@ from quasarcurves.training import optimizer_specs
 _LENGTHS = {"epochs", "steps"}
 """Keys that say how long a training is; there may be one of them."""
 
+_LARGEST_PACK = 200
+"""Trainings in one job: its command line names the files of each, and may have 128 kB on Linux."""
+
+_BACKENDS = "quasarcurves.training.backends"
+
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
 
@@ -108,6 +113,16 @@ class Study:
             raise StudyError(
                 f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
             )
+        if self.config["training"]["pack"] and backend != "jax":
+            raise StudyError(
+                f"training.pack is true and training.backend {backend!r}, expected 'jax': it alone can pack"
+            )
+        n = len(self.pack(self.fractions[0]))
+        if n > _LARGEST_PACK:
+            raise StudyError(
+                f"training.pack: {len(self.packed)} optimizers with {self.config['study']['replicates']} replicates are "
+                f"{n} trainings in one program, expected at most {_LARGEST_PACK}"
+            )
 
     def _check_subsets(self) -> None:
         subset, replicates = self.config["subsets"], self.config["study"]["replicates"]
@@ -189,8 +204,24 @@ class Study:
 
     @property
     def backend_module(self) -> str:
-        """Module that compiles them."""
-        return f"quasarcurves.training.backends.{self.backend}"
+        """Module that compiles them one by one."""
+        return f"{_BACKENDS}.{self.backend}"
+
+    @property
+    def pack_module(self) -> str:
+        """Module that compiles several into one program."""
+        return f"{_BACKENDS}.packed"
+
+    @cached_property
+    def packed(self) -> list[str]:
+        """Optimizers whose trainings on one fraction are one job: all that train as the study says, if it packs."""
+        specs = self.config["optimizers"] if self.config["training"]["pack"] else {}
+        return [name for name, spec in specs.items() if not {"training", "match"} & spec.keys()]
+
+    def pack(self, fraction: float) -> list[Run]:
+        """Runs of a fraction that are one job, those with the same optimizer one after the other."""
+        replicates = range(self.config["study"]["replicates"])
+        return [Run(fraction, replicate, optimizer) for optimizer, replicate in product(self.packed, replicates)]
 
     def subset_params(self, fraction: float, replicate: int) -> dict[str, Any]:
         """Arguments of `subsets.draw`."""
@@ -230,7 +261,7 @@ class Study:
         settings = {**self.config["training"], **own}
         length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
         keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
-        return {key: settings[key] for key in keys}
+        return {**{key: settings[key] for key in keys}, "pack": optimizer in self.packed}
 
     def matched_run(self, run: Run) -> Run | None:
         """Give the run whose effective step a run is held to, if it is."""
@@ -270,7 +301,7 @@ class Study:
         n_spectra : int
             Prepared spectra.
         run : Run, optional
-            For rules train and evaluate.
+            For rules train and evaluate; one of the pack for rule train_pack.
         attempt : int
             From 1.
         gpu : bool
@@ -295,6 +326,10 @@ class Study:
             n_validation = self._share(n_spectra, "validation_fraction")
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
             return resources.training_need(self.run_params(run), round(run.fraction * n_spectra), n_validation, **how)
+        if rule == "train_pack":
+            alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
+            each = round(run.fraction * n_spectra) + self._share(n_spectra, "validation_fraction")
+            return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
         if rule == "evaluate":
             models = 2 + 2 * self.config["diagnosis"]["snapshots"]
             return resources.evaluation_need(self.config["network"], n_spectra, n_test, models)

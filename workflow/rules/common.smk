@@ -80,9 +80,15 @@ def run_of(wildcards):
     return Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
 
 
+def pack_of(wildcards):
+    return study.pack(float(wildcards.fraction))
+
+
 def request(wildcards, attempt, rulename):
     """Give what a job asks for; Snakemake asks again once the spectra are there."""
-    run = run_of(wildcards) if rulename in ("train", "evaluate") else None
+    run = {"train": run_of, "evaluate": run_of, "train_pack": lambda wc: pack_of(wc)[0]}.get(rulename, lambda wc: None)(
+        wildcards
+    )
     # GPUs are given out by a profile: `set-resources` with gpu or gres
     gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
     return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt, gpu)
@@ -96,8 +102,11 @@ def runtime(wildcards, attempt, rulename):
     return request(wildcards, attempt, rulename)["runtime"]
 
 
-def run_params(wildcards):
-    return json.dumps(study.run_params(run_of(wildcards)))
+def run_params(run):
+    """Give what a run's result depends on, as a command line has it: what all of a pack share, and its own."""
+    params = study.run_params(run)
+    own = {name: params.pop(name) for name in ("replicate", "optimizer", "optimizer_spec")}
+    return json.dumps(params), json.dumps(own)
 
 
 def evaluation_params(wildcards):

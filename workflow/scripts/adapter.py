@@ -20,6 +20,11 @@ from quasarcurves import fingerprint, receipts
 Input = NewType("Input", Path)
 Output = NewType("Output", Path)
 
+
+class Each(list):
+    """Arguments of which each receipt has its own, `Each[Input]` say: those of the first, of the second and so on."""
+
+
 _PARSERS = {str: str, int: int, float: float, Path: Path, Input: Path, Output: Path, dict: json.loads}
 
 
@@ -27,27 +32,36 @@ def main(step: Callable[..., None]) -> None:
     """Run a step with the arguments of the command line, and write its receipt.
 
     Besides the step's own arguments, all of them required, there are `--receipt`, the file to write, and `--receipts`,
-    those of the files that the step reads.
+    those of the files that the step reads. A step that does several things of a kind has several receipts, as if each
+    had been done by itself (see `Each`).
     """
     parser = argparse.ArgumentParser(description=step.__doc__)
     kinds = {
         name: parameter.annotation for name, parameter in inspect.signature(step, eval_str=True).parameters.items()
     }
     for name, kind in kinds.items():
-        several = getattr(kind, "__origin__", None) is list
+        several = getattr(kind, "__origin__", None) in (list, Each)
         parse = _PARSERS[kind.__args__[0] if several else kind]
         parser.add_argument(f"--{name}", type=parse, required=True, nargs="*" if several else None)
-    parser.add_argument("--receipt", type=Path, required=True)
+    parser.add_argument("--receipt", type=Path, required=True, nargs="+")
     if "receipts" not in kinds:
         parser.add_argument("--receipts", type=Path, nargs="*", default=[])
     options = vars(parser.parse_args())
-    receipt, known = options.pop("receipt"), options["receipts"]
+    made, known = options.pop("receipt"), options["receipts"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         step(**{name: options[name] for name in kinds})
-        _receipt(step.__name__, kinds, options, known).save(receipt)
+        for i, receipt in enumerate(made):
+            _receipt(step.__name__, *_only(i, kinds, options), known).save(receipt)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+
+
+def _only(i: int, kinds: dict, options: dict) -> tuple[dict, dict]:
+    """Give the kinds and the arguments of what has the i-th receipt; there may be none of an optional kind."""
+    own = [name for name, kind in kinds.items() if getattr(kind, "__origin__", None) is Each]
+    kinds = kinds | {name: kinds[name].__args__[0] if options[name] else list for name in own}
+    return kinds, options | {name: options[name][i] for name in own if options[name]}
 
 
 def _receipt(rule: str, kinds: dict, options: dict, known: list[Path]) -> receipts.Receipt:

@@ -1,47 +1,50 @@
-"""rule train: one run's history, final and best model."""
+"""rules train and train_pack: history, final and best model of one run, or of several that are trained together."""
 
 import os
+from itertools import zip_longest
 from pathlib import Path
 
 from quasarcurves import lean
 from quasarcurves.receipts import made
 from quasarcurves.training.gpus import own_gpu
 from scripts import adapter
-from scripts.adapter import Input, Output
+from scripts.adapter import Each, Input, Output
 
 lean.import_keras()
 
 # after the line above: all of these import Keras
-from quasarcurves.runs import state_key, train_run, use_threads  # noqa: E402
+from quasarcurves.runs import Job, state_key, train_runs, use_threads  # noqa: E402
 
 
 def train(
     *,
     spectra: Input,
-    subset: Input,
+    subset: Each[Input],
     receipts: list[Path],
-    run: dict,
+    shared: dict,
+    run: Each[dict],
     settings: dict,
     code: str,
     threads: int,
-    state: Path,
-    history: Output,
-    model: Output,
-    best: Output,
-    matched: list[Input],
-    snapshots: list[Output],
+    state: Each[Path],
+    history: Each[Output],
+    model: Each[Output],
+    best: Each[Output],
+    matched: Each[Input],
+    snapshots: Each[Output],
 ) -> None:
-    """Train one model."""
-    # the run that this one is held to is given by its settings, which `run` holds: it may be longer by now
-    data = [value for path, value in made(receipts).items() if path in (str(spectra), str(subset))]
-    key = state_key(run, data, code)
-    files = {"spectra": spectra, "subset": subset, "state": state, "history": history, "model": model, "best": best}
-    optional = {"matched": next(iter(matched), None), "snapshots_file": next(iter(snapshots), None)}
+    """Train one model or several; `shared` holds what is the same for all of `run`."""
+    # the run that one is held to is given by its settings, which `shared` holds: it may be longer by now
+    known, runs = made(receipts), [shared | own for own in run]
+    jobs = [
+        Job(params, state_key(params, [known[str(spectra)], known[str(rows)]], code), rows, *files)
+        for params, rows, *files in zip_longest(runs, subset, state, history, model, best, matched, snapshots)
+    ]
     # SLURM starts a job again when the one before is over for it, whether its processes live or not
     in_job = "SLURM_JOB_ID" in os.environ
     with own_gpu():
         use_threads(threads)
-        train_run(params=run, key=key, settings=settings, take_over=in_job, **optional, **files)
+        train_runs(spectra, jobs, settings, take_over=in_job)
 
 
 if __name__ == "__main__":

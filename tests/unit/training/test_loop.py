@@ -427,11 +427,10 @@ for name in sys.argv[2:]:
     params |= {"optimizer_spec": spec, "network": network, "training": training}
     run = folder / name
     files = {key: run / f"{key}.keras" for key in ("model", "best")}
-    runs.train_run(
-        spectra=folder / "spectra.h5", subset=folder / "subset.h5", params=params,
-        history=run / "history.h5", state=run / "state", key="key",
-        settings={"checkpoint_every": 2, "keep_state": False}, **files,
+    job = runs.Job(
+        params=params, key="key", subset=folder / "subset.h5", state=run / "state", history=run / "history.h5", **files
     )
+    runs.train_runs(folder / "spectra.h5", [job], settings={"checkpoint_every": 2, "keep_state": False})
 """
 
 

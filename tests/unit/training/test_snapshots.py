@@ -190,7 +190,7 @@ def through(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_BLOCK_SECONDS", 1e-9)
-        trainer._most = 1
+        patch.setattr(loop, "_FIRST_BLOCK", 1)
         trainer.train(look_within, look)
     spikes = trainer.snapshots.spikes
     assert len(spikes) == KEEP

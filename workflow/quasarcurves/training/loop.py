@@ -1,13 +1,16 @@
 """The training loop: whole blocks of steps are compiled, every step is recorded, any step can be gone on from.
 
 Differs from `keras.Model.fit` in that the data stay resident, the order of examples is given from outside (so that runs
-can be paired), a block of steps is one call into compiled code, and nothing of a step's record is averaged away.
+can be paired), a block of steps is one call into compiled code, and nothing of a step's record is averaged away. It is
+written for several trainings that take their steps together; one alone is the common case.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -51,75 +54,193 @@ class Trainer:
     ) -> None:
         task.optimizer.build(task.model.trainable_variables)
         self.task, self.plan = task, plan
+        self.data, self.validation = data, validation
         self.progress = Progress()
         self.snapshots = snapshots
-        self._measures = step_record(task.optimizer) if plan.measures is None else plan.measures
-        compiled, most = backends.active(), plan.steps_per_epoch(len(data[0]))
-        self._run_steps = compiled.compile_steps(task, data, self._measures, most)
+        self.measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
-        self._validation_loss = None if validation is None else compiled.compile_validation(task, validation)
+
+    def train(
+        self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
+    ) -> None:
+        """Train by itself: see `Lockstep.train`."""
+        self.alone.train(after_block, after_epoch)
+
+    def finish(self) -> None:
+        """End a training by itself: see `Lockstep.finish`."""
+        self.alone.finish()
+
+    @cached_property
+    def alone(self) -> Lockstep:
+        """This training by itself, compiled when it is first asked for."""
+        return Lockstep([self], _Alone(self))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are steps left to take: the plan is not done, and every loss was finite."""
+        return self.progress.epoch < self.plan.epochs and self.progress.diverged_step is None
+
+    @property
+    def until_curvature(self) -> float:
+        """Steps to the next measurement of the curvature, the one that is due now not counted."""
+        return self._curvature.every - self.progress.step % self._curvature.every if self._curvature else np.inf
+
+    @property
+    def curvature_is_due(self) -> bool:
+        """Whether the curvature is to be measured before the next step; not before the first: no preconditioner yet."""
+        step = self.progress.step
+        return self._curvature is not None and step > 0 and step % self._curvature.every == 0
+
+    def measure_curvature(self) -> None:
+        """Measure the curvature where the training stands."""
+        self.progress.add_curvature({"step": self.progress.step, **self._curvature.measure()})
+
+    def add_block(self, parts: np.ndarray, values: np.ndarray, batch: int, seconds: float) -> None:
+        """Record a block of steps: losses by part (steps, parts), measures (steps, measures), and the time it took."""
+        columns = {measure.name: values[:, i] for i, measure in enumerate(self.measures)}
+        self.progress.add_block(parts, columns, batch, seconds)
+
+    def close_epoch(self) -> None:
+        """End an epoch."""
+        self.progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
+
+
+class Program(Protocol):
+    """What is compiled of some trainings; all of its lists are in their order."""
+
+    def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
+
+    def validation_losses(self) -> list[float] | None:
+        """Give the validation losses; None if there is nothing to validate on."""
+
+    def put_back(self) -> None:
+        """See to it that the variables of models and optimizers hold what they are trained to."""
+
+
+class Lockstep:
+    """Trainings that take their steps together: each has its own examples, all have as many of them.
+
+    Parameters
+    ----------
+    trainers : sequence of Trainer
+        With the same number of epochs, of steps in an epoch and of examples in each step, and all as far.
+    program : Program
+        Compiled for them.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer], program: Program) -> None:
+        self.trainers, self._program = trainers, program
         self._most = _FIRST_BLOCK
 
     def train(
         self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
     ) -> None:
-        """Train to the last epoch of the plan, or to the first loss that is not finite.
+        """Train to the last epoch of the plan; a training whose loss is not finite ends there.
 
-        The record then ends with that step, and the best weights seen before stay.
+        Its record then ends with that step, and the best weights seen before stay.
 
         Parameters
         ----------
         after_block, after_epoch : callable
             Called between blocks of steps and between epochs; an exception they raise ends the training there.
         """
-        progress = self.progress
-        while progress.epoch < self.plan.epochs and progress.diverged_step is None:
-            order = np.asarray(self.plan.order(progress.epoch), np.int32)
-            while progress.diverged_step is None:
-                batches = self.plan.block(order, progress.step_in_epoch, min(self._most, self._until_curvature))
-                if batches is None:
-                    break
-                self._measure_curvature()
-                self._run_block(batches)
-                after_block()
-            progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
-            if self.snapshots:
-                self.snapshots.after_epoch(progress.epochs["loss"])
-            if progress.epoch % self.plan.validate_every == 0:
-                self.validate()
+        while live := self._live():
+            self._train_epoch(live, after_block)
+            for trainer in live:
+                trainer.close_epoch()
+            self._take_snapshots(live)
+            if live[0].progress.epoch % live[0].plan.validate_every == 0:
+                self._validate(live)
             after_epoch()
 
-    def validate(self) -> None:
-        """Compute the validation loss after the last epoch done, and keep the weights if it is the lowest."""
-        if self._validation_loss is not None:
-            progress = self.progress
-            progress.epochs["val_loss"][-1] = loss = self._validation_loss()
-            if loss < progress.best_loss:
-                progress.best_loss, progress.best_weights = loss, self.task.model.get_weights()
-
     def finish(self) -> None:
-        """Do what belongs to the end of a training alone: validate its last epoch, and apply averaged weights."""
-        if np.isnan(self.progress.epochs["val_loss"][-1]):
-            self.validate()
-        if self.task.optimizer.use_ema:
-            self.task.optimizer.finalize_variable_values(self.task.model.trainable_variables)
+        """Do what belongs to the end of trainings alone: validate their last epoch, and apply averaged weights."""
+        self._validate([trainer for trainer in self.trainers if np.isnan(trainer.progress.epochs["val_loss"][-1])])
+        self.put_back()
+        for trainer in self.trainers:
+            if trainer.task.optimizer.use_ema:
+                trainer.task.optimizer.finalize_variable_values(trainer.task.model.trainable_variables)
 
     @property
-    def _until_curvature(self) -> int:
-        """Steps to the next measurement of the curvature, the one that is due now not counted."""
-        return self._curvature.every - self.progress.step % self._curvature.every if self._curvature else self._most
+    def epoch(self) -> int:
+        """Epochs done, by the trainings that have come furthest."""
+        return max(trainer.progress.epoch for trainer in self.trainers)
 
-    def _measure_curvature(self) -> None:
-        step = self.progress.step
-        # before the first step there is no preconditioner
-        if self._curvature and step and step % self._curvature.every == 0:
-            self.progress.add_curvature({"step": step, **self._curvature.measure()})
+    def put_back(self) -> None:
+        """See to it that the variables of models and optimizers hold what they are trained to."""
+        self._program.put_back()
 
-    def _run_block(self, batches: np.ndarray) -> None:
+    def _live(self) -> list[Trainer]:
+        return [trainer for trainer in self.trainers if trainer.goes_on]
+
+    def _train_epoch(self, live: Sequence[Trainer], after_block: Callable[[], None]) -> None:
+        epoch = live[0].progress.epoch
+        # a training that has ended goes through the same motions, unrecorded
+        orders = [np.asarray(trainer.plan.order(epoch), np.int32) for trainer in self.trainers]
+        while live:
+            step, most = live[0].progress.step_in_epoch, int(min(self._most, live[0].until_curvature))
+            blocks = [
+                trainer.plan.block(order, step, most) for trainer, order in zip(self.trainers, orders, strict=True)
+            ]
+            if blocks[0] is None:
+                break
+            self._measure_curvature(live)
+            self._run_block(blocks)
+            live = [trainer for trainer in live if trainer.goes_on]
+            after_block()
+
+    def _run_block(self, blocks: Sequence[np.ndarray]) -> None:
         start = time.perf_counter()
-        parts, values = self._run_steps(batches)
-        columns = {measure.name: values[:, i] for i, measure in enumerate(self._measures)}
+        found = self._program.run_steps(blocks)
         seconds = time.perf_counter() - start
-        self.progress.add_block(parts, columns, batches.shape[1], seconds)
+        for trainer, (parts, values) in zip(self.trainers, found, strict=True):
+            if trainer.goes_on:
+                trainer.add_block(parts, values, blocks[0].shape[1], seconds / len(self.trainers))
         # the first block holds the compilation: what it says of the speed is too low, and mended by the next
-        self._most = max(1, int(_BLOCK_SECONDS * len(parts) / seconds))
+        self._most = max(1, int(_BLOCK_SECONDS * len(blocks[0]) / seconds))
+
+    def _measure_curvature(self, live: Sequence[Trainer]) -> None:
+        if live[0].curvature_is_due:
+            self.put_back()
+            for trainer in live:
+                trainer.measure_curvature()
+
+    def _take_snapshots(self, live: Sequence[Trainer]) -> None:
+        if live[0].snapshots:
+            self.put_back()
+            for trainer in live:
+                trainer.snapshots.after_epoch(trainer.progress.epochs["loss"])
+
+    def _validate(self, live: Sequence[Trainer]) -> None:
+        """Compute the validation losses after the last epoch done, and keep weights whose loss is the lowest."""
+        losses = self._program.validation_losses() if live else None
+        if losses is None:
+            return
+        for trainer, loss in zip(self.trainers, losses, strict=True):
+            if trainer in live:
+                progress = trainer.progress
+                progress.epochs["val_loss"][-1] = loss
+                if loss < progress.best_loss:
+                    self.put_back()
+                    progress.best_loss, progress.best_weights = loss, trainer.task.model.get_weights()
+
+
+class _Alone:
+    """One training's program, on the variables themselves."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        compiled, task = backends.active(), trainer.task
+        most = trainer.plan.steps_per_epoch(len(trainer.data[0]))
+        self._run_steps = compiled.compile_steps(task, trainer.data, trainer.measures, most)
+        validation = trainer.validation
+        self._validation_loss = None if validation is None else compiled.compile_validation(task, validation)
+
+    def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [self._run_steps(batches[0])]
+
+    def validation_losses(self) -> list[float] | None:
+        return None if self._validation_loss is None else [self._validation_loss()]
+
+    def put_back(self) -> None:
+        pass

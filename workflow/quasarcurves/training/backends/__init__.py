@@ -51,6 +51,20 @@ def active() -> ModuleType:
     return import_module(f"{__name__}.{name}")
 
 
+def pack(groups: Sequence[Sequence[Any]]) -> Any:
+    """Compile trainings into one program: those with the same optimizer stand together; for JAX alone.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of loop.Trainer
+
+    Returns
+    -------
+    packed.Packed
+    """
+    return import_module(f"{__name__}.packed").Packed(groups)
+
+
 def update(
     task: Task, measures: Sequence[Measure], loss: Any, gradients: Sequence[Any], before: Any
 ) -> tuple[Any, Step]:

@@ -80,12 +80,35 @@ def _one_step(
 ) -> tuple[list[Any], Any, Any]:
     """Give the values of all variables after a step, the losses by part, and the measures."""
     weights, others, rest = _cut(task, state)
+    loss, parts, others, gradients = differentiated(task, weights, others, batch)
+    weights, rest, values = updated(task, measures, weights, rest, loss, gradients)
+    return [*weights, *others, *rest], parts, values
+
+
+def differentiated(
+    task: Task, weights: Sequence[Any], others: Sequence[Any], batch: Sequence[Any]
+) -> tuple[Any, Any, list[Any], list[Any]]:
+    """Give the loss of a batch, the losses by part, what else the model keeps, and the gradients."""
     differentiate = jax.value_and_grad(partial(_loss, task), has_aux=True)
-    (loss, (parts, others)), gradients = differentiate(weights, others, batch)
-    variables = _variables(task)
-    with keras.StatelessScope(list(zip(variables, [*weights, *others, *rest], strict=True))) as scope:
+    (loss, (parts, others)), gradients = differentiate(list(weights), list(others), batch)
+    return loss, parts, others, gradients
+
+
+def updated(
+    task: Task,
+    measures: Sequence[Measure],
+    weights: Sequence[Any],
+    rest: Sequence[Any],
+    loss: Any,
+    gradients: Sequence[Any],
+) -> tuple[list[Any], list[Any], Any]:
+    """Give the weights and the optimizer's variables after its step, and the measures."""
+    trained, kept = task.model.trainable_variables, task.optimizer.variables
+    variables = [*trained, *kept]
+    with keras.StatelessScope(list(zip(variables, [*weights, *rest], strict=True))) as scope:
         values, _ = update(task, measures, loss, gradients, flat(weights))
-    return [scope.get_current_value(variable) for variable in variables], parts, values
+    now = [scope.get_current_value(variable) for variable in variables]
+    return now[: len(trained)], now[len(trained) :], values
 
 
 def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
