@@ -27,6 +27,7 @@ ASKED = [
     "figures/learning_curve.png",
     "figures/curvature_f0.8.png",
     "receipts/train/f0.8_r0/adam.json",
+    "logs/train_pack/f0.8.log",
     "receipts/plot_fractions/adam.json",
     "runs.csv",
 ]
@@ -45,6 +46,7 @@ ORPHANS = [
     "figures/purity_completeness_sgd.pdf",
     "logs/plot_purity_completeness/sgd.log",
     "logs/plot_curvature/f0.4.log",
+    "benchmarks/train_pack/f0.4.tsv",
     "benchmarks/plot_fractions/sgd.tsv",
 ]
 

@@ -86,6 +86,7 @@ class Study:
             study._check_subsets()
             study._check_optimizers()
             study._check_backend()
+            study._check_pack()
             sources.check(study.data)
         except (ValueError, OSError) as error:
             raise StudyError(str(error)) from error
@@ -113,15 +114,17 @@ class Study:
             raise StudyError(
                 f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
             )
-        if self.config["training"]["pack"] and backend != "jax":
+
+    def _check_pack(self) -> None:
+        if self.config["training"]["pack"] and self.backend != "jax":
             raise StudyError(
-                f"training.pack is true and training.backend {backend!r}, expected 'jax': it alone can pack"
+                f"training.pack is true and training.backend is {self.backend!r}, expected 'jax': it alone can pack"
             )
-        n = len(self.pack(self.fractions[0]))
+        n, replicates = len(self.pack(self.fractions[0])), self.config["study"]["replicates"]
         if n > _LARGEST_PACK:
             raise StudyError(
-                f"training.pack: {len(self.packed)} optimizers with {self.config['study']['replicates']} replicates are "
-                f"{n} trainings in one program, expected at most {_LARGEST_PACK}"
+                f"training.pack: {len(self.packed)} optimizers with {replicates} replicates are {n} trainings in one "
+                f"program, expected at most {_LARGEST_PACK}"
             )
 
     def _check_subsets(self) -> None:
