@@ -48,7 +48,7 @@ def _run(folder, config, snakemake, *arguments) -> str:
 
 def jobs(output: str) -> dict[str, int]:
     """Number of jobs of each rule, from the table that Snakemake prints first."""
-    table = output.split("Job stats:")[1].split("\n\n")[0].splitlines()
+    table = output.split("Job stats:")[1].split("\n\n", maxsplit=1)[0].splitlines()
     rows = [line.split() for line in table if len(line.split()) == 2]
     return {name: int(count) for name, count in rows if count.isdigit() and name != "total"}
 
