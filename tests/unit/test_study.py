@@ -400,6 +400,7 @@ def test_an_optimizer_may_be_trained_in_its_own_way():
         "validate_every": 10,
         "backend": "tensorflow",
         "precision": "float32",
+        "pack": False,
     }
     assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
     assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["epochs"] == 5
@@ -459,3 +460,26 @@ def test_a_backend_that_is_not_installed_is_refused_when_the_study_is_read(monke
     Study.from_config(BASE)
     parts = ["training.backend is 'jax'", "not installed", "install.sh jax"]
     assert_one_message(refusal(changed(training__backend="jax")), *parts)
+
+
+def test_a_pack_holds_all_that_train_as_the_study_says():
+    own, held = {"class": "Adam", "training": {"epochs": 3}}, {"class": "Adam", "match": "amsgrad"}
+    config = changed(training__backend="jax", training__pack=True, **optimizers_of(own=own, held=held))
+    config["study"]["replicates"] = 2
+    study = Study.from_config(config)
+    assert study.packed == ["adam", "amsgrad"]
+    assert study.pack(0.4) == [Run(0.4, replicate, name) for name in study.packed for replicate in range(2)]
+    packed = {name: study.run_params(Run(0.4, 0, name))["training"]["pack"] for name in study.optimizers}
+    assert packed == {"adam": True, "amsgrad": True, "held": False, "own": False}
+
+
+def test_nothing_is_packed_unless_the_study_says_so():
+    study = Study.from_config(changed(training__backend="jax"))
+    assert study.packed == study.pack(0.4) == []
+
+
+def test_a_pack_needs_jax_and_has_a_largest_size():
+    assert_one_message(refusal(changed(training__pack=True)), "training.pack", "'tensorflow'", "expected 'jax'")
+    config = changed(training__pack=True, training__backend="jax")
+    config["study"]["replicates"] = 101
+    assert_one_message(refusal(config), "training.pack: 2 optimizers with 101 replicates", "202", "at most 200")

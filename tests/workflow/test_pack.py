@@ -1,4 +1,4 @@
-"""A study whose trainings are packed: the same results as one by one, and later changes train only what is new."""
+"""A study whose trainings are packed: the same results as one by one, and a change trains only what is new."""
 
 import shutil
 from copy import deepcopy
@@ -88,7 +88,7 @@ def test_results_are_those_of_each_run_by_itself(packed, snakemake):
             np.testing.assert_allclose(*(model.predict(x, verbose=0) for model in models), atol=1e-3)
 
 
-def test_an_added_optimizer_is_trained_and_nothing_else(packed):
+def test_an_added_optimizer_is_trained_and_the_others_are_left_to_the_bit(packed):
     ran = jobs(packed.logs[1])
     assert ran["train_pack"] == 1
     log = (packed.results / "logs" / "train_pack" / "f0.2.log").read_text()
@@ -99,9 +99,6 @@ def test_an_added_optimizer_is_trained_and_nothing_else(packed):
             run = f"f0.2_r{replicate}/{optimizer}"
             for name in (f"runs/{run}/history.h5", f"runs/{run}/model.keras", f"receipts/train/{run}.json"):
                 assert (packed.before / name).read_bytes() == (packed.results / name).read_bytes(), name
-    evaluated = [line.strip() for line in packed.logs[1].splitlines() if line.strip().startswith("wildcards: ")]
-    assert sum(f"optimizer={LATER}" in line for line in evaluated) == REPLICATES
-    assert not any(f"optimizer={optimizer}" in line for line in evaluated for optimizer in FIRST)
 
 
 def test_an_optimizer_with_a_training_of_its_own_is_trained_by_itself(packed, snakemake):

@@ -7,6 +7,7 @@ of the archive that Keras passes over, so the file is still one that Keras itsel
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ import keras
 
 from quasarcurves.files import whole_file
 
-_ABOUT = "quasarcurves.json"
+_ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
 
 
 FINAL, BEST = "final", "best"
@@ -38,11 +39,30 @@ def about_run(params: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -> None:
-    """Write a Keras file that says which lines the outputs are; `about` as of `about_run`."""
+    """Write a Keras file that says which lines the outputs are; `about` as of `about_run`.
+
+    The same model gives the same bytes.
+    """
     with whole_file(path) as temporary:
         model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_ABOUT, json.dumps(dict(about)))
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        members[_CONFIG] = _numbered(members[_CONFIG])
+        metadata = json.loads(members[_METADATA])
+        del metadata["date_saved"]
+        members |= {_METADATA: json.dumps(metadata).encode(), _ABOUT: json.dumps(dict(about)).encode()}
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, content in members.items():
+                # of a name alone: a member with the date of 1980
+                archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def _numbered(config: bytes) -> bytes:
+    """Number what layers share, which Keras names by its place in memory."""
+    numbers: dict[bytes, int] = {}
+    return re.sub(
+        rb'(?<="shared_object_id": )\d+', lambda found: b"%d" % numbers.setdefault(found[0], len(numbers)), config
+    )
 
 
 def load_keras(path: str | Path) -> keras.Model:

@@ -54,7 +54,8 @@ class History:
         group.attrs["params"] = json.dumps(dict(self.params), sort_keys=True)
         for name in _GROUPS:
             subgroup = group.create_group(name)
-            for key, values in getattr(self, name).items():
+            # in one order, whatever way the columns have come: the same history is then the same file
+            for key, values in sorted(getattr(self, name).items()):
                 chunks = (min(len(values), _CHUNK_ROWS),) if len(values) else None
                 subgroup.create_dataset(key, data=values, chunks=chunks, **(_COMPRESSION if chunks else {}))
 
