@@ -251,7 +251,7 @@ def test_studies_ask_for_what_a_cluster_has(path):
 
 
 def test_a_pack_needs_what_its_trainings_do_but_shares_import_and_spectra():
-    config = {**deepcopy(SMALL), "training": {"backend": "jax", "pack": True, "epochs": 5}}
+    config = {**SMALL, "training": {"backend": "jax", "pack": True, "epochs": 5}}
     config["study"] = {"name": "packed", "replicates": 3}
     study = Study.from_config(config)
     runs, n = study.pack(study.fractions[0]), 100_000

@@ -464,7 +464,9 @@ def test_a_backend_that_is_not_installed_is_refused_when_the_study_is_read(monke
 
 def test_a_pack_holds_all_that_train_as_the_study_says():
     own, held = {"class": "Adam", "training": {"epochs": 3}}, {"class": "Adam", "match": "amsgrad"}
-    config = changed(training__backend="jax", training__pack=True, **optimizers_of(own=own, held=held))
+    config = changed(
+        training__backend="jax", training__pack=True, **optimizers_of(adam={"class": "Adam"}, own=own, held=held)
+    )
     config["study"]["replicates"] = 2
     study = Study.from_config(config)
     assert study.packed == ["adam", "amsgrad"]
