@@ -19,6 +19,7 @@ from snakemake_executor_plugin_kubernetes import parse_persistent_volumes
 from quasarcurves.resources import LIGHT
 
 ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "workflow" / "studies" / "smoke.yaml"
 PROFILES = {path.parent.name: path for path in sorted((ROOT / "profiles").glob("*/config.yaml"))}
 EXECUTORS = ["kubernetes", "aws-batch", "slurm"]
 ELSEWHERE = ["kubernetes", "aws-batch"]
@@ -87,19 +88,23 @@ def test_profile_keeps_what_the_default_one_says(name):
 
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory, snakemake) -> dict[tuple[str, int], str]:
-    """Give what the smoke study would run with a profile, at the first attempt of all jobs and at the last."""
+    """Give what the smoke study would run with a profile, at some attempt of all jobs; at 0 packed."""
     folder = tmp_path_factory.mktemp("elsewhere")
+    packed = yaml.safe_load(STUDY.read_text())
+    packed["training"] |= {"backend": "jax", "pack": True}
+    (folder / "packed.yaml").write_text(yaml.safe_dump(packed))
     (folder / "buckets" / "bucket").mkdir(parents=True)
     with serve(folder / "buckets") as address, pytest.MonkeyPatch.context() as patch:
         for name, value in {"ENDPOINT_URL": address, "ACCESS_KEY": "key", "SECRET_KEY": "secret"}.items():
             patch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
-        cases = [("kubernetes", 1), ("aws-batch", 1), ("aws-batch", 3)]
+        cases = [("kubernetes", 1), ("aws-batch", 1), ("aws-batch", 3), ("kubernetes", 0), ("aws-batch", 0)]
         return {(name, attempt): _dry_run(snakemake, folder, name, attempt) for name, attempt in cases}
 
 
 def _dry_run(snakemake, folder: Path, name: str, attempt: int) -> str:
-    study = ROOT / "workflow" / "studies" / "smoke.yaml"
-    arguments = ["--default-storage-prefix", "s3://bucket/quasarcurves", "--configfile", study, "--attempt", attempt]
+    study = STUDY if attempt else folder / "packed.yaml"
+    arguments = ["--default-storage-prefix", "s3://bucket/quasarcurves", "--configfile", study]
+    arguments += ["--attempt", max(attempt, 1)]
     result = snakemake(folder, "-n", *arguments, profile=PROFILES[name].parent)
     assert result.returncode == 0, result.stdout
     return result.stdout
@@ -109,6 +114,17 @@ def requests(plan: str, rule: str) -> dict[str, str]:
     """Give what the first job of a rule asks for."""
     text = re.search(rf"^rule {rule}:\n(?:    .*\n)*?    resources: (.*)$", plan, re.MULTILINE)[1]
     return dict(pair.split("=", 1) for pair in text.split(", "))
+
+
+def test_packed_trainings_are_a_job_per_fraction_with_a_gpu(plans):
+    for name, gpus in (("kubernetes", "gpu"), ("aws-batch", "_gpus")):
+        plan = plans[name, 0]
+        assert re.search(r"^train_pack +2$", plan, re.MULTILINE)
+        assert not re.search(r"^train +", plan, re.MULTILINE)
+        assert requests(plan, "train_pack")[gpus] == "1"
+        outputs = re.search(r"^rule train_pack:\n    input: .*\n    output: (.*)$", plan, re.MULTILINE)[1].split(", ")
+        assert len(outputs) == 2 * 4
+        assert all(file.startswith("s3://bucket/quasarcurves/results/smoke/") for file in outputs)
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
