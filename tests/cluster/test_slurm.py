@@ -170,7 +170,7 @@ FAULTS = (time_limit, preempted, told_to_end, cancelled, interrupted, node_lost,
 def profile(folder: Path, changes: dict[str, str] | None = None) -> Path:
     """Give a copy of the profile with some of its text changed, and time enough for a slow machine."""
     text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
-    on_gpus = "  train:\n"
+    on_gpus = "  train: &training\n"
     for before, after in {on_gpus: f"{on_gpus}    runtime: 60\n", **(changes or {})}.items():
         assert before in text
         text = text.replace(before, after)
