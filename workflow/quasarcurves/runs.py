@@ -21,6 +21,7 @@ from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
 from quasarcurves.quasarnet.objective import line_targets
+from quasarcurves.quasarnet.unbiased import UnbiasedConv1D, UnbiasedDense
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN, is_quasar, load_column
 from quasarcurves.training import backends, optimizer_specs, optimizers, snapshots
@@ -39,7 +40,10 @@ _WEIGHTS, _ORDER, _PROBE = 1, 2, 3
 _SAVE_SECONDS = 600
 """The state is saved at least this often, whatever `checkpoint_every` says."""
 
-_LAYERS = {"tensorflow": {"normalisation": FusedBatchNormalization}, "jax": {"convolution": MatrixConv1D}}
+_LAYERS = {
+    "tensorflow": {"convolution": UnbiasedConv1D, "dense": UnbiasedDense, "normalisation": FusedBatchNormalization},
+    "jax": {"convolution": MatrixConv1D, "dense": UnbiasedDense},
+}
 """How layers are computed where Keras's own are slow on a backend: see docs/speed.md."""
 
 logger = logging.getLogger(__name__)

@@ -103,7 +103,7 @@ class RmsWorst:
 
 
 class RmsMean:
-    """Mean over the model's tensors of RMS_t (see `RmsWorst`)."""
+    """Mean over the model's tensors of RMS_t (see `RmsWorst`); one without gradient counts with 0."""
 
     name = "rms_mean"
 

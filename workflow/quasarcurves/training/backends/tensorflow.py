@@ -18,6 +18,9 @@ from quasarcurves.training.rows import flat, like, size
 _ALIGNMENT = 64
 """Bytes; TensorFlow reckons with memory that starts at a multiple of this."""
 
+_ZERO = tf.UnconnectedGradients.ZERO
+"""The gradient of what a loss does not depend on."""
+
 
 def set_up(threads: int) -> None:
     """Use exactly this many threads, and no more of a GPU's memory than is needed; before the first operation."""
@@ -48,7 +51,8 @@ def compile_steps(
         with tf.GradientTape() as tape:
             parts = tf.reduce_mean(task.loss(model(x, training=True), *targets), axis=0)
             loss = tf.reduce_sum(parts)
-        gradients = tape.gradient(loss, model.trainable_variables)
+        sources = [variable.value for variable in model.trainable_variables]
+        gradients = tape.gradient(loss, sources, unconnected_gradients=_ZERO)
         values, step = update(task, measures, loss, gradients, before)
         return parts, values, step.after if moves else before
 
@@ -113,7 +117,7 @@ def compile_derivatives(
             tape.watch(weights)
             outputs, _ = model.stateless_call(weights, state, x, training=True)
             loss = tf.reduce_sum(tf.reduce_mean(task.loss(outputs, *targets), axis=0))
-        return tape.gradient(loss, weights)
+        return tape.gradient(loss, weights, unconnected_gradients=_ZERO)
 
     def weights_now() -> list[tf.Tensor]:
         return [tf.convert_to_tensor(variable) for variable in task.model.trainable_variables]
@@ -128,8 +132,7 @@ def compile_derivatives(
         with tf.GradientTape() as tape:
             tape.watch(weights)
             gradients = differentiated(weights)
-        zero = tf.UnconnectedGradients.ZERO
-        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=zero))
+        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=_ZERO))
 
     return gradient, product
 
