@@ -236,7 +236,7 @@ def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matche
         loss=weighted_line_losses,
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
     )
-    task.optimizer.build(task.model.trainable_variables)
+    task.optimizer.build(task.weights)
     data = load_examples(spectra, rows.train, settings)
     validation = load_examples(spectra, rows.validation, settings) if len(rows.validation) else None
     return Trainer(task, plan, data, validation, _curvature(task, data, params), _snapshots(task, params))

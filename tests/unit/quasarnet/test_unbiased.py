@@ -34,7 +34,7 @@ def examples():
 def trained(model):
     data = examples()
     task = Task(model, optimizers.build({"class": "SGD", "learning_rate": 0.01}), weighted_line_losses, list("abcdefg"))
-    task.optimizer.build(model.trainable_variables)
+    task.optimizer.build(task.weights)
     curvature = Curvature(task, [array[:16] for array in data], 3)
     plan = Plan(2, 16, lambda epoch: np.random.default_rng(epoch).permutation(N))
     trainer = Trainer(task, plan, data, data, curvature)

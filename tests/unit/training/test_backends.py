@@ -47,7 +47,7 @@ def make(spec, dropout=0.0, epochs=2, precision="float32"):
     model = build_model({**settings, "dropout": dropout}, 1, 0, precision)
     model.set_weights(weights)
     task = Task(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"))
-    task.optimizer.build(model.trainable_variables)
+    task.optimizer.build(task.weights)
     curvature = None if dropout else Curvature(task, [array[:16] for array in data], 7)
     plan = Plan(epochs=epochs, batch_size=batch, order=lambda epoch: np.random.default_rng(epoch).permutation(n))
     return Trainer(task, plan, data, [array[:50] for array in data], curvature)

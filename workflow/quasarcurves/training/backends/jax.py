@@ -82,10 +82,11 @@ def _one_step(
     weights, others, rest = _cut(task, state)
     differentiate = jax.value_and_grad(partial(_loss, task), has_aux=True)
     (loss, (parts, others)), gradients = differentiate(weights, others, batch)
-    variables = _variables(task)
-    with keras.StatelessScope(list(zip(variables, [*weights, *others, *rest], strict=True))) as scope:
-        values, _ = update(task, measures, loss, gradients, flat(weights))
-    return [scope.get_current_value(variable) for variable in variables], parts, values
+    variables = [*task.weights, *_variables(task)[len(weights) :]]
+    with keras.StatelessScope(list(zip(variables, [*task.joined(weights), *others, *rest], strict=True))) as scope:
+        values, _ = update(task, measures, loss, task.joined(gradients), flat(weights))
+    weights = task.parted([scope.get_current_value(variable) for variable in task.weights])
+    return [*weights, *map(scope.get_current_value, variables[len(task.weights) :])], parts, values
 
 
 def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
