@@ -24,7 +24,7 @@ from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.network import build
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 from quasarcurves.resources import flops_per_spectrum
-from quasarcurves.runs import use_threads
+from quasarcurves.runs import build_model, use_threads
 from quasarcurves.training import optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
@@ -158,8 +158,8 @@ def by_hand(form: Form, filters: int, batches: np.ndarray, data: Sequence[np.nda
 
 def trainer(measures: Sequence | None, filters: int, batches: np.ndarray, data: Sequence[np.ndarray]) -> Callable:
     """Set up the trainer; a call is an epoch of as many steps."""
-    model, optimizer = build(filters), optimizers.build({"class": "Adam", "learning_rate": 1e-3})
-    task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
+    optimizer = optimizers.build({"class": "Adam", "learning_rate": 1e-3})
+    task = Task(build_model(network(filters), 1, 0), optimizer, weighted_line_losses, list("abcdefg"))
     plan = Plan(10**6, batches.shape[1], lambda epoch: batches.ravel(), validate_every=10**6, measures=measures)
     training = Trainer(task, plan, data)
 

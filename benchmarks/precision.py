@@ -37,8 +37,8 @@ def trainings(filters: int, batch: int, steps: int) -> dict:
     for precision in ("float32", "mixed_bfloat16"):
         model = build_model({**SETTINGS, "filters": filters}, 1, 0, precision)
         optimizer = optimizers.build({"class": "Adam", "learning_rate": 1e-3})
-        optimizer.build(model.trainable_variables)
         task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
+        optimizer.build(task.weights)
         found[precision] = backends.active().compile_steps(task, data, step_record(optimizer), steps)
     return found
 

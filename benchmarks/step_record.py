@@ -10,12 +10,11 @@ from __future__ import annotations
 import sys
 import time
 
-import keras
 import numpy as np
+from fit import network
 
-from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.runs import use_threads
+from quasarcurves.runs import build_model, use_threads
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.measures import Loss, step_record
 from quasarcurves.training.plan import Task
@@ -28,16 +27,15 @@ N, LINES = 2048, 7
 
 def make(filters: int, measures: object, name: str) -> object:
     """Compile the steps of a network on random spectra."""
-    keras.utils.set_random_seed(1)
-    model = network.build(filters)
+    model = build_model(network(filters), 1, 0)
     optimizer = optimizers.build({"class": name})
-    optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(1)
     flux = rng.normal(size=(N, 443, 1)).astype(np.float32)
     box, offset = rng.integers(-1, 13, (N, LINES)), rng.uniform(size=(N, LINES)).astype(np.float32)
     data = flux, box.astype(np.int32), offset, np.ones((N, LINES), np.float32)
-    measures = step_record(optimizer) if measures is None else measures
     task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
+    optimizer.build(task.weights)
+    measures = step_record(optimizer) if measures is None else measures
     return backends.active().compile_steps(task, data, measures, len(flux))
 
 

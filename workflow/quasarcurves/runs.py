@@ -23,6 +23,7 @@ from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
 from quasarcurves.quasarnet.objective import line_targets
+from quasarcurves.quasarnet.unbiased import UnbiasedConv1D, UnbiasedDense
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN, is_quasar, load_column
 from quasarcurves.training import backends, optimizer_specs, optimizers, snapshots
@@ -41,7 +42,10 @@ _WEIGHTS, _ORDER, _PROBE = 1, 2, 3
 _SAVE_SECONDS = 600
 """The state is saved at least this often, whatever `checkpoint_every` says."""
 
-_LAYERS = {"tensorflow": {"normalisation": FusedBatchNormalization}, "jax": {"convolution": MatrixConv1D}}
+_LAYERS = {
+    "tensorflow": {"convolution": UnbiasedConv1D, "dense": UnbiasedDense, "normalisation": FusedBatchNormalization},
+    "jax": {"convolution": MatrixConv1D, "dense": UnbiasedDense},
+}
 """How layers are computed where Keras's own are slow on a backend: see docs/speed.md."""
 
 logger = logging.getLogger(__name__)
@@ -335,7 +339,7 @@ def _build_trainer(
         loss=weighted_line_losses,
         parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
     )
-    task.optimizer.build(task.model.trainable_variables)
+    task.optimizer.build(task.weights)
     order = plan.order
     plan = replace(plan, order=lambda epoch: places[order(epoch)])
     return Trainer(task, plan, data, validation, _curvature(task, data, places, params), _snapshots(task, params))

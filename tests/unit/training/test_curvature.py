@@ -37,9 +37,8 @@ def examples(n=12):
 def trained(spec, curvature_every=0, dropout=0.0, **plan):
     """Train a tiny network; give the trainer."""
     model, data = network(dropout), examples(30)
-    optimizer = optimizers.build(spec)
-    optimizer.build(model.trainable_variables)
-    task = Task(model, optimizer, lambda out, y: (out - y) ** 2, "ab")
+    task = Task(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab")
+    task.optimizer.build(task.weights)
     curvature = Curvature(task, examples(), curvature_every) if curvature_every else None
     order = lambda epoch: np.random.default_rng([1, epoch]).permutation(30)  # noqa: E731
     trainer = Trainer(task, Plan(**{"epochs": 4, "batch_size": 8, "order": order, **plan}), data, curvature=curvature)
@@ -130,11 +129,11 @@ def quadratic_run(spec, ratio, steps=60):
     """Minimise h/2 w^2 with h at `ratio` of where it becomes unstable; give |w| at the end and what was measured."""
     optimizer = optimizers.build(spec)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    optimizer.build(model.trainable_variables)
+    task = Task(model, optimizer, lambda out: out**2, "a")
+    optimizer.build(task.weights)
     optimizer.iterations.assign(100_000)  # the corrections for the start are over
     if spec["class"] == "Nadam":
         optimizer._u_product.assign(0.0)
-    task = Task(model, optimizer, lambda out: out**2, "a")
     scale = spec.get("epsilon", 1.0) if spec["class"] in ("Adam", "Nadam") else 1.0
     h = ratio * stability_threshold(optimizer) * scale
     model.set_weights([np.full((1, 1), 1e-12)])

@@ -45,7 +45,7 @@ def quadratic(spec, steps=2500, every=50):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.set_weights([np.ones((1, 1))])
     task = Task(model, optimizers.build(spec), lambda out: out**2, "a")
-    task.optimizer.build(model.trainable_variables)
+    task.optimizer.build(task.weights)
     x = np.full((1, 1), np.sqrt(0.5), np.float32)
     plan = Plan(steps, 1, lambda epoch: np.zeros(1, int))
     trainer = Trainer(task, plan, [x], curvature=Curvature(task, [x], every))

@@ -199,7 +199,7 @@ def recorded(optimizer, steps=6, gradients=gradients_of):
         weights, rate = model.get_weights(), tf.constant(float(optimizer.learning_rate))
         before = flat(model.trainable_variables)
         optimizer.apply(g, model.trainable_variables)
-        step = Step(tf.constant(0.5), g, model, optimizer, rate, before, scaling(optimizer))
+        step = Step(tf.constant(0.5), g, model, optimizer, model.trainable_variables, rate, before, scaling(optimizer))
         record = {measure.name: float(measure(step)) for measure in step_record(optimizer)}
         yield t, weights, model.get_weights(), [each.numpy().astype(np.float64) for each in g], record
 

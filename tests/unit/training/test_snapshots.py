@@ -165,9 +165,8 @@ def make_trainer(after=True):
     """A training of 30 epochs, with snapshots or without."""
     rng = np.random.default_rng(8)
     data = [rng.normal(size=(30, 6)).astype(np.float32), rng.uniform(size=(30, 2)).astype(np.float32)]
-    model, optimizer = network(), optimizers.build({"class": "Adam", "learning_rate": 0.05})
-    optimizer.build(model.trainable_variables)
-    task = Task(model, optimizer, lambda out, y: (out - y) ** 2, "ab")
+    model = network()
+    task = Task(model, optimizers.build({"class": "Adam", "learning_rate": 0.05}), lambda out, y: (out - y) ** 2, "ab")
     plan = Plan(30, 8, lambda epoch: np.random.default_rng([1, epoch]).permutation(30), measures=(Loss(),))
     return Trainer(task, plan, data, snapshots=Snapshots(model, KEEP, LOOSE) if after else None)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 from keras import ops
 
+from quasarcurves.quasarnet.unbiased import UnbiasedConv1D
 
-class MatrixConv1D(keras.layers.Conv1D):
-    """Conv1D of Keras with the same weights and results, computed as (windows of the input) x (kernel).
+
+class MatrixConv1D(UnbiasedConv1D):
+    """UnbiasedConv1D with the same weights and results, computed as (windows of the input) x (kernel).
 
     The kernel's width has to be a multiple of the stride: inputs are cut into pieces of one stride, and a window is
     a few neighbouring pieces.
     """
 
-    def call(self, inputs: Any) -> Any:
-        """Convolve; (n, bins, channels) -> (n, windows, filters)."""
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Convolve, without a bias; (n, bins, channels) -> (n, windows, filters)."""
         (width,), (stride,) = self.kernel_size, self.strides
         n_windows = self.compute_output_shape(inputs.shape)[1]
         pieces_per_window = width // stride
@@ -27,4 +28,4 @@ class MatrixConv1D(keras.layers.Conv1D):
             inputs = ops.pad(inputs, ((0, 0), (missing // 2, missing - missing // 2), (0, 0)))
         pieces = ops.reshape(inputs[:, : n_pieces * stride], (-1, n_pieces, stride * inputs.shape[2]))
         windows = ops.concatenate([pieces[:, i : i + n_windows] for i in range(pieces_per_window)], axis=-1)
-        return ops.matmul(windows, ops.reshape(self.kernel, (-1, self.filters))) + self.bias
+        return ops.matmul(windows, ops.reshape(kernel, (-1, self.filters)))

@@ -26,6 +26,7 @@ def build(
     dropout: float = 0.0,
     rescale_offsets: bool = True,
     convolution: type[keras.layers.Conv1D] = keras.layers.Conv1D,
+    dense: type[keras.layers.Dense] = keras.layers.Dense,
     normalisation: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
     precision: str = "float32",
 ) -> keras.Model:
@@ -45,8 +46,8 @@ def build(
         Share of activations dropped after each convolution (the later fork uses 0.2).
     rescale_offsets : bool
         Without, the offsets reach from 0 to 1.
-    convolution, normalisation : type
-        How convolutions and batch normalisations are computed.
+    convolution, dense, normalisation : type
+        How convolutions, the common dense layer and the batch normalisations after them are computed.
     precision : str
         Keras's dtype policy of all layers but the heads, which stay in float32.
 
@@ -64,7 +65,7 @@ def build(
         if dropout:
             x = keras.layers.Dropout(dropout, dtype=precision, name=f"dropout_{i}")(x)
     x = keras.layers.Flatten(dtype=precision, name="flatten")(x)
-    x = keras.layers.Dense(filters, dtype=precision, name="fc_common")(x)
+    x = dense(filters, dtype=precision, name="fc_common")(x)
     x = normalisation(dtype=precision, name="norm_common")(x)
     x = keras.layers.ReLU(dtype=precision, name="relu_common")(x)
     x = keras.layers.Dense(2 * boxes * n_lines, kernel_initializer=_head_initializer(filters, boxes), name=HEADS)(x)

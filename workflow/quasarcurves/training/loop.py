@@ -52,7 +52,7 @@ class Trainer:
         curvature: Curvature | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
-        task.optimizer.build(task.model.trainable_variables)
+        task.optimizer.build(task.weights)
         self.task, self.plan = task, plan
         self.data, self.validation = data, validation
         self.progress = Progress()

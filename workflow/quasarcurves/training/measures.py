@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
-from quasarcurves.training.rows import flat
+from quasarcurves.training.rows import size
 from quasarcurves.training.scaling import AdaptiveScaling, Scaling, scaling
 from quasarcurves.training.step import PERCENTS, Step
 
@@ -103,7 +103,7 @@ class RmsWorst:
 
 
 class RmsMean:
-    """Mean over the model's tensors of RMS_t (see `RmsWorst`)."""
+    """Mean over the model's tensors of RMS_t (see `RmsWorst`); one without gradient counts with 0."""
 
     name = "rms_mean"
 
@@ -123,7 +123,7 @@ class LastLayerNorm:
     def __call__(self, step: Step) -> Any:
         """Give the norm."""
         last = next(layer for layer in reversed(step.model.layers) if layer.trainable_variables)
-        return _norm(flat(last.trainable_variables))
+        return _norm(step.after[-sum(map(size, last.trainable_variables)) :])
 
 
 def step_record(optimizer: keras.optimizers.Optimizer) -> tuple[Measure, ...]:

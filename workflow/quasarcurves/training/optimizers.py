@@ -14,6 +14,18 @@ from quasarcurves.training.stable_adamw import StableAdamW
 
 _OWN = {StableAdamW.__name__: StableAdamW}
 
+_BY_ELEMENT = {
+    "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", MatchedAdam.__name__, "Nadam", "RMSprop", "SGD",
+    "ScheduleFreeAdamW",
+}  # fmt: skip
+"""Classes that treat each number by itself. Adafactor, Lamb, Muon and StableAdamW look at whole tensors."""
+
+
+def works_by_element(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Tell whether an optimizer's step is the same, but for rounding, however parameters are cut into tensors."""
+    # averaged weights are given back tensor by tensor
+    return type(optimizer).__name__ in _BY_ELEMENT and optimizer.clipnorm is None and not optimizer.use_ema
+
 
 def build(
     spec: Mapping[str, Any], total_steps: int | None = None, effective_step: np.ndarray | None = None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
 from quasarcurves.training.measures import Measure
+from quasarcurves.training.optimizers import works_by_element
+from quasarcurves.training.rows import flat, like
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,32 @@ class Task:
     optimizer: keras.optimizers.Optimizer
     loss: Callable[..., Any]
     parts: Sequence[str]
+
+    @cached_property
+    def weights(self) -> list[keras.Variable]:
+        """What the optimizer is to be built for, and updates.
+
+        One row of all the model's parameters where that makes no difference but to speed: an optimizer's time goes
+        into the number of tensors. It holds them while steps are taken, the model's own variables before and after.
+        """
+        variables = self.model.trainable_variables
+        as_they_are = self.optimizer.built or any(variable.constraint is not None for variable in variables)
+        if as_they_are or not works_by_element(self.optimizer):
+            return variables
+        return [keras.Variable(flat(variables), name="row")]
+
+    @property
+    def in_a_row(self) -> bool:
+        """Whether `weights` are one row."""
+        return self.weights[0] is not self.model.trainable_variables[0]
+
+    def joined(self, tensors: Sequence[Any]) -> Sequence[Any]:
+        """Bring tensors that are like the model's trainable variables into the form of `weights`."""
+        return [flat(tensors)] if self.in_a_row else tensors
+
+    def parted(self, tensors: Sequence[Any]) -> Sequence[Any]:
+        """Bring tensors that are like `weights` into the form of the model's trainable variables."""
+        return like(tensors[0], self.model.trainable_variables) if self.in_a_row else tensors
 
 
 @dataclass(frozen=True)

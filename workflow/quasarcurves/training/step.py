@@ -26,9 +26,11 @@ class Step:
     loss : scalar tensor
         Mean loss of the batch, before the update.
     gradients : sequence of tensors
-        In the order of `model.trainable_variables`, as computed: before any clipping.
+        Of `weights`, as computed: before any clipping.
     model, optimizer
         Those being trained.
+    weights : sequence of variables
+        What the optimizer updates: the model's trainable variables, or one row of them all.
     learning_rate : scalar tensor
         That of this step.
     before : (n_parameters,) tensor
@@ -41,6 +43,7 @@ class Step:
     gradients: Sequence[Any]
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
+    weights: Sequence[keras.Variable]
     learning_rate: Any
     before: Any
     scaling: Any
@@ -48,7 +51,7 @@ class Step:
     @cached_property
     def after(self) -> Any:
         """All trainable weights after the update; (n_parameters,)."""
-        return flat(self.model.trainable_variables)
+        return flat(self.weights)
 
     @cached_property
     def t(self) -> Any:
@@ -104,4 +107,4 @@ class Step:
 
     @cached_property
     def _sizes(self) -> list[int]:
-        return [size(gradient) for gradient in self.gradients]
+        return [size(variable) for variable in self.model.trainable_variables]

@@ -77,7 +77,7 @@ def update(
     loss : scalar tensor
         Before the step.
     gradients : sequence of tensors
-        Of the model's trainable variables.
+        Of `task.weights`.
     before : (n_parameters,) tensor
         All trainable weights.
 
@@ -86,8 +86,8 @@ def update(
     values : (measures,) float32 tensor
     step : Step
     """
-    model, optimizer = task.model, task.optimizer
+    optimizer, weights = task.optimizer, task.weights
     rate = ops.convert_to_tensor(optimizer.learning_rate)
-    optimizer.apply(gradients, model.trainable_variables)
-    step = Step(loss, gradients, model, optimizer, rate, before, scaling(optimizer))
+    optimizer.apply(gradients, weights)
+    step = Step(loss, gradients, task.model, optimizer, weights, rate, before, scaling(optimizer))
     return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step

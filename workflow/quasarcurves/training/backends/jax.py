@@ -103,12 +103,12 @@ def updated(
     gradients: Sequence[Any],
 ) -> tuple[list[Any], list[Any], Any]:
     """Give the weights and the optimizer's variables after its step, and the measures."""
-    trained, kept = task.model.trainable_variables, task.optimizer.variables
-    variables = [*trained, *kept]
-    with keras.StatelessScope(list(zip(variables, [*weights, *rest], strict=True))) as scope:
-        values, _ = update(task, measures, loss, gradients, flat(weights))
-    now = [scope.get_current_value(variable) for variable in variables]
-    return now[: len(trained)], now[len(trained) :], values
+    trained, kept = task.weights, task.optimizer.variables
+    before = [*task.joined(weights), *rest]
+    with keras.StatelessScope(list(zip([*trained, *kept], before, strict=True))) as scope:
+        values, _ = update(task, measures, loss, task.joined(gradients), flat(weights))
+    weights, rest = ([scope.get_current_value(variable) for variable in group] for group in (trained, kept))
+    return task.parted(weights), rest, values
 
 
 def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:

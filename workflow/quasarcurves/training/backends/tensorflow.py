@@ -18,6 +18,9 @@ from quasarcurves.training.rows import flat, like, size
 _ALIGNMENT = 64
 """Bytes; TensorFlow reckons with memory that starts at a multiple of this."""
 
+_ZERO = tf.UnconnectedGradients.ZERO
+"""The gradient of what a loss does not depend on."""
+
 
 def set_up(threads: int) -> None:
     """Use exactly this many threads, and no more of a GPU's memory than is needed; before the first operation."""
@@ -40,15 +43,20 @@ def compile_steps(
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Compile blocks of steps; they may have any length, also above `most`."""
     arrays = [resident(array) for array in data]
-    model = task.model
+    trained, others = task.model.trainable_variables, task.model.non_trainable_variables
+    weights = task.weights
     moves = any(not isinstance(measure, Loss) for measure in measures)
 
     def one_step(rows: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         x, *targets = (tf.gather(array, rows) for array in arrays)
+        values = _tensors(weights)
         with tf.GradientTape() as tape:
-            parts = tf.reduce_mean(task.loss(model(x, training=True), *targets), axis=0)
+            tape.watch(values)
+            outputs, moved = task.model.stateless_call(task.parted(values), _tensors(others), x, training=True)
+            parts = tf.reduce_mean(task.loss(outputs, *targets), axis=0)
             loss = tf.reduce_sum(parts)
-        gradients = tape.gradient(loss, model.trainable_variables)
+        gradients = tape.gradient(loss, values, unconnected_gradients=_ZERO)
+        _assign(others, moved)
         values, step = update(task, measures, loss, gradients, before)
         return parts, values, step.after if moves else before
 
@@ -56,11 +64,15 @@ def compile_steps(
     def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         n_steps = tf.shape(batches)[0]
         all_parts, all_values = tf.TensorArray(tf.float32, n_steps), tf.TensorArray(tf.float32, n_steps)
+        if task.in_a_row:
+            _assign(weights, task.joined(trained))
         # the weights after a step are those before the next one: they are gathered once per step, not twice
-        weights = flat(model.trainable_variables)
+        row = flat(weights)
         for i in tf.range(n_steps):
-            parts, values, weights = one_step(batches[i], weights)
+            parts, values, row = one_step(batches[i], row)
             all_parts, all_values = all_parts.write(i, parts), all_values.write(i, values)
+        if task.in_a_row:
+            _assign(trained, task.parted(_tensors(weights)))
         return all_parts.stack(), all_values.stack()
 
     def run(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +80,15 @@ def compile_steps(
         return parts.numpy(), values.numpy()
 
     return run
+
+
+def _tensors(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(variable) for variable in variables]
+
+
+def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def resident(array: np.ndarray) -> tf.Tensor:
@@ -108,28 +129,24 @@ def compile_derivatives(
 
     def differentiated(weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         # stateless: neither the running means of batch normalisation nor the random generators of dropout move
-        state = [tf.convert_to_tensor(variable) for variable in task.model.non_trainable_variables]
+        state = _tensors(task.model.non_trainable_variables)
         with tf.GradientTape() as tape:
             tape.watch(weights)
             outputs, _ = model.stateless_call(weights, state, x, training=True)
             loss = tf.reduce_sum(tf.reduce_mean(task.loss(outputs, *targets), axis=0))
-        return tape.gradient(loss, weights)
-
-    def weights_now() -> list[tf.Tensor]:
-        return [tf.convert_to_tensor(variable) for variable in task.model.trainable_variables]
+        return tape.gradient(loss, weights, unconnected_gradients=_ZERO)
 
     @tf.function
     def gradient() -> tf.Tensor:
-        return flat(differentiated(weights_now()))
+        return flat(differentiated(_tensors(task.model.trainable_variables)))
 
     @tf.function(input_signature=[tf.TensorSpec((n_parameters,), tf.float32)])
     def product(vector: tf.Tensor) -> tf.Tensor:
-        weights = weights_now()
+        weights = _tensors(task.model.trainable_variables)
         with tf.GradientTape() as tape:
             tape.watch(weights)
             gradients = differentiated(weights)
-        zero = tf.UnconnectedGradients.ZERO
-        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=zero))
+        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=_ZERO))
 
     return gradient, product
 
