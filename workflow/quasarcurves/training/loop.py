@@ -130,7 +130,7 @@ class Lockstep:
     """
 
     def __init__(self, trainers: Sequence[Trainer], program: Program) -> None:
-        self.trainers, self._program = trainers, program
+        self.trainers, self.program = trainers, program
         self._most = _FIRST_BLOCK
 
     def train(
@@ -169,7 +169,7 @@ class Lockstep:
 
     def put_back(self) -> None:
         """See to it that the variables of models and optimizers hold what they are trained to."""
-        self._program.put_back()
+        self.program.put_back()
 
     def _live(self) -> list[Trainer]:
         return [trainer for trainer in self.trainers if trainer.goes_on]
@@ -192,7 +192,7 @@ class Lockstep:
 
     def _run_block(self, blocks: Sequence[np.ndarray]) -> None:
         start = time.perf_counter()
-        found = self._program.run_steps(blocks)
+        found = self.program.run_steps(blocks)
         seconds = time.perf_counter() - start
         for trainer, (parts, values) in zip(self.trainers, found, strict=True):
             if trainer.goes_on:
@@ -214,7 +214,7 @@ class Lockstep:
 
     def _validate(self, live: Sequence[Trainer]) -> None:
         """Compute the validation losses after the last epoch done, and keep weights whose loss is the lowest."""
-        losses = self._program.validation_losses() if live else None
+        losses = self.program.validation_losses() if live else None
         if losses is None:
             return
         for trainer, loss in zip(self.trainers, losses, strict=True):
