@@ -92,19 +92,20 @@ class Form:
     def outputs(self, weights: Iterator[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
         """Apply it."""
         for _ in range(4):
-            kernel, bias, *norm = (next(weights) for _ in range(4))
-            x = self._activated(self.convolution(x, kernel), bias, norm)
+            # the bias is left out, as in the trainer: normalisation takes it off again
+            kernel, _, *norm = (next(weights) for _ in range(4))
+            x = self._activated(self.convolution(x, kernel), norm)
         if not self.heads:
             return x
         x = tf.reshape(x, (-1, x.shape[1] * x.shape[2]))
-        kernel, bias, *norm = (next(weights) for _ in range(4))
-        x = self._activated(x @ kernel, bias, norm)
+        kernel, _, *norm = (next(weights) for _ in range(4))
+        x = self._activated(x @ kernel, norm)
         x = tf.reshape(x @ next(weights) + next(weights), (-1, LINES, 2 * BOXES))
         scale, shift = ([*[start] * BOXES, *[end] * BOXES] for start, end in ((1.0, OFFSET_SCALE), (0.0, OFFSET_SHIFT)))
         return tf.sigmoid(x) * tf.constant(scale) + tf.constant(shift)
 
-    def _activated(self, x: tf.Tensor, bias: tf.Tensor, norm: Sequence[tf.Tensor]) -> tf.Tensor:
-        return tf.nn.relu(self.normalisation(x + bias, *norm)) if self.normalisation else x
+    def _activated(self, x: tf.Tensor, norm: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tf.nn.relu(self.normalisation(x, *norm)) if self.normalisation else x
 
     def loss(self, outputs: tf.Tensor, targets: Sequence[tf.Tensor]) -> tf.Tensor:
         """Give something that the backward pass can start from."""
