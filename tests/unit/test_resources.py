@@ -99,14 +99,15 @@ def test_memory_above_two_gigabytes_is_in_whole_ones():
 def test_memory_of_a_training_holds_its_spectra_and_batches():
     n = 563_000
     spectra_mb = n * 443 * 4 / 1e6
-    assert 2 * spectra_mb < need(n).mb - need(0, 0, batch_size=256).mb < 4 * spectra_mb
+    # once, and the record of the steps
+    assert spectra_mb < need(n).mb - need(0, 0, batch_size=256).mb < 1.4 * spectra_mb
     # activations of the four convolutions, forwards and backwards
     batch_mb = 256 * (217 + 104 + 48 + 20) * 100 * 4 / 1e6
-    assert need(batch_size=1024).mb - need(batch_size=512).mb == pytest.approx(2 * 4 * batch_mb, rel=0.2)
+    assert need(batch_size=1024).mb - need(batch_size=512).mb == pytest.approx(2 * 3 * batch_mb, rel=0.2)
     assert need(filters=200).mb > need().mb + 3 * batch_mb
     # a validation set is gone through 1024 spectra at a time, forwards only
     many = need(batch_size=8, n_validation=4096).mb - need(batch_size=8, n_validation=0).mb
-    assert 4 * batch_mb < many - 3 * 4096 * 443 * 4 / 1e6 < 8 * batch_mb
+    assert 4 * batch_mb < many - 4096 * 443 * 4 / 1e6 < 8 * batch_mb
 
 
 def test_memory_of_a_training_holds_its_record():
@@ -173,14 +174,14 @@ def test_steps_that_are_not_submitted_are_the_light_ones():
 
 @pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['filters']}x{row['batch']}")
 def test_trainings_that_were_measured(row):
-    """The request is 1.2 to 4 times the use: of memory, and of the time of the same steps for an hour."""
+    """Memory is estimated within 15 %; for an hour of the same steps 1.2 to 4 times as long is asked for."""
     spec = {"class": row["optimizer"].split("_")[0]}
     changes = {name: row[name] for name in ("filters", "layers", "dropout")}
     changes |= {"batch_size": row["batch"], "optimizer_spec": spec, "n_validation": row["validation"]}
     if row["curvature_every"]:
         changes["diagnosis"] = {"curvature_every": row["curvature_every"], "probe_size": row["probe"]}
     short = need(row["n_train"], epochs=row["epochs"], **changes)
-    assert 1.2 < resources.MEMORY_SAFETY * short.mb / row["peak_mb"] < 4
+    assert short.mb == pytest.approx(row["peak_mb"], rel=0.15)
     # the curvature is measured between steps: their time does not hold it
     changes.pop("diagnosis", None)
     steps = round(3.6e6 / row["step_ms"])

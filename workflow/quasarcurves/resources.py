@@ -46,13 +46,13 @@ _SPECTRUM_BYTES = 4 * N_BINS
 _SOURCE_BYTES = {"quasarnet_fits": 2 * _SPECTRUM_BYTES, "sdss": 100_000, "desi": 100_000}
 """Of a spectrum in the files of a source, roughly; for plans made before the spectra are prepared."""
 
-_TENSORFLOW_MB, _TENSORFLOW_SECONDS = 640, 12
+_TENSORFLOW_MB, _TENSORFLOW_SECONDS = 585, 12
 """What importing it, building a network and compiling takes."""
 
-_COPIES = 3
-"""Of the training spectra: as the file holds them (mapped), as read, and as handed to TensorFlow."""
+_HELD = 1.02
+"""Of a spectrum's bytes: it is held once, with its row number and what its target is made of."""
 
-_ACTIVATIONS = 4
+_ACTIVATIONS = 3.2
 """Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own."""
 
 _VALIDATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 1.25
@@ -64,16 +64,16 @@ _EVALUATED_ROWS, _APPLIED_ROWS, _APPLIED_ACTIVATIONS = 2048, 128, 3.5
 _RECORD_BYTES = 4 * 10 * 4
 """Of a step: ten measures, copied where the training state is saved."""
 
-_STEP_SECONDS = 0.003
+_STEP_SECONDS = 0.002
 """Of a step without its arithmetic; optimizers differ by `_STEP_COST`."""
 
 _STEP_COST = {"SGD": 0.6, "Lion": 0.8, "StableAdamW": 1.4}
 """Of a step without the network's arithmetic, over that of Adam; of optimizers that are measured to differ."""
 
-_FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 1.2e-8
+_FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
 """Arithmetic per second in convolutions, and what batch normalisation and the like take for each number they treat."""
 
-_DROPOUT_SECONDS = 1.5e-8
+_DROPOUT_SECONDS = 1e-8
 """Of drawing whether to drop one of these numbers."""
 
 _SPEEDUP = 0.6
@@ -84,8 +84,9 @@ _EPOCH_SECONDS, _STATE_SECONDS, _STATE_SECONDS_PER_STEP = 0.004, 0.05, 1.5e-7
 
 _PORTION_MB = 1024
 
-_CURVATURE_GRADIENTS = 35
-"""Gradients of the probe that measuring the curvature takes as long as."""
+_CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS = 35, 16, 12.8
+"""Gradients of the probe that measuring the curvature takes as long as; its memory, and that of a probe's spectrum in
+units of what the convolutions give."""
 
 
 class Need(NamedTuple):
@@ -220,7 +221,7 @@ def pack_need(alone: Sequence[Need], n_each: int, n_all: int) -> Need:
 
 def _data_mb(network: Mapping[str, Any], n_spectra: int, steps: int) -> float:
     """Memory of spectra, record and weights."""
-    return (_COPIES * n_spectra * _SPECTRUM_BYTES + steps * _RECORD_BYTES) / 1e6 + 0.3 * network["filters"]
+    return (_HELD * n_spectra * _SPECTRUM_BYTES + steps * _RECORD_BYTES) / 1e6 + 0.3 * network["filters"]
 
 
 def _held_mb(network: Mapping[str, Any], batch: int, n_validation: int) -> float:
@@ -236,8 +237,8 @@ def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectru
     probe = min(params["diagnosis"]["probe_size"], n_train)
     measurements = steps / params["diagnosis"]["curvature_every"]
     gradients = measurements * _CURVATURE_GRADIENTS
-    memory = 2 * _ACTIVATIONS * probe * _activation_bytes(params["network"]) / 1e6
-    return Need(35 + memory, 5 + gradients * (_STEP_SECONDS + probe * spectrum))
+    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * probe * _activation_bytes(params["network"]) / 1e6
+    return Need(memory, 5 + gradients * (_STEP_SECONDS + probe * spectrum))
 
 
 def evaluation_need(network: Mapping[str, Any], n_spectra: int, n_test: int, models: int) -> Need:

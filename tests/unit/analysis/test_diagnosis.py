@@ -53,13 +53,17 @@ def test_the_same_study_gives_the_same_tables(study):
         pd.testing.assert_frame_equal(one, again)
 
 
-def test_fractions_of_many_digits_find_their_spikes():
+def test_fractions_of_many_digits_find_their_spikes(tmp_path):
     made = history({"loss": np.ones(9)})
     made.params["fraction"] = 1 / 3
     spikes = pd.DataFrame(
         {"fraction": [0.33333333], "replicate": [0], "optimizer": ["adam"], "onset": [3], "end": [4.0]}
     )
-    assert len(diagnosis._own(spikes, made)) == 1
+    made.save(tmp_path / "0.h5")
+    collect([("run", tmp_path / "0.h5")], tmp_path / "all.h5")
+    ((_, fraction, (run,)),) = diagnosis.groups(tmp_path / "all.h5", spikes)
+    assert fraction == 1 / 3
+    assert np.flatnonzero(run.spike_of >= 0).tolist() == [3]
 
 
 def test_a_table_without_its_columns_is_refused(study):

@@ -66,16 +66,16 @@ def _first(table: pd.DataFrame, keys: dict) -> pd.DataFrame:
 
 def groups(histories: Path, spikes: pd.DataFrame) -> Iterator[tuple[str, float, list[RunEvents]]]:
     """Yield optimizer, fraction and the runs of all replicates, by optimizer and falling fraction."""
+    of_runs = {key: table.sort_values("onset") for key, table in spikes.groupby(tables.RUN_KEYS)}
     names: dict[tuple[str, float], list[str]] = {}
     for name, params in sorted(runs_of(histories), key=lambda run: run[1]["replicate"]):
         names.setdefault((params["optimizer"], params["fraction"]), []).append(name)
     for optimizer, fraction in sorted(names, key=lambda key: (key[0], -key[1])):
         runs = [History.load(histories, name) for name in names[optimizer, fraction]]
-        yield optimizer, fraction, [align(run, _own(spikes, run)) for run in runs]
+        yield optimizer, fraction, [align(run, of_runs.get(_key(run), spikes.iloc[:0])) for run in runs]
 
 
-def _own(spikes: pd.DataFrame, run: History) -> pd.DataFrame:
-    # fractions went through a table of 8 digits
-    fraction = float(f"{run.params['fraction']:.8g}")
-    own = (spikes["optimizer"] == run.params["optimizer"]) & (spikes["replicate"] == run.params["replicate"])
-    return spikes[own & (spikes["fraction"] == fraction)].sort_values("onset")
+def _key(run: History) -> tuple[float, int, str]:
+    """Keys of a run as a table has them, whose fractions are of 8 digits."""
+    fraction, replicate, optimizer = tables.run_key(run.params)
+    return float(f"{fraction:.8g}"), replicate, optimizer

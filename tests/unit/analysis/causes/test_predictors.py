@@ -203,3 +203,14 @@ def test_curvature_keeps_its_own_scale_and_says_how_often_it_was_measured():
     assert row["note"] == "measured every 100 steps: no lead is known better"
     assert 0 < row["first_move"] <= 100
     assert row["auc"] > 0.6
+
+
+@pytest.mark.parametrize("t", [1, 199, 200, 201, 2000])
+def test_recent_medians_are_those_of_a_rolling_window(t):
+    rng = np.random.default_rng(3)
+    values, known = np.round(rng.lognormal(size=t), 1), rng.random(t) > 0.002
+    before = pd.Series(np.where(known, values, np.nan)).shift(1)
+    expected = before.rolling(prediction.RECENT, min_periods=prediction.RECENT).median()
+    found = prediction.recent_median(values, known)
+    assert np.isfinite(found).any() == (t > 200)
+    np.testing.assert_array_equal(found, expected)

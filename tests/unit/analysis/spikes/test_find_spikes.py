@@ -209,3 +209,12 @@ def test_a_steady_fall_at_the_start_hides_no_later_spike(seed):
     found = find_spikes(loss, **PER_EPOCH)
     for place in (103, 178):
         assert ((found["onset"] <= place + 1) & (found["peak"] >= place - 1) & (found["height_ratio"] > 3)).any()
+
+
+@pytest.mark.parametrize("end", [89, 100])
+def test_spikes_are_bridged_by_straight_lines(end):
+    rng = np.random.default_rng(4)
+    quiet = rng.random(100) > 0.4
+    quiet[0], quiet[end:] = True, False
+    values, (kept,) = rng.random(quiet.sum()), np.nonzero(quiet)
+    np.testing.assert_array_equal(baseline._bridged(values, quiet), np.interp(np.arange(100), kept, values))

@@ -108,8 +108,12 @@ class RunEvents:
 
 def _cut(values: np.ndarray, centres: np.ndarray, beyond: float) -> np.ndarray:
     """Cut windows (n, BEFORE + 1 + AFTER) out of values (t,), which have one value beyond both their ends."""
-    padded = np.pad(values, (BEFORE, AFTER), constant_values=beyond)
-    return np.lib.stride_tricks.sliding_window_view(padded, BEFORE + 1 + AFTER)[centres]
+    windows = np.full((len(centres), BEFORE + 1 + AFTER), beyond, values.dtype)
+    # one by one: padding the values of a long run takes longer than that, and as much memory again
+    for window, begin in zip(windows, (centres - BEFORE).tolist(), strict=True):
+        first, last = max(begin, 0), min(begin + len(window), len(values))
+        window[first - begin : last - begin] = values[first:last]
+    return windows
 
 
 def lags(windows: np.ndarray, first: int, last: int) -> np.ndarray:

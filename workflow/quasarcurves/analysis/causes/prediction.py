@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import ndimage, stats
 
 from quasarcurves.analysis import resampling
 from quasarcurves.analysis.causes.alignment import (
@@ -221,9 +221,22 @@ def score(run: RunEvents, measure: str) -> np.ndarray:
     values = run.measures[measure]
     if measure in ABSOLUTE:
         return values
-    outside = pd.Series(np.where(run.spike_of < 0, values, np.nan))
-    recent = outside.rolling(RECENT, min_periods=RECENT).median().shift(1)
-    return values / positive(recent.to_numpy())
+    return values / positive(recent_median(values, (run.spike_of < 0) & np.isfinite(values)))
+
+
+def recent_median(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Median (t,) of the last 200 steps before each; NaN where any of these is not known.
+
+    A rolling median of pandas gives the same, but takes twice as long.
+    """
+    medians, n_unknown = np.full(len(values), np.nan), np.pad(np.cumsum(~known, dtype=np.int32), (1, 0))
+    filled = np.where(known, values, 0.0)
+    # of an even number of steps: the mean of the two in the middle
+    lower, upper = (ndimage.rank_filter(filled, rank, RECENT) for rank in (RECENT // 2 - 1, RECENT // 2))
+    # windows of the filter are centred
+    centred = ((lower + upper) / 2)[RECENT // 2 : len(values) - RECENT // 2]
+    medians[RECENT:] = np.where(n_unknown[RECENT:-1] == n_unknown[: -RECENT - 1], centred, np.nan)
+    return medians
 
 
 def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:

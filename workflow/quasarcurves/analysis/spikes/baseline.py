@@ -24,6 +24,9 @@ PLACE = np.int32
 """Of places in a loss: those of 10^7 steps take much of the memory of a search."""
 
 _SMALLEST_SIGMA = 1e-6
+_BLOCK = 65536
+"""Steps averaged at a time: what is needed for each takes more memory than the average."""
+
 _TAIL = 0.005
 """Share of the values that counts as a tail."""
 
@@ -59,13 +62,24 @@ def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
     window : int
         Steps that a median is over; there are fewer of them near the beginning.
     """
-    steps, kept = np.arange(len(log_loss), dtype=PLACE), np.flatnonzero(quiet).astype(PLACE)
-    median = np.interp(steps, kept, running_median(log_loss[kept], window))
+    median = _bridged(running_median(log_loss[quiet], window), quiet)
     # where a loss falls steeply, each step is the median of its window, noise included: only a smooth course shows it
-    deviations = np.abs(log_loss - _smooth(median, window // 8))[kept]
+    deviations = np.abs(log_loss - _smooth(median, window // 8))[quiet]
     # wider than the course's window, as an error of the noise moves every threshold
-    sigma = np.interp(steps, kept, MAD_TO_SIGMA * _median_filter(deviations, NOISE_WINDOWS * window + 1))
-    return Baseline(_not_lost(median, window), np.maximum(sigma, _SMALLEST_SIGMA))
+    deviations = MAD_TO_SIGMA * _median_filter(deviations, NOISE_WINDOWS * window + 1)
+    sigma = np.maximum(_bridged(deviations, quiet), _SMALLEST_SIGMA)
+    return Baseline(_not_lost(median, window), sigma)
+
+
+def _bridged(values: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+    """Give each quiet step its value, and the steps between a straight line; what follows the last keeps its value."""
+    bridged = np.empty(len(quiet))
+    bridged[quiet] = values
+    gaps = np.flatnonzero(~quiet)
+    if len(gaps):
+        edges = np.flatnonzero(quiet & ndimage.binary_dilation(~quiet))
+        bridged[gaps] = np.interp(gaps, edges, bridged[edges])
+    return bridged
 
 
 def running_median(values: np.ndarray, window: int) -> np.ndarray:
@@ -103,20 +117,21 @@ def _end_level(values: np.ndarray, half: int) -> float:
 
 def _not_lost(level: np.ndarray, window: int) -> np.ndarray:
     """Keep a running median at its lowest value so far where a wide spike or a lasting jump has carried it away."""
-    known = level.copy()
-    known[: window // 4] = np.inf  # medians over so few steps are too noisy to hold the rest against
-    lowest = np.minimum.accumulate(known)
+    lowest = level.copy()
+    lowest[: window // 4] = np.inf  # medians over so few steps are too noisy to hold the rest against
+    np.minimum.accumulate(lowest, out=lowest)
     return np.where(level > lowest + np.log(LOST_RATIO), lowest, level)
 
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:
     """Average over a centred window that is at most half as wide as the steps before it, and cut short at the end."""
-    step = np.arange(len(values), dtype=PLACE)
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    half = np.minimum(np.minimum(step // 4, window // 2), step[::-1])
-    means = sums[step + half + 1]
-    means -= sums[step - half]
-    means /= 2 * half + 1
+    t = len(values)
+    sums, means = np.zeros(t + 1), np.empty(t)
+    np.cumsum(values, out=sums[1:])
+    for first in range(0, t, _BLOCK):
+        step = np.arange(first, min(first + _BLOCK, t))
+        half = np.minimum(np.minimum(step // 4, window // 2), t - 1 - step)
+        means[step] = (sums[step + half + 1] - sums[step - half]) / (2 * half + 1)
     return means
 
 
@@ -148,7 +163,7 @@ def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1) -> fl
     tail = max(_TAIL, _TAIL_VALUES * correlated / max(quiet.sum(), 1))
     if tail > 0.1:
         return 0.0
-    low, low_quarter = np.quantile(noise[quiet], [tail, 0.25])
+    low, low_quarter = np.quantile(noise[quiet], [tail, 0.25], overwrite_input=True)
     quarter, high = np.quantile(noise, [0.75, 1 - tail])
     ratio = min(low / low_quarter, high / quarter) if low_quarter < 0 < quarter else 0.0
     weights = np.linspace(0, 0.7, 141)

@@ -141,21 +141,21 @@ def find_spikes(
         raise ValueError(f"expected a loss of shape (t,), found {loss.shape}")
     if min_height < 1 or (window is not None and window < 3):
         raise ValueError(f"expected min_height >= 1 and window >= 3, found {min_height} and {window}")
-    steps = np.flatnonzero(np.isfinite(loss)).astype(baseline.PLACE)
-    if not len(steps):
-        return _table([], steps, np.array([]), np.array([]))
-    log_loss = _log(loss[steps].astype(np.float64))
-    width = _odd(window or np.clip(len(steps) // 5, *_WINDOWS))
+    finite = np.isfinite(loss)
+    log_loss = _log(loss[finite].astype(np.float64))
+    if not len(log_loss):
+        return _table([], np.flatnonzero(finite), log_loss)
+    width = _odd(window or np.clip(len(log_loss) // 5, *_WINDOWS))
     thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
     spikes: list[_Spike] = []
     for number in range(_PASSES):
-        course = None  # of the last pass: its memory is needed
-        known = _quiet(spikes, len(steps))
-        course = baseline.fit(log_loss, known, width)
+        excess = sigma = None  # of the last pass: their memory is needed
+        known = _quiet(spikes, len(log_loss))
+        excess, sigma = _excess(log_loss, known, width)
         noise_window = baseline.NOISE_WINDOWS * width
         # the first pass cannot tell spikes from heavy tails yet: what it takes too much is given back later
-        spikes = _search(log_loss, course, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
-    return _table(spikes, steps, log_loss, course.level)
+        spikes = _search(excess, sigma, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
+    return _table(spikes, np.flatnonzero(finite), excess)
 
 
 @dataclass
@@ -186,9 +186,15 @@ def _quiet(spikes: Iterable[_Spike], t: int) -> np.ndarray:
     return quiet
 
 
+def _excess(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give a log loss beyond its course, and the noise about that; the course is not kept."""
+    course = baseline.fit(log_loss, quiet, window)
+    return log_loss - course.level, course.sigma
+
+
 def _search(
-    log_loss: np.ndarray,
-    course: baseline.Baseline,
+    excess: np.ndarray,
+    sigma: np.ndarray,
     quiet: np.ndarray,
     thresholds: Iterable[tuple[int, float, float]],
     min_log_height: float,
@@ -196,29 +202,43 @@ def _search(
     heavy: bool,
 ) -> list[_Spike]:
     """Find what stands out at each width, from the narrowest; what one explains is no news to the next."""
-    excess = log_loss - course.level
-    bounds = _Bounds.of(excess, course.sigma)
+    bounds = _Bounds.of(excess, sigma)
     # where a loss falls steadily its median is the loss itself: that says nothing of the noise
     telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
-    noise = np.divide(excess, course.sigma, out=excess)
+    noise = excess / sigma
     spikes: list[_Spike] = []
     for width, *rates in thresholds:
-        # clipped, so that one step alone is no lasting rise
-        signal = noise if width == 1 else _mean(np.clip(noise, -_CLIP, _CLIP) * _quiet(spikes, len(noise)), width)
-        spread = max(baseline.MAD_TO_SIGMA * np.median(np.abs(signal[quiet]), overwrite_input=True), width**-0.5)
-        signal = signal / spread
+        signal = _signal(noise, spikes, width)
+        spread = max(baseline.MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
+        signal /= spread
         # the noise of a step is judged over its window, that of a mean over all means that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
         weight = baseline.tail_weight(signal[telling], quiet[telling], width) if heavy else 0.0
-        needed = baseline.threshold(weight, *rates, values)
-        high = (signal > needed) & (signal * spread * course.sigma >= min_log_height)
+        high = signal > baseline.threshold(weight, *rates, values)
+        high[high] = signal[high] * spread * sigma[high] >= min_log_height
         spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
+        del signal  # its memory is needed for the next
     return spikes
 
 
-def _mean(values: np.ndarray, width: int) -> np.ndarray:
+def _signal(noise: np.ndarray, spikes: Iterable[_Spike], width: int) -> np.ndarray:
+    """Give the noise, or its mean over so many steps without the spikes known; a new array."""
+    if width == 1:
+        return noise.copy()
+    # clipped, so that one step alone is no lasting rise
+    clipped = np.clip(noise, -_CLIP, _CLIP)
+    clipped *= _quiet(spikes, len(noise))
+    return _mean(clipped, width, out=clipped)
+
+
+def _median_size(values: np.ndarray) -> float:
+    """Give the median of absolute values; the array is used up."""
+    return float(np.median(np.abs(values, out=values), overwrite_input=True))
+
+
+def _mean(values: np.ndarray, width: int, out: np.ndarray | None = None) -> np.ndarray:
     # beyond the ends there is nothing: repeating the last value would let it count several times
-    return ndimage.uniform_filter1d(values, min(width, len(values)), mode="constant")
+    return ndimage.uniform_filter1d(values, min(width, len(values)), output=out, mode="constant")
 
 
 def _stretches(high: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
@@ -238,20 +258,25 @@ class _Bounds:
 
     @classmethod
     def of(cls, excess: np.ndarray, sigma: np.ndarray) -> _Bounds:
-        """Find them: the loss is on its course if it is itself and the median over the steps beyond is.
-
-        The median is over as many steps as noise needs not to hide 10 %, from 5 to 31.
-        """
-        typical, t = float(np.median(sigma)), len(excess)
+        """Find them: the loss is on its course if it is itself and the median over the steps beyond is."""
+        t = len(excess)
         step = np.arange(t, dtype=baseline.PLACE)
-        size = _odd(np.clip((1.25 * typical / np.log(BACK_RATIO)) ** 2, 5, 31))
-        allowed = np.maximum(np.log(BACK_RATIO), 1.25 * sigma / np.sqrt(size))
-        medians = ndimage.median_filter(excess, size, mode="nearest")
-        on_course, beyond = excess <= allowed, np.minimum(step + size // 2, t - 1)
-        behind = np.maximum(step - size // 2, 0)
-        back = np.where(on_course & (medians[beyond] <= allowed), step, baseline.PLACE(t))
-        before = np.where(on_course & (medians[behind] <= allowed), step, baseline.PLACE(-1))
+        behind, beyond = _on_course(excess, sigma)
+        back = np.where(beyond, step, baseline.PLACE(t))
+        before = np.where(behind, step, baseline.PLACE(-1))
         return cls(np.minimum.accumulate(back[::-1])[::-1], np.maximum.accumulate(before))
+
+
+def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Say which steps (t,) are on the course and so is the median over the steps before; the same of those after.
+
+    The median is over as many steps as noise needs not to hide 10 %, from 5 to 31.
+    """
+    size = _odd(np.clip((1.25 * float(np.median(sigma)) / np.log(BACK_RATIO)) ** 2, 5, 31))
+    medians = np.pad(ndimage.median_filter(excess, size, mode="nearest"), size // 2, mode="edge")
+    allowed = np.maximum(np.log(BACK_RATIO), 1.25 * sigma / np.sqrt(size))
+    own = excess <= allowed
+    return own & (medians[: len(excess)] <= allowed), own & (medians[-len(excess) :] <= allowed)
 
 
 def _spike(stretch: tuple[int, int], width: int, signal: np.ndarray, noise: np.ndarray, bounds: _Bounds) -> _Spike:
@@ -286,12 +311,11 @@ def _merged(spikes: Iterable[_Spike]) -> list[_Spike]:
     return merged
 
 
-def _table(spikes: Sequence[_Spike], steps: np.ndarray, log_loss: np.ndarray, level: np.ndarray) -> pd.DataFrame:
+def _table(spikes: Sequence[_Spike], steps: np.ndarray, excess: np.ndarray) -> pd.DataFrame:
     """Measure each spike; positions become those in the loss as it was given."""
     rows = []
     for spike in spikes:
-        inside = slice(spike.onset, spike.end)
-        ratio = np.exp(log_loss[inside] - level[inside])
+        ratio = np.exp(excess[spike.onset : spike.end])
         highest = int(np.argmax(ratio))
         peak = int(steps[spike.onset + highest])
         end = float(steps[spike.end]) if spike.end < len(steps) else np.nan
@@ -318,9 +342,12 @@ def olmo_spike_score(loss: np.ndarray, window: int = 1000, sigmas: float = 7.0) 
     float
         Of the steps that have so many before them; NaN if none has.
     """
-    series = pd.Series(np.asarray(loss, np.float64)).replace([np.inf, -np.inf], np.nan).dropna()
+    loss = np.asarray(loss, np.float64)
+    series = pd.Series(loss[np.isfinite(loss)], copy=False)
     past = series.shift(1).rolling(window)
-    judged = series.iloc[window:] > (past.mean() + sigmas * past.std(ddof=0)).iloc[window:]
+    bound = sigmas * past.std(ddof=0)
+    bound += past.mean()
+    judged = series.iloc[window:] > bound.iloc[window:]
     return float(judged.mean()) if len(judged) else float("nan")
 
 

@@ -191,10 +191,10 @@ def _with_interval(name: str, value: float, interval: tuple[float, float]) -> di
 
 def _other_measures(loss: np.ndarray) -> dict[str, float]:
     """Numbers that other work gives, for comparison."""
-    ratio = loss_ratio(loss)
+    score, ratio = olmo_spike_score(loss), loss_ratio(loss)
     return {
         "end_over_best": float(loss[-1] / loss.min()) if len(loss) else np.nan,
-        "olmo_spike_score": olmo_spike_score(loss),
+        "olmo_spike_score": score,
         "share_above_1.2": float(np.mean(ratio > 1.2)) if len(loss) else np.nan,
         "share_above_1.5": float(np.mean(ratio > 1.5)) if len(loss) else np.nan,
     }
