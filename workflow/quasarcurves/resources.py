@@ -214,7 +214,7 @@ def pack_need(alone: Sequence[Need], n_each: int, n_all: int) -> Need:
     n_each, n_all : int
         Spectra that one reads, and all of them together.
     """
-    shared = _COPIES * (len(alone) * n_each - n_all) * _SPECTRUM_BYTES / 1e6
+    shared = _HELD * (len(alone) * n_each - n_all) * _SPECTRUM_BYTES / 1e6
     imports = (len(alone) - 1) * _TENSORFLOW_MB
     return Need(sum(need.mb for need in alone) - imports - shared, sum(need.seconds for need in alone))
 
