@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from bucket import serve
 from snakemake.cli import get_argument_parser
 
@@ -80,12 +81,17 @@ def test_workstation_change_reruns_what_depends_on_it(said):
     assert "every file is as it was made" in verify
 
 
-def test_workstation_gpu_is_shared(tmp_path):
-    (command,) = (command for command in commands("workstation") if "--resources" in command)
+@pytest.mark.parametrize(("trains", "settings"), [("train", {}), ("train_pack", {"backend": "jax", "pack": True})])
+def test_workstation_gpu_is_shared(tmp_path, trains, settings):
+    """By single trainings, and by packs, each with the command that the page has for them."""
+    ours = [command for command in commands("workstation") if "--resources" in command]
+    (command,) = (command for command in ours if ("train_pack" in command) == bool(settings))
     make_clone(tmp_path)
-    plan = command.replace("quasarcurves run", "snakemake -n").replace("mine.yaml", "workflow/studies/smoke.yaml")
-    text = shell(plan, tmp_path)
-    for rule, has_gpu in {"train": True, "evaluate": False, "find_spikes": False}.items():
+    study = yaml.safe_load((tmp_path / "workflow" / "studies" / "smoke.yaml").read_text())
+    study["training"] |= settings
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
+    text = shell(command.replace("quasarcurves run", "snakemake -n"), tmp_path)
+    for rule, has_gpu in {trains: True, "evaluate": False, "find_spikes": False}.items():
         asked = re.search(rf"^rule {rule}:\n(?:    .*\n)*?    resources: (.*)$", text, re.MULTILINE)[1]
         assert ("gpu=1" in asked) == has_gpu, f"{rule}: {asked}"
 

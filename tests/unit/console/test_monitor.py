@@ -40,8 +40,8 @@ def test_counts_what_is_done_and_what_is_left(study):
     (study.results / "runs" / small_sgd.name).mkdir(parents=True)
     (study.results / "runs" / small_sgd.name / "history.h5").touch()
     view = StudyView(study, time.time() - 30)
-    Reporter(folder(study, big_adam), 10).end(10, 0.1, diverged=False)
-    Reporter(folder(study, big_sgd), 10).epoch(5, 0.5, 0.6)
+    Reporter(folder(study, big_adam), 10, "a run").end(10, 0.1, diverged=False)
+    Reporter(folder(study, big_sgd), 10, "a run").epoch(5, 0.5, 0.6)
     view.update()
     assert view.n_done == 2  # the one that lay there, and the one that has just ended
     assert list(view.training) == [big_sgd]
@@ -54,7 +54,7 @@ def test_counts_what_is_done_and_what_is_left(study):
 
 def test_progress_of_an_earlier_call_is_not_shown(study):
     run = study.runs[0]
-    Reporter(folder(study, run), 10).epoch(5, 0.5, 0.6)
+    Reporter(folder(study, run), 10, run.name).epoch(5, 0.5, 0.6)
     os.utime(folder(study, run) / "progress.json", (1, 1))
     view = StudyView(study, time.time())
     view.update()
@@ -63,7 +63,7 @@ def test_progress_of_an_earlier_call_is_not_shown(study):
 
 def test_diverged_run_counts_as_done(study):
     view = StudyView(study, time.time() - 1)
-    Reporter(folder(study, study.runs[0]), 10).end(3, float("nan"), diverged=True)
+    Reporter(folder(study, study.runs[0]), 10, "a run").end(3, float("nan"), diverged=True)
     view.update()
     assert view.n_done == 1
     assert view.reports[study.runs[0]].state == "diverged"
