@@ -235,6 +235,8 @@ def _draw_costs(axes: object, table: pd.DataFrame) -> None:
     axes.set(xscale="log", yscale="log", xlabel="filters", ylabel="processor ms per spectrum")
     axes.set_xticks(sorted(table["filters"].unique()), sorted(table["filters"].unique()))
     axes.minorticks_off()
+    # room for the legend below the lines
+    axes.set_ylim(bottom=least[0] / 8)
     axes.legend(loc="lower right")
 
 

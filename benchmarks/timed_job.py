@@ -56,9 +56,9 @@ def watch_training() -> None:
     """Count apart what a training does besides its steps."""
     from quasarcurves import runs  # noqa: PLC0415
 
-    runs.build_trainer = within("reading, building", runs.build_trainer)
-    trainer = runs.Trainer
-    train = trainer.train
+    runs.build_trainers = within("reading, building", runs.build_trainers)
+    lockstep = runs.Lockstep
+    train = lockstep.train
 
     def timed(self: object, after_block: object, after_epoch: object) -> None:
         first = True
@@ -76,8 +76,8 @@ def watch_training() -> None:
         train(self, after_each_block, within("saving, reporting", after_epoch))
         leave()
 
-    trainer.train = timed
-    trainer.validate = within("validation", trainer.validate)
+    lockstep.train = timed
+    lockstep._validate = within("validation", lockstep._validate)
 
 
 def run(module: str) -> None:

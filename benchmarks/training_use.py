@@ -66,7 +66,7 @@ def prepare(folder: Path, case: dict) -> None:
 def train(folder: Path, case: dict) -> None:
     """Train; what the measured process does."""
     lean.import_keras()
-    from quasarcurves.runs import train_run, use_threads  # noqa: PLC0415  (imports Keras)
+    from quasarcurves.runs import Job, train_runs, use_threads  # noqa: PLC0415  (imports Keras)
 
     # whatever else the machine does does not count
     time.perf_counter = time.process_time
@@ -83,13 +83,14 @@ def train(folder: Path, case: dict) -> None:
     if case["snapshots"]:
         limits = {"window": 20, "settled": 20, "course": 1.1, "high": 1.5}
         params["snapshots"] = {"keep": case["snapshots"], **limits}
-    names = ("spectra", "subset", "history", "model", "best")
+    names = ("subset", "history", "model", "best")
     suffixes = {"model": ".keras", "best": ".keras"}
     files = {name: folder / f"{name}{suffixes.get(name, '.h5')}" for name in names}
     if case["snapshots"]:
-        files["snapshots_file"] = folder / "snapshots.h5"
+        files["snapshots"] = folder / "snapshots.h5"
     settings = {"checkpoint_every": 25, "keep_state": True}
-    train_run(params=params, key="use", settings=settings, state=folder / "state", **files)
+    job = Job(params=params, key="use", state=folder / "state", **files)
+    train_runs(folder / "spectra.h5", [job], settings)
 
 
 def measure(case: dict) -> dict[str, float]:
