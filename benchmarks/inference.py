@@ -22,8 +22,8 @@ from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import Spectra, write_chunks
 
-SIZES = ("200:16", "20000:16", "200:100", "4000:100")
-"""Test spectra and filters."""
+SIZES = ("200:16", "20000:16", "60000:16", "200:100", "4000:100", "9000:100", "630000:4")
+"""Test spectra and filters; the last has as many spectra as the published study."""
 
 LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"], ["CIV(1548)"]
 _CHUNK = 10_000
