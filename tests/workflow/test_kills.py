@@ -53,7 +53,7 @@ def params(epochs: int = 40, **spec) -> dict:
 NURSERY = """
 import json, logging, os, sys
 from pathlib import Path
-from quasarcurves.runs import train_run, use_threads
+from quasarcurves.runs import Job, train_runs, use_threads
 for line in sys.stdin:
     folder, out, params, every, before = json.loads(line)
     child = os.fork()
@@ -68,12 +68,11 @@ for line in sys.stdin:
     exec(before)
     try:
         use_threads(1)
-        train_run(
-            spectra=folder / "spectra.h5", subset=folder / "subset.h5", params=params, key="k", state=out / "state",
-            settings={"checkpoint_every": every, "keep_state": True},
-            history=out / "history.h5", model=out / "model.keras", best=out / "best.keras",
-            snapshots_file=out / "snapshots.h5",
+        job = Job(
+            params=params, key="k", subset=folder / "subset.h5", state=out / "state", history=out / "history.h5",
+            model=out / "model.keras", best=out / "best.keras", snapshots=out / "snapshots.h5",
         )
+        train_runs(folder / "spectra.h5", [job], {"checkpoint_every": every, "keep_state": True})
     except OSError as error:
         print("error:", error, file=sys.stderr)
         os._exit(1)
@@ -265,7 +264,7 @@ def test_second_training_of_the_same_run_is_refused(uninterrupted, start, tmp_pa
 def test_who_takes_over_goes_on_where_the_old_process_was(uninterrupted, start, tmp_path, locks):
     """A job is started again while the process of the job before, given up by the scheduler, still trains."""
     without = "import fcntl, errno\ndef flock(*_):\n    raise OSError(errno.ENOSYS, 'no locks')\nfcntl.flock = flock\n"
-    take_over = "import functools\ntrain_run = functools.partial(train_run, take_over=True)\n"
+    take_over = "import functools\ntrain_runs = functools.partial(train_runs, take_over=True)\n"
     first = start(tmp_path / "out", params(), before="" if locks else without)
     wait_for((first.out / "state" / "k" / "newest.h5").exists)
     second = start(tmp_path / "out", params(), before=take_over + ("" if locks else without))
