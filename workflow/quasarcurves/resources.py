@@ -145,8 +145,8 @@ _STEPS: dict[str, Callable[[Sizes], Need]] = {
     "collect_test_losses": lambda s: Need(145 + 1e-5 * s.tested, 2 + 0.01 * s.runs + 1e-7 * s.scored),
     "compute_metrics": lambda s: Need(153 + 7e-3 * s.tested + 0.02 * s.runs, 2 + 0.7 * s.runs + 3e-4 * s.scored),
     "measure_spike_cost": lambda s: Need(150 + 2e-4 * s.tested, 2 + 0.2 * s.runs + 1e-5 * s.scored),
-    "find_spikes": lambda s: Need(151 + 1e-5 * s.steps + 1e-4 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
-    "diagnose_spikes": lambda s: Need(153 + s.groups + 1e-4 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
+    "find_spikes": lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
+    "diagnose_spikes": lambda s: Need(153 + s.groups + 8e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
     "judge_convergence": lambda s: Need(165 + 2.5e-4 * s.epochs, 2 + 0.02 * s.runs + 1e-4 * s.longest_epochs),
     "compare_optimizers": lambda s: Need(163 + 2.5e-4 * s.epochs, 2 + 0.05 * s.runs),
     "write_verdict": lambda s: Need(148, 2),
@@ -244,7 +244,7 @@ def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectru
 def evaluation_need(network: Mapping[str, Any], n_spectra: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
     applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * _activation_bytes(network) / 1e6
-    memory = 48 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 5e-5 * n_spectra
+    memory = 46 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_spectra
     return Need(memory, 1 + models * (0.1 + n_test * spectrum_seconds(network) / 3))
 
 
