@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from quasarcurves import inventory
+from quasarcurves.receipts import Receipt
 from quasarcurves.study import Study
 
 CONFIG = """
@@ -77,6 +78,20 @@ def test_what_spikes_cost_is_asked_for_where_snapshots_are_taken(study):
     found = {orphan.path.name for orphan in inventory.orphans(taking)}
     assert "loss_by_fraction_sgd.svg" in found
     assert "spike_cost.png" not in found
+
+
+@pytest.mark.parametrize("shared", [("seed", "network"), ()], ids=["divided", "in one, as before packs"])
+def test_settings_that_have_changed_are_said_however_the_receipt_has_them(study, shared):
+    made_with = study.run_params(study.runs[0])
+    made_with["optimizer_spec"] = {"class": "SGD"}
+    made_with["seed"] += 1
+    of_all = {name: made_with.pop(name) for name in shared}
+    settings = {"run": made_with} | ({"shared": of_all} if shared else {})
+    path = study.results / "receipts" / "train" / f"{study.runs[0].name}.json"
+    Receipt("train", settings, {}, {}, {}, {}).save(path)
+    changed = {what: (then, now) for what, then, now in inventory.explain(study, study.runs[0].name) if now}
+    assert changed.keys() == {"setting seed", "setting optimizer_spec.class"}
+    assert "SGD" in str(changed["setting optimizer_spec.class"][0])
 
 
 def test_run_without_a_receipt_is_refused_with_those_that_have_one(study):

@@ -90,13 +90,11 @@ def explain(study: Study, name: str) -> list[tuple[str, str, str]]:
     receipt = Receipt.load(path)
     run = next((run for run in study.runs if run.name == name), None)
     settings = dict(_flat(study.run_params(run))) if run else {}
+    # receipts from before there were packs have all in one
+    made_with = {**receipt.settings.get("shared", {}), **receipt.settings["run"]}
     versions = fingerprint.versions()
     kinds = (
-        (
-            "setting",
-            dict(_flat(receipt.settings["shared"] | receipt.settings["run"])),
-            lambda key: settings.get(key, "no longer in the study"),
-        ),
+        ("setting", dict(_flat(made_with)), lambda key: settings.get(key, "no longer in the study")),
         ("data", receipt.inputs, lambda file: _hash_now(Path(file))),
         ("code", receipt.code, _module_now),
         ("version", receipt.versions, lambda package: versions.get(package, "not installed")),

@@ -86,9 +86,11 @@ def pack_of(wildcards):
 
 def request(wildcards, attempt, rulename):
     """Give what a job asks for; Snakemake asks again once the spectra are there."""
-    run = {"train": run_of, "evaluate": run_of, "train_pack": lambda wc: pack_of(wc)[0]}.get(rulename, lambda wc: None)(
-        wildcards
-    )
+    run = None
+    if rulename in ("train", "evaluate"):
+        run = run_of(wildcards)
+    elif rulename == "train_pack":
+        run = pack_of(wildcards)[0]
     # GPUs are given out by a profile: `set-resources` with gpu or gres
     gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
     return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt, gpu)
