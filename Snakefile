@@ -13,8 +13,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, str(Path(workflow.basedir, "workflow")))
 
-from quasarcurves import fingerprint
-from quasarcurves.schema import StudyError
+from quasarcurves.provenance import fingerprint
+from quasarcurves.study.schema import StudyError
 from quasarcurves.study import Run, Study
 
 # Snakemake would merge a study given by --configfile into this one: its optimizers would be added, not replaced

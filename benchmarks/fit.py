@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.figures import style
-from quasarcurves.resources import flops_per_spectrum
+from quasarcurves.study.resources import flops_per_spectrum
 
 FOLDER = Path(__file__).parent
 POINTS = ("16:32", "100:256", "16:256", "100:32", "32:32")
@@ -76,8 +76,9 @@ def plain_fit(spectra: Path, filters: int, batch: int) -> Callable[[int], Second
 
 def trainer(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]:
     """Set up this project's trainer, with one thread."""
-    from quasarcurves.runs import build_trainer, use_threads  # noqa: PLC0415
     from quasarcurves.spectra.subsets import Subset  # noqa: PLC0415
+    from quasarcurves.steps.build import build_trainer  # noqa: PLC0415
+    from quasarcurves.steps.training import use_threads  # noqa: PLC0415
 
     use_threads(1)
     rows = np.arange(n_train(batch), dtype=np.uint32)

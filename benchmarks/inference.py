@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quasarcurves import evaluation
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import Spectra, write_chunks
+from quasarcurves.steps import evaluation
 
 SIZES = ("200:16", "20000:16", "60000:16", "200:100", "4000:100", "9000:100", "630000:4")
 """Test spectra and filters; the last has as many spectra as the published study."""

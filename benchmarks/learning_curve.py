@@ -18,7 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.learning_curve import fit, planted
+from quasarcurves.analysis.learning_curve import fit
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from support import planted_curves as planted
 
 PATH = Path(__file__).with_suffix(".csv")
 SEED = 2026

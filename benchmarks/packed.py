@@ -17,8 +17,9 @@ import keras
 import numpy as np
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.resources import flops_per_spectrum
-from quasarcurves.runs import build_model, use_threads
+from quasarcurves.steps.build import build_model
+from quasarcurves.steps.training import use_threads
+from quasarcurves.study.resources import flops_per_spectrum
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task

@@ -28,8 +28,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from quasarcurves import resources
-from quasarcurves.study import Run, Study
+from quasarcurves.study import Run, Study, resources
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,8 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.spikes import PER_EPOCH, find_spikes, planted
+from quasarcurves.analysis.spikes import PER_EPOCH, find_spikes
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
 from quasarcurves.figures import style
+from support import planted_spikes as planted
 
 FOLDER = Path(__file__).parent
 SIGMAS = (0.05, 0.1, 0.2, 0.4)

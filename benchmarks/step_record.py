@@ -14,7 +14,8 @@ import numpy as np
 from fit import network
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.runs import build_model, use_threads
+from quasarcurves.steps.build import build_model
+from quasarcurves.steps.training import use_threads
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.measures import Loss, step_record
 from quasarcurves.training.plan import Task

@@ -126,15 +126,15 @@ def start_training(folder: Path, name: str) -> dict[str, float]:
     """Train up to the end of the first steps; what the measured process does."""
     import tensorflow as tf  # noqa: PLC0415
 
-    from quasarcurves import runs  # noqa: PLC0415
     from quasarcurves.spectra.subsets import Subset  # noqa: PLC0415
+    from quasarcurves.steps import build, training  # noqa: PLC0415
 
-    runs.use_threads(1)
+    training.use_threads(1)
     tf.reduce_sum(tf.ones(1)).numpy()
     idle, before = resident_mb("VmRSS"), reading()
     cpu, wall = time.process_time(), time.perf_counter()
     subset = Subset.load(folder / f"{name}.h5")
-    trainer = runs.build_trainer(folder / "spectra.h5", subset, PARAMS)
+    trainer = build.build_trainer(folder / "spectra.h5", subset, PARAMS)
     built, after = time.perf_counter(), reading()
 
     def stop() -> None:

@@ -54,10 +54,10 @@ def within(part: str, function: object) -> object:
 
 def watch_training() -> None:
     """Count apart what a training does besides its steps."""
-    from quasarcurves import runs  # noqa: PLC0415
+    from quasarcurves.steps import training  # noqa: PLC0415
 
-    runs.build_trainers = within("reading, building", runs.build_trainers)
-    lockstep = runs.Lockstep
+    training.build_trainers = within("reading, building", training.build_trainers)
+    lockstep = training.Lockstep
     train = lockstep.train
 
     def timed(self: object, after_block: object, after_epoch: object) -> None:
@@ -88,9 +88,9 @@ def run(module: str) -> None:
         return
     enter("imports")
     if name == "train":
-        from quasarcurves import lean  # noqa: PLC0415
+        from quasarcurves.training import keras_import  # noqa: PLC0415
 
-        lean.import_keras = within("import of Keras and TensorFlow", lean.import_keras)
+        keras_import.import_keras = within("import of Keras and TensorFlow", keras_import.import_keras)
     step = getattr(importlib.import_module(module), name)
     leave()
     if name == "train":

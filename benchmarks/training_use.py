@@ -1,9 +1,9 @@
 """Memory and time of trainings against what they are made of: `python benchmarks/training_use.py > training_use.csv`.
 
-What `quasarcurves.resources` expects of a training comes from this table. Every training is a process of its own that
-imports what the rule's does, of a few epochs on noise: what is in the spectra costs nothing. `step_ms` and `steps_s`
-are processor time, of a step once it is compiled and of all steps, `cpu_s` that of the whole process; `peak_mb` is its
-peak of resident memory.
+What `quasarcurves.study.resources` expects of a training comes from this table. Every training is a process of its own
+that imports what the rule's does, of a few epochs on noise: what is in the spectra costs nothing. `step_ms` and
+`steps_s` are processor time, of a step once it is compiled and of all steps, `cpu_s` that of the whole process;
+`peak_mb` is its peak of resident memory.
 `python benchmarks/training_use.py 0 3` measures the first and the fourth case alone.
 """
 
@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from inference import chunks
 
-from quasarcurves import lean
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import write_chunks
+from quasarcurves.training import keras_import
 from quasarcurves.training.history import History
 
 LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"], ["CIV(1548)"]
@@ -65,8 +65,8 @@ def prepare(folder: Path, case: dict) -> None:
 
 def train(folder: Path, case: dict) -> None:
     """Train; what the measured process does."""
-    lean.import_keras()
-    from quasarcurves.runs import Job, train_runs, use_threads  # noqa: PLC0415  (imports Keras)
+    keras_import.import_keras()
+    from quasarcurves.steps.training import Job, train_runs, use_threads  # noqa: PLC0415  (imports Keras)
 
     # whatever else the machine does does not count
     time.perf_counter = time.process_time

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 from slurm_cluster import Cluster, wait_for
 
-from quasarcurves.progress import read as read_progress
 from quasarcurves.training import checkpoint
 from quasarcurves.training.history import History
+from quasarcurves.training.progress import read as read_progress
 
 ROOT = Path(__file__).parents[2]
 RUN = "f0.8_r0/adam"

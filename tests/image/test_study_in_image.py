@@ -13,7 +13,7 @@ import pytest
 import yaml
 from containers import GROUP, IMAGE, ROOT, USER
 
-from quasarcurves import receipts
+from quasarcurves.provenance import receipts
 from quasarcurves.spectra import Spectra
 from quasarcurves.training.history import History
 

@@ -47,7 +47,7 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 import survey
-from quasarcurves.runs import build_trainer
+from quasarcurves.steps.build import build_trainer
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import load_column
 

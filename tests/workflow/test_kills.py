@@ -53,7 +53,7 @@ def params(epochs: int = 40, **spec) -> dict:
 NURSERY = """
 import json, logging, os, sys
 from pathlib import Path
-from quasarcurves.runs import Job, train_runs, use_threads
+from quasarcurves.steps.training import Job, train_runs, use_threads
 for line in sys.stdin:
     folder, out, params, every, before = json.loads(line)
     child = os.fork()

@@ -110,7 +110,7 @@ def test_an_optimizer_with_a_training_of_its_own_is_trained_by_itself(packed, sn
 
 
 def test_the_files_fit_their_receipts(packed):
-    from quasarcurves.receipts import Receipt, hashes
+    from quasarcurves.provenance.receipts import Receipt, hashes
 
     for path in sorted((packed.results / "receipts" / "train").rglob("*.json")):
         outputs = Receipt.load(path).outputs

@@ -63,8 +63,8 @@ def study_folder(data_folder, tmp_path):
     study = Study.load("config.yaml")
     run = study.runs[0]
     assert run.name == "f0.8_r0/adam"
-    from quasarcurves.model_files import about_run, save_keras
     from quasarcurves.quasarnet import network
+    from quasarcurves.quasarnet.model_files import about_run, save_keras
 
     path = study.results / "runs" / run.name / "model.keras"
     save_keras(network.build(filters=3), path, about_run(study.run_params(run), "final"))

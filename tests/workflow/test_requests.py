@@ -12,8 +12,8 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from quasarcurves.resources import GPU_MB, LIGHT
 from quasarcurves.study import Study
+from quasarcurves.study.resources import GPU_MB, LIGHT
 
 pytestmark = pytest.mark.xdist_group("finished smoke study")
 

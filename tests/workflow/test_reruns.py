@@ -245,11 +245,11 @@ SCENARIOS = {
         LEARNING_CURVES | TABLES,
     ),
     "evaluation": (
-        change_code("quasarcurves/evaluation.py"),
+        change_code("quasarcurves/steps/evaluation.py"),
         {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,
     ),
     "a source that is not used": (change_code("quasarcurves/spectra/sources/sdss.py"), set()),
-    "study.py": (change_code("quasarcurves/study.py"), set()),
+    "study.py": (change_code("quasarcurves/study/study.py"), set()),
     "cli.py": (change_code("quasarcurves/cli.py"), set()),
     "the simulator": (change_code("quasarcurves/spectra/sources/simulated/quasars.py"), ALL),
     "a learning rate": (

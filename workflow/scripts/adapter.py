@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NewType
 
-from quasarcurves import fingerprint, receipts
+from quasarcurves.provenance import fingerprint, receipts
 
 Input = NewType("Input", Path)
 Output = NewType("Output", Path)

@@ -3,7 +3,6 @@
 from itertools import product
 from pathlib import Path
 
-from quasarcurves.analysis import collecting
 from quasarcurves.training.history import collect
 from scripts import adapter
 from scripts.adapter import Output
@@ -21,8 +20,8 @@ def collect_histories(
     """Collect the histories of a study."""
     names = ["/".join(key) for key in product(subsets, optimizers)]
     collect(((name, runs / name / "history.h5") for name in names), histories)
-    collecting.write_epochs(histories, epochs)
-    collecting.write_runs(histories, summary)
+    histories.write_epochs(histories, epochs)
+    histories.write_runs(histories, summary)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from itertools import product
 from pathlib import Path
 
-from quasarcurves.analysis import collecting
+from quasarcurves.analysis import histories
 from scripts import adapter
 from scripts.adapter import Output
 
@@ -11,7 +11,7 @@ from scripts.adapter import Output
 def collect_test_losses(*, runs: Path, subsets: list[str], optimizers: list[str], losses: Output) -> None:
     """Collect the test losses of a study."""
     names = ["/".join(key) for key in product(subsets, optimizers)]
-    collecting.write_test_losses((runs / name / "predictions.h5" for name in names), losses)
+    histories.write_test_losses((runs / name / "predictions.h5" for name in names), losses)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """rule evaluate: what one run's models say of the test set."""
 
-from quasarcurves.evaluation import evaluate as apply_models
+from quasarcurves.steps.evaluation import evaluate as apply_models
 from scripts import adapter
 from scripts.adapter import Input, Output
 

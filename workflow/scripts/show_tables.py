@@ -1,6 +1,6 @@
 """rule show_tables: tables and texts of the results as pages that the report can show."""
 
-from quasarcurves.figures import pages as writer
+from quasarcurves.page import tables as writer
 from scripts import adapter
 from scripts.adapter import Input, Output
 

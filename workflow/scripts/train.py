@@ -4,16 +4,16 @@ import os
 from itertools import zip_longest
 from pathlib import Path
 
-from quasarcurves import lean
-from quasarcurves.receipts import made
+from quasarcurves.provenance.receipts import made
+from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
 from scripts import adapter
 from scripts.adapter import Each, Input, Output
 
-lean.import_keras()
+keras_import.import_keras()
 
 # after the line above: all of these import Keras
-from quasarcurves.runs import Job, state_key, train_runs, use_threads  # noqa: E402
+from quasarcurves.steps.training import Job, state_key, train_runs, use_threads  # noqa: E402
 
 
 def train(

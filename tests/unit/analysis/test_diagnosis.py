@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from planted_runs import history, measures, onsets_and_ends, ramp
 
 from quasarcurves.analysis import diagnosis, tables
 from quasarcurves.analysis.spikes import detection
 from quasarcurves.training.history import collect
+from support.planted_runs import history, measures, onsets_and_ends, ramp
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quasarcurves.analysis import resampling, spike_cost
+from quasarcurves.analysis import spike_cost
+from quasarcurves.analysis.stats import resampling
 from quasarcurves.spectra import Spectra
 
 N = 40

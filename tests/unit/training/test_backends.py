@@ -24,7 +24,7 @@ import json, sys
 import keras
 import numpy as np
 from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.runs import build_model
+from quasarcurves.steps.build import build_model
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer

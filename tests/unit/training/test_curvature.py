@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature, largest_eigenvalue, rayleigh_quotient, stability_threshold
+from quasarcurves.training.flat import flat
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.rows import flat
 
 
 def network(dropout=0.0, dtype="float32"):

@@ -406,7 +406,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from quasarcurves import runs
+from quasarcurves.steps import training as runs
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import draw
 

@@ -7,7 +7,7 @@ import pytest
 from quasarcurves.training import optimizer_specs, optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.scaling import Scaling, scaling
+from quasarcurves.training.preconditioners import Scaling, scaling
 
 AMSGRAD = {"class": "Adam", "learning_rate": 5e-3, "amsgrad": True}
 N = 60

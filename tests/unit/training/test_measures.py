@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quasarcurves.training import loop, optimizer_specs, optimizers, rows
+from quasarcurves.training import flat as flat_module
+from quasarcurves.training import loop, optimizer_specs, optimizers
+from quasarcurves.training.flat import flat
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss, step_record
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.rows import flat
-from quasarcurves.training.scaling import scaling
+from quasarcurves.training.preconditioners import scaling
 from quasarcurves.training.step import PERCENTS, Step
 
 RATE = 0.02
@@ -262,11 +263,11 @@ def test_the_multiplier_follows_the_schedule():
 
 
 def test_quantiles_of_many_parameters_are_over_a_fixed_sample(monkeypatch):
-    monkeypatch.setattr(rows, "_SIZE", 10)
+    monkeypatch.setattr(flat_module, "_SIZE", 10)
     runs = [list(recorded(optimizers.build({"class": "Adam", "learning_rate": RATE, **ADAM}), 2)) for _ in range(2)]
     assert runs[0][-1][-1] == runs[1][-1][-1]
     sampled = runs[0][-1][-1]
-    monkeypatch.setattr(rows, "_SIZE", 10**6)
+    monkeypatch.setattr(flat_module, "_SIZE", 10**6)
     every = list(recorded(optimizers.build({"class": "Adam", "learning_rate": RATE, **ADAM}), 2))[-1][-1]
     assert sampled["effective_step_mean"] == every["effective_step_mean"]
     assert every["effective_step_q01"] < sampled["effective_step_q01"]

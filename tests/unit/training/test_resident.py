@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quasarcurves.spectra.blocks import aligned_empty
+from quasarcurves.spectra.row_reader import aligned_empty
 from quasarcurves.training import optimizers
 from quasarcurves.training.backends.tensorflow import resident
 from quasarcurves.training.loop import Trainer

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.comparisons import (
+from quasarcurves.analysis.convergence import MATTERS, read_test_losses
+from quasarcurves.analysis.spikes import count_excursions, settled_ratio
+from quasarcurves.analysis.stats.comparisons import (
     Counts,
     compare,
     holm,
@@ -25,8 +27,6 @@ from quasarcurves.analysis.comparisons import (
     rate_ratio_p,
     removes,
 )
-from quasarcurves.analysis.convergence import MATTERS, read_test_losses
-from quasarcurves.analysis.spikes import count_excursions, settled_ratio
 from quasarcurves.training.history import History, runs_of
 
 REMOVED = 0.5

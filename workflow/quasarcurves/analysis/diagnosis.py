@@ -10,7 +10,7 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.causes import hypotheses as hypotheses_
 from quasarcurves.analysis.causes.alignment import RunEvents, align, aligned_averages
-from quasarcurves.analysis.causes.prediction import predictors as predictors_
+from quasarcurves.analysis.causes.precursors import predictors as predictors_
 from quasarcurves.training.history import History, runs_of
 
 _SPIKE_COLUMNS = [*tables.RUN_KEYS, "scale", "onset", "end"]

@@ -11,12 +11,13 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis import resampling, tables
-from quasarcurves.analysis.comparisons import compare
+from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS
 from quasarcurves.analysis.metrics import THRESHOLDS, crossing, purity_completeness
 from quasarcurves.analysis.metrics.scores import WORKING_THRESHOLD
-from quasarcurves.analysis.metrics.tested import Predicted, Tested
+from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.analysis.stats import resampling
+from quasarcurves.analysis.stats.comparisons import compare
 
 MOMENTS = ("before", "peak", "end")
 

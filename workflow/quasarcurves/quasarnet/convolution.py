@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from quasarcurves.quasarnet.unbiased import UnbiasedConv1D
+from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D
 
 
 class MatrixConv1D(UnbiasedConv1D):

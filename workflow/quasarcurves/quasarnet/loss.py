@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from quasarcurves.quasarnet.formula import line_losses
+from quasarcurves.quasarnet.loss_formula import line_losses
 
 
 def quasarnet_loss(y_true: object, y_pred: object) -> object:

@@ -12,7 +12,7 @@ from keras import ops
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """BatchNormalization of Keras over the last axis, with the same weights and, but for rounding, results.
 
-    In training it is computed by `quasarcurves.quasarnet.fused`. That is right for first derivatives alone
+    In training it is computed by `quasarcurves.quasarnet.fused_batch_norm`. That is right for first derivatives alone
     (`quasarcurves.training.backends.tensorflow` measures the curvature with another layer).
     """
 
@@ -20,7 +20,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """Normalise; (..., channels) of the same shape."""
         if not training:
             return super().call(inputs, training=training, mask=mask)
-        from quasarcurves.quasarnet.fused import normalised  # noqa: PLC0415  (not needed by JAX, nor for inference)
+        from quasarcurves.quasarnet.fused_batch_norm import normalised  # noqa: PLC0415  (not needed by JAX, nor for inference)
 
         # as an image of one row: with all bins as examples, GPUs would be asked for more of these than they take
         bins = math.prod(inputs.shape[1:-1])

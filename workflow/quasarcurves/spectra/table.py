@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 
 from quasarcurves.files import whole_file
-from quasarcurves.spectra.blocks import read_rows
 from quasarcurves.spectra.grid import LOG_START, LOG_STEP, N_BINS
+from quasarcurves.spectra.row_reader import read_rows
 
 STAR, GALAXY, QSO_LOW, QSO_HIGH, BAD = range(5)
 UNKNOWN = 255

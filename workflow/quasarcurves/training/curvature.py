@@ -15,9 +15,9 @@ from keras import ops
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from quasarcurves.training import backends
+from quasarcurves.training.flat import like, size
 from quasarcurves.training.plan import Task
-from quasarcurves.training.rows import like, size
-from quasarcurves.training.scaling import scaling
+from quasarcurves.training.preconditioners import scaling
 
 _TOLERANCE = 1e-3
 """Relative accuracy of an eigenvalue."""

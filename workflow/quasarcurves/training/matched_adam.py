@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from quasarcurves.training.rows import flat, quantiles
+from quasarcurves.training.flat import flat, quantiles
 
 
 class MatchedAdam(keras.optimizers.Adam):

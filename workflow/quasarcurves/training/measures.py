@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
-from quasarcurves.training.rows import size
-from quasarcurves.training.scaling import AdaptiveScaling, Scaling, scaling
+from quasarcurves.training.flat import size
+from quasarcurves.training.preconditioners import AdaptiveScaling, Scaling, scaling
 from quasarcurves.training.step import PERCENTS, Step
 
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quasarcurves.spelling import nearest
+from quasarcurves.training.suggestions import nearest
 
 OWN_CLASSES = {"StableAdamW": Path(__file__).with_name("stable_adamw.py")}
 """Source file of each optimizer class of this library, by name."""

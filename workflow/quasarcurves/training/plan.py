@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Measure
 from quasarcurves.training.optimizers import works_by_element
-from quasarcurves.training.rows import flat, like
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from quasarcurves.training.rows import cut, flat, quantiles, size
+from quasarcurves.training.flat import cut, flat, quantiles, size
 
 PERCENTS = (1, 50, 99)
 """Quantiles of the effective step that are recorded."""

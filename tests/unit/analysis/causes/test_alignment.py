@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from planted_runs import T, history, measures, onsets_and_ends, spike_table
 
 from quasarcurves.analysis.causes import alignment
 from quasarcurves.analysis.causes.alignment import AFTER, BEFORE, LAGS, align, aligned_averages, lags
+from support.planted_runs import T, history, measures, onsets_and_ends, spike_table
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from planted_runs import STEPS_PER_EPOCH, T, history, measures, onsets_and_ends, params, ramp, spike_table
 
 from quasarcurves.analysis.causes import hypotheses
 from quasarcurves.analysis.causes.alignment import align
 from quasarcurves.analysis.causes.hypotheses import CONTRADICTED, NOT_MEASURED, NOT_SETTLED, SUPPORTED, facts_of, judge
 from quasarcurves.training.history import History
+from support.planted_runs import STEPS_PER_EPOCH, T, history, measures, onsets_and_ends, params, ramp, spike_table
 
 TREND = {
     "optimizer": "adam",

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from quasarcurves.analysis.learning_curve import fit, planted
+from quasarcurves.analysis.learning_curve import fit
 from quasarcurves.analysis.learning_curve.fitting import find_failed
+from support import planted_curves as planted
 
 SIZES = np.array([1000, 2000, 5000, 10_000, 30_000, 100_000])
 

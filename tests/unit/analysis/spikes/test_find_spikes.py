@@ -11,8 +11,8 @@ from quasarcurves.analysis.spikes import (
     find_spikes,
     loss_ratio,
     olmo_spike_score,
-    planted,
 )
+from support import planted_spikes as planted
 
 
 def flat(t=400, spikes=(), sigma=0.03, seed=100):

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy import signal
 
-from quasarcurves.analysis import resampling
 from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, MadeOnDemand, RunEvents, lags, median, positive
-from quasarcurves.analysis.causes.prediction import FEWEST_SPIKES
+from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
+from quasarcurves.analysis.stats import resampling
 
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
 

@@ -16,8 +16,8 @@ import numpy as np
 import scipy
 from scipy.optimize import brentq
 
+from quasarcurves.analysis.learning_curve.candidates import ASSUMED_NOISE, Library, Sizes, misfits, search
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
-from quasarcurves.analysis.learning_curve.library import ASSUMED_NOISE, Library, Sizes, misfits, search
 
 LEVEL = 0.9
 """Of all intervals here."""

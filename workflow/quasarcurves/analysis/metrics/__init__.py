@@ -1,6 +1,6 @@
 """What the models of a study are worth on the test set: purity, completeness, redshift errors."""
 
-from quasarcurves.analysis.metrics.definitions import (
+from quasarcurves.quasarnet.metrics import (
     DV_MAX,
     SPEED_OF_LIGHT,
     THRESHOLDS,

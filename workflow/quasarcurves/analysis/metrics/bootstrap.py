@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quasarcurves.analysis.metrics.definitions import share
-from quasarcurves.analysis.resampling import LEVEL
+from quasarcurves.analysis.stats.resampling import LEVEL
+from quasarcurves.quasarnet.metrics import share
 
 DRAWS = 499
 ADDED = 1

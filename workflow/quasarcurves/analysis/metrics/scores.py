@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.metrics.bootstrap import Draws, interval, medians, once, shares, spread
-from quasarcurves.analysis.metrics.definitions import DV_MAX, THRESHOLDS, crossing, has_good_redshift, velocity
-from quasarcurves.analysis.metrics.tested import N_DETECT, SAMPLES, Predicted, Sample, Tested, samples
+from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Sample, Tested, samples
+from quasarcurves.quasarnet.metrics import DV_MAX, THRESHOLDS, crossing, has_good_redshift, velocity
 
 WORKING_THRESHOLD = 0.5
 """Confidence threshold of what is not given for all of them; DESI's."""

@@ -18,14 +18,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from quasarcurves.spectra.sources.reading.binned import Binned
+from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
 from quasarcurves.spectra.sources.reading.fits_files import check_files, open_fits
 from quasarcurves.spectra.table import Spectra
 
 FILE_SOURCES = ("quasarnet_fits", "sdss", "desi")
 SOURCES = ("simulated", *FILE_SOURCES)
-DEFAULT_ROWS = 512
-"""Input spectra at a time: so few stay in a processor's cache from one operation to the next."""
 
 
 def _module(config: Mapping[str, Any], known: Sequence[str] = SOURCES) -> ModuleType:

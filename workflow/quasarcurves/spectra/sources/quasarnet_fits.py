@@ -18,9 +18,8 @@ import numpy as np
 from astropy.io import fits
 
 from quasarcurves.spectra.grid import N_BINS
-from quasarcurves.spectra.sources import DEFAULT_ROWS
 from quasarcurves.spectra.sources.reading import catalogue
-from quasarcurves.spectra.sources.reading.binned import Binned
+from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
 from quasarcurves.spectra.sources.reading.catalogue import Column
 from quasarcurves.spectra.sources.reading.file_lists import files
 from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits

@@ -24,17 +24,8 @@ from types import ModuleType
 from typing import Any
 
 import keras
-from keras import ops
-
-from quasarcurves.training.measures import Measure
-from quasarcurves.training.plan import Task
-from quasarcurves.training.scaling import scaling
-from quasarcurves.training.step import Step
 
 NAMES = ("tensorflow", "jax")
-
-VALIDATION_ROWS = 1024
-"""Examples validated at a time."""
 
 
 def active() -> ModuleType:
@@ -63,31 +54,3 @@ def pack(groups: Sequence[Sequence[Any]]) -> Any:
     packed.Packed
     """
     return import_module(f"{__name__}.packed").Packed(groups)
-
-
-def update(
-    task: Task, measures: Sequence[Measure], loss: Any, gradients: Sequence[Any], before: Any
-) -> tuple[Any, Step]:
-    """Let the optimizer take a step, and measure it.
-
-    Parameters
-    ----------
-    task : Task
-    measures : sequence of Measure
-    loss : scalar tensor
-        Before the step.
-    gradients : sequence of tensors
-        Of `task.weights`.
-    before : (n_parameters,) tensor
-        All trainable weights.
-
-    Returns
-    -------
-    values : (measures,) float32 tensor
-    step : Step
-    """
-    optimizer, weights = task.optimizer, task.weights
-    rate = ops.convert_to_tensor(optimizer.learning_rate)
-    optimizer.apply(gradients, weights)
-    step = Step(loss, gradients, task.model, optimizer, weights, rate, before, scaling(optimizer))
-    return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from quasarcurves.training.backends import VALIDATION_ROWS, update
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, update
+from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Measure
 from quasarcurves.training.plan import Task
-from quasarcurves.training.rows import flat, like
 
 
 def set_up(threads: int) -> None:

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quasarcurves.training.backends import VALIDATION_ROWS
 from quasarcurves.training.backends.jax import differentiated, updated
-from quasarcurves.training.loop import Trainer
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, Training
 
 _LEAST_ROWS = 32
 """Examples validated at a time, however many trainings there are."""
@@ -27,12 +26,12 @@ class Packed:
 
     Parameters
     ----------
-    groups : sequence of sequences of Trainer
+    groups : sequence of sequences of Training
         Those with the same optimizer stand together. All have the same network, the same data, of which their plans
         name the rows, and the same validation examples.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Trainer]]) -> None:
+    def __init__(self, groups: Sequence[Sequence[Training]]) -> None:
         trainers = [trainer for group in groups for trainer in group]
         first = trainers[0]
         self._tasks = [trainer.task for trainer in trainers]
@@ -91,7 +90,7 @@ class Packed:
         return self._state
 
 
-def _compile_steps(groups: Sequence[Sequence[Trainer]]) -> Callable[..., Any]:
+def _compile_steps(groups: Sequence[Sequence[Training]]) -> Callable[..., Any]:
     """Compile (state, data, batches, number of steps) -> state, losses by part, and measures by group."""
     parts, sizes = groups[0][0].task.parts, [len(group) for group in groups]
     n_measures = [len(group[0].measures) for group in groups]
@@ -115,7 +114,7 @@ def _compile_steps(groups: Sequence[Sequence[Trainer]]) -> Callable[..., Any]:
 
 
 def _one_step(
-    groups: Sequence[Sequence[Trainer]], state: Sequence[Any], batch: Sequence[Any]
+    groups: Sequence[Sequence[Training]], state: Sequence[Any], batch: Sequence[Any]
 ) -> tuple[list[Any], Any, list[Any]]:
     """Give all values after a step, the losses by part (trainings, parts), and the measures by group."""
     weights, others, rests = state
@@ -131,7 +130,7 @@ def _one_step(
     return [together, others, list(rests)], parts, list(values)
 
 
-def _compile_validation(trainer: Trainer) -> Callable[..., Any]:
+def _compile_validation(trainer: Training) -> Callable[..., Any]:
     """Compile the summed losses of some examples, of each training; (trainings,)."""
     task = trainer.task
 

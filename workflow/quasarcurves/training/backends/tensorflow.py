@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from quasarcurves.training.backends import VALIDATION_ROWS, update
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, update
+from quasarcurves.training.flat import flat, like, size
 from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Task
-from quasarcurves.training.rows import flat, like, size
 
 _ALIGNMENT = 64
 """Bytes; TensorFlow reckons with memory that starts at a multiple of this."""

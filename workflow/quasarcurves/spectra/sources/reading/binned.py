@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+DEFAULT_ROWS = 512
+"""Input spectra at a time: so few stay in a processor's cache from one operation to the next."""
+
 
 @dataclass(frozen=True)
 class Binned:

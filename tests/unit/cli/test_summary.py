@@ -1,0 +1,62 @@
+"""The table at the end of a study."""
+
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from quasarcurves.cli import summary
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two optimizers, two replicates."""
+    run = {"n_train": 1024, "loss_last": 0.01, "val_loss_lowest": 0.5, "spikes_above_3x": 2, "highest_ratio": 9.0}
+    rows = [
+        {
+            "fraction": 0.8,
+            "replicate": replicate,
+            "optimizer": name,
+            **run,
+            "diverged": replicate == 1 and name == "adam",
+        }
+        for replicate in (0, 1)
+        for name in ("adam", "sgd")
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "runs.csv", index=False)
+    return tmp_path
+
+
+def shown(results, width=100):
+    output = io.StringIO()
+    summary.show(results, Console(file=output, width=width))
+    return output.getvalue()
+
+
+def row(text, optimizer):
+    return next(line for line in text.splitlines() if f" {optimizer} " in line)
+
+
+def test_crossing_points_are_those_of_final_models(results):
+    rows = [
+        (0.8, name, model, n_detect, sample, value)
+        for name, value in (("adam", 0.954), ("sgd", None))
+        for model, n_detect, sample, value in (
+            ("final", 1, "all", value), ("best", 1, "all", 0.1), ("final", 2, "all", 0.2), ("final", 1, "bal", 0.3),
+        )
+    ]  # fmt: skip
+    columns = ["fraction", "optimizer", "model", "n_detect", "sample", "crossing"]
+    pd.DataFrame(rows, columns=columns).to_csv(results / "test_summary.csv", index=False)
+    text = shown(results)
+    assert "95.4 %" in row(text, "adam")
+    assert "1 of 2" in row(text, "adam")
+    assert "%" not in row(text, "sgd")
+
+
+def test_a_study_without_evaluation_has_none(results):
+    assert "%" not in row(shown(results), "adam")
+
+
+def test_everything_fits_a_narrow_terminal(results):
+    assert "…" not in shown(results, 80)

@@ -1,0 +1,279 @@
+"""What jobs are expected to need: the arithmetic by hand, and that requests grow as the work does."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from quasarcurves.spectra.table import Spectra
+from quasarcurves.study import Study, resources
+from quasarcurves.study.resources import LIGHT, Need, Sizes
+
+ROOT = Path(__file__).parents[3]
+RULES = {
+    name
+    for path in (ROOT / "workflow" / "rules").glob("*.smk")
+    for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
+}
+MEASURED, EVALUATED, GROWTH = (
+    pd.read_csv(ROOT / "benchmarks" / f"{name}.csv") for name in ("training_use", "inference", "growth")
+)
+OF_STEPS = GROWTH[(GROWTH["group"] == "steps") & GROWTH["stage"].isin(["find_spikes", "diagnose_spikes"])]
+RUN_RULES = {"train", "evaluate"}
+
+LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
+PUBLISHED = {"filters": 100, "layers": 4, "boxes": 13, "dropout": 0, "lines": LINES, "bal_lines": ["CIV(1548)"]}
+TRAINING = {"epochs": 200, "batch_size": 256, "validate_every": 10, "last_batch": "keep"}
+PARAMS = {"network": PUBLISHED, "training": TRAINING, "optimizer_spec": {"class": "Adam"}}
+SMALL = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
+SIZES = Sizes(
+    spectra=1280, tested=192, source_bytes=10**6, runs=8, replicates=1, groups=8, steps=72_000, epochs=4800,
+    longest_steps=19_200, longest_epochs=600,
+)  # fmt: skip
+
+
+def need(n_train=60_000, n_validation=3000, checkpoint_every=25, threads=1, **changes):
+    """Give the need of a training, the published one unless told otherwise."""
+    params = PARAMS | {key: value for key, value in changes.items() if key not in (*PUBLISHED, *TRAINING)}
+    network = PUBLISHED | {key: value for key, value in changes.items() if key in PUBLISHED}
+    training = TRAINING | {key: value for key, value in changes.items() if key in TRAINING}
+    params |= {"network": network, "training": training}
+    return resources.training_need(params, n_train, n_validation, checkpoint_every, threads)
+
+
+def test_arithmetic_of_the_published_network():
+    # bins left by the four convolutions: 217, 104, 48, 20
+    products = 217 * 10 * 100 + (104 + 48 + 20) * 10 * 100**2 + 20 * 100 * 100 + 100 * 26 * 7
+    assert resources.flops_per_spectrum(PUBLISHED) == pytest.approx(6 * products)
+    assert resources.flops_per_spectrum(PUBLISHED) == pytest.approx(106e6, rel=0.01)
+
+
+def test_arithmetic_of_six_layers_with_padding():
+    small = PUBLISHED | {"filters": 8, "layers": 6}
+    # 222, 111, 56, 28, 14, 7
+    products = 222 * 10 * 8 + (111 + 56 + 28 + 14 + 7) * 10 * 8**2 + 7 * 8 * 8 + 8 * 26 * 7
+    assert resources.flops_per_spectrum(small) == pytest.approx(6 * products)
+
+
+@pytest.mark.parametrize(
+    ("settings", "length"),
+    [
+        ({"epochs": 60, "batch_size": 32}, (33, 60)),
+        ({"epochs": 60, "batch_size": 32, "last_batch": "drop"}, (32, 60)),
+        # 100 steps are reached in the fourth epoch of 32
+        ({"steps": 100, "batch_size": 32, "last_batch": "drop"}, (32, 4)),
+        ({"epochs": 1, "batch_size": 4096, "last_batch": "drop"}, (1, 1)),
+    ],
+)
+def test_length_of_a_training(settings, length):
+    assert resources.training_length(settings, 1030) == length
+
+
+def test_request_by_hand():
+    # 1.4 * 1000 + 380 + 0.04 * 100; 240 s + 0.005 s * 100 + 2.5 * 600 s = 1740.5 s
+    assert resources.request("train", Need(1000, 600), 100) == {"mem_mb": 1784, "runtime": 30}
+    # libraries of a GPU: 1784 + 3000, in whole GB above two of them
+    assert resources.GPU_MB == 3000
+    assert resources.request("train", Need(1000, 600), 100, gpu=True) == {"mem_mb": 5 * 1024, "runtime": 30}
+    # nothing beside a light step: 1.4 * 100; 240 s + 2.5 * 4 s
+    assert resources.request("write_verdict", Need(100, 4), 100) == {"mem_mb": 140, "runtime": 5}
+
+
+@pytest.mark.parametrize("rule", ["train", "write_verdict"])
+def test_each_attempt_asks_for_twice_as_much(rule):
+    requests = [resources.request(rule, Need(77.7, 1234.5), 8, attempt) for attempt in (1, 2, 3)]
+    for name in ("mem_mb", "runtime"):
+        first, second, third = (request[name] for request in requests)
+        # whole numbers, rounded up
+        assert 2 * first - 1 <= second <= 2 * first
+        assert 2 * second - 1 <= third <= 2 * second
+
+
+def test_memory_above_two_gigabytes_is_in_whole_ones():
+    requests = [resources.request("write_verdict", Need(mb, 1), 8)["mem_mb"] for mb in (1462.8, 1463, 2194, 2195)]
+    assert requests == [2048, 3 * 1024, 3 * 1024, 4 * 1024]
+
+
+def test_memory_of_a_training_holds_its_spectra_and_batches():
+    n = 563_000
+    spectra_mb = n * 443 * 4 / 1e6
+    # once, and the record of the steps
+    assert spectra_mb < need(n).mb - need(0, 0, batch_size=256).mb < 1.4 * spectra_mb
+    # activations of the four convolutions, forwards and backwards
+    batch_mb = 256 * (217 + 104 + 48 + 20) * 100 * 4 / 1e6
+    assert need(batch_size=1024).mb - need(batch_size=512).mb == pytest.approx(2 * 3 * batch_mb, rel=0.2)
+    assert need(filters=200).mb > need().mb + 3 * batch_mb
+    # a validation set is gone through 1024 spectra at a time, forwards only
+    many = need(batch_size=8, n_validation=4096).mb - need(batch_size=8, n_validation=0).mb
+    assert 4 * batch_mb < many - 4096 * 443 * 4 / 1e6 < 8 * batch_mb
+
+
+def test_memory_of_a_training_holds_its_record():
+    # ten numbers of four bytes per step, and their copy in the state
+    steps = 400 * 235
+    assert need(epochs=600).mb - need().mb > 2 * 40 * steps / 1e6
+
+
+def test_time_of_a_training_grows_with_the_work():
+    base = need().seconds
+    assert 1.8 * base < need(120_000).seconds < 2.2 * base
+    assert 1.8 * base < need(epochs=400).seconds < 2.2 * base
+    assert need(filters=200).seconds > 3 * base
+    assert need(validate_every=1).seconds > base
+    assert need(checkpoint_every=1).seconds > base
+    # no core does more than 1e11 operations per second in small convolutions
+    assert base >= 60_000 * 200 * 106e6 / 1e11
+
+
+def test_more_threads_are_faster_but_not_by_their_number():
+    one, four = need().seconds, need(threads=4).seconds
+    assert one / 4 < four < 0.6 * one
+    small = {"filters": 4, "batch_size": 8}
+    assert need(threads=4, **small).seconds > 0.7 * need(**small).seconds
+
+
+def test_optimizers_cost_what_they_do():
+    names = ("SGD", "Adam", "StableAdamW")
+    sgd, adam, stable = (need(filters=8, batch_size=32, optimizer_spec={"class": name}).seconds for name in names)
+    assert sgd < 0.9 * adam < adam < 0.9 * stable
+
+
+def test_curvature_costs_gradients_of_its_probe():
+    without, often = need(), need(diagnosis={"curvature_every": 10, "probe_size": 256})
+    # every ten steps some 35 gradients as large as a step
+    assert often.seconds / without.seconds == pytest.approx(1 + 3.5, rel=0.2)
+    assert often.mb > without.mb + 30
+    rarely = need(diagnosis={"curvature_every": 1000, "probe_size": 256})
+    assert without.seconds < rarely.seconds < 1.1 * without.seconds
+
+
+def test_memory_of_an_evaluation_is_bounded():
+    small, large, huge = (resources.evaluation_need(PUBLISHED, 200_000, n, 2) for n in (200, 2048, 20_000))
+    assert small.mb < large.mb == huge.mb
+    # of a spectrum that is not tested only its numbers are read
+    assert huge.mb < resources.evaluation_need(PUBLISHED, 400_000, 20_000, 2).mb < huge.mb + 10
+    # twice the models, twice the work
+    twice = resources.evaluation_need(PUBLISHED, 200_000, 20_000, 4)
+    assert twice.seconds - huge.seconds > 0.5 * huge.seconds
+    assert twice.mb == huge.mb
+
+
+def test_every_rule_has_an_estimate():
+    study = Study.load(ROOT / "config.yaml")
+    for rule in RULES - {"all"}:
+        request = study.resources(rule, 1280, study.runs[0] if rule in RUN_RULES else None)
+        assert 50 < request["mem_mb"] < 2500, rule
+        assert 5 <= request["runtime"] < 60, rule
+    assert LIGHT < RULES
+
+
+def test_steps_that_are_not_submitted_are_the_light_ones():
+    block = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
+    assert set(re.findall(r"\w+", block[1])) - {"all", "train_all"} == LIGHT
+
+
+@pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['filters']}x{row['batch']}")
+def test_trainings_that_were_measured(row):
+    """Memory is estimated within 15 %; for an hour of the same steps 1.2 to 4 times as long is asked for."""
+    spec = {"class": row["optimizer"].split("_")[0]}
+    changes = {name: row[name] for name in ("filters", "layers", "dropout")}
+    changes |= {"batch_size": row["batch"], "optimizer_spec": spec, "n_validation": row["validation"]}
+    if row["curvature_every"]:
+        changes["diagnosis"] = {"curvature_every": row["curvature_every"], "probe_size": row["probe"]}
+    short = need(row["n_train"], epochs=row["epochs"], **changes)
+    assert short.mb == pytest.approx(row["peak_mb"], rel=0.15)
+    # the curvature is measured between steps: their time does not hold it
+    changes.pop("diagnosis", None)
+    steps = round(3.6e6 / row["step_ms"])
+    epochs = steps // resources.training_length({"epochs": 1, "batch_size": row["batch"]}, row["n_train"])[0]
+    how = {"validate_every": epochs, "checkpoint_every": epochs}
+    long = need(row["n_train"], epochs=epochs, **changes, **how)
+    assert 1.2 < resources.TIME_SAFETY * long.seconds / 3600 < 4
+
+
+@pytest.mark.parametrize("row", EVALUATED.to_dict("records"), ids=lambda row: f"{row['spectra']}x{row['filters']}")
+def test_evaluations_that_were_measured(row):
+    n = row["spectra"]
+    estimate = resources.evaluation_need(PUBLISHED | {"filters": row["filters"]}, n, n, 1)
+    assert estimate.mb == pytest.approx(row["peak_mb"], rel=0.15)
+
+
+@pytest.mark.parametrize("row", OF_STEPS.to_dict("records"), ids=lambda row: f"{row['stage']} {row['size']}")
+def test_steps_over_long_runs_that_were_measured(row):
+    run = replace(SIZES, runs=1, groups=1, steps=row["size"], longest_steps=row["size"], epochs=500, longest_epochs=500)
+    assert resources.step_need(row["stage"], run).mb == pytest.approx(row["peak_mb"], rel=0.15)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES - RUN_RULES))
+def test_no_step_needs_less_for_more_work(rule):
+    base = resources.step_need(rule, SIZES)
+    for name, value in vars(SIZES).items():
+        more = resources.step_need(rule, replace(SIZES, **{name: 10 * value}))
+        assert more.mb >= base.mb
+        assert more.seconds >= base.seconds
+    everything = resources.step_need(rule, Sizes(**{name: 100 * value for name, value in vars(SIZES).items()}))
+    assert everything.seconds > base.seconds or rule == "write_verdict"
+
+
+def test_sizes_of_a_study(monkeypatch):
+    config = {
+        "study": {"name": "sizes", "replicates": 3},
+        "data": {"source": "simulated", "n_spectra": 1000},
+        "subsets": {"fractions": [0.8, 0.2]},
+        "training": {"epochs": 10, "batch_size": 32},
+        "optimizers": {"adam": {"class": "Adam"}, "long": {"class": "Adam", "training": {"steps": 1000}}},
+    }
+    seen = []
+    monkeypatch.setattr(resources, "step_need", lambda rule, sizes: seen.append(sizes) or Need(1, 1))
+    study = Study.from_config(config)
+    assert study.n_spectra(Path("not/made/yet.h5")) == 1000
+    study.resources("find_spikes", 1000)
+    # 25 and 7 steps per epoch; 10 epochs each, or 40 and 143
+    assert seen == [
+        Sizes(
+            spectra=1000, tested=150, source_bytes=0, runs=12, replicates=3, groups=4,
+            steps=3 * (250 + 70 + 1000 + 1001), epochs=3 * (10 + 10 + 40 + 143),
+            longest_steps=1001, longest_epochs=143,
+        )
+    ]  # fmt: skip
+
+
+def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, reference):
+    pair = {
+        name: [str(reference / "boss_like" / f"{file}.fits")]
+        for name, file in (("spectra", "data"), ("truth", "truth"))
+    }
+    study = Study.from_config(SMALL | {"data": {"source": "quasarnet_fits", **pair}})
+    # before they are prepared, from the files they come from
+    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(8000, rel=0.05)
+    n = 3000
+    columns = {name: np.zeros(n) for name in ("z", "label", "bal", "target_id", "snr")}
+    Spectra(np.zeros((n, 443)), **columns).save(tmp_path / "spectra.h5")
+    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(n, rel=0.03)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_studies_ask_for_what_a_cluster_has(path):
+    config = yaml.safe_load(path.read_text())
+    # the files of real spectra are not here
+    config["data"] = {"source": "simulated", "n_spectra": config["data"].get("n_spectra", 627_000)}
+    study = Study.from_config(config)
+    for run in study.runs:
+        request = study.resources("train", config["data"]["n_spectra"], run)
+        assert 1000 < request["mem_mb"] < 10_000
+        assert 5 <= request["runtime"] < 7 * 24 * 60
+
+
+def test_a_pack_needs_what_its_trainings_do_but_shares_import_and_spectra():
+    config = {**SMALL, "training": {"backend": "jax", "pack": True, "epochs": 5}}
+    config["study"] = {"name": "packed", "replicates": 3}
+    study = Study.from_config(config)
+    runs, n = study.pack(study.fractions[0]), 100_000
+    alone = [study._need("train", n, run) for run in runs]
+    together = study._need("train_pack", n, runs[0])
+    assert together.seconds == pytest.approx(sum(need.seconds for need in alone))
+    assert max(need.mb for need in alone) < together.mb < sum(need.mb for need in alone) - (len(runs) - 1) * 300

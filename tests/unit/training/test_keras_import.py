@@ -1,0 +1,46 @@
+"""Keras is imported without packages that it does not need, and these can be used afterwards."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from quasarcurves.training import keras_import
+
+PROGRAM = """
+import json, sys
+from quasarcurves.training import keras_import
+keras_import.import_keras()
+loaded = [name for name in ("tensorflow", "keras", "matplotlib", "pandas", "jax") if name in sys.modules]
+import matplotlib.figure, pandas
+print(json.dumps([loaded, pandas.DataFrame({"a": [1, 2]})["a"].sum().item(), matplotlib.figure.Figure().dpi]))
+"""
+
+
+def test_keras_comes_alone_and_what_was_hidden_can_be_imported_later():
+    result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == [["tensorflow", "keras"], 3, 100]
+
+
+def test_hidden_packages_cannot_be_imported_and_come_back(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with keras_import.hidden("colorsys"), pytest.raises(ImportError):
+        import colorsys
+    import colorsys
+
+    assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+
+
+def test_what_has_been_imported_before_stays():
+    with keras_import.hidden("json"):
+        assert sys.modules["json"] is json
+    assert sys.modules["json"] is json
+
+
+def test_they_come_back_after_a_fault(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with pytest.raises(KeyError), keras_import.hidden("colorsys"):
+        raise KeyError
+    assert "colorsys" not in sys.modules

@@ -1,0 +1,295 @@
+"""Which measure moves before a spike, how long before, and how well each one predicts the next spike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage, stats
+
+from quasarcurves.analysis.causes.alignment import (
+    ABSOLUTE,
+    KINDS,
+    REACH,
+    RunEvents,
+    lags,
+    measure_names,
+    median,
+    positive,
+)
+from quasarcurves.analysis.stats import resampling
+
+FEWEST_SPIKES = 10
+"""Of fewer spikes nothing is said."""
+
+LEADS = [(i, i) for i in (2, 3, 4)] + [(i, i + 4) for i in (5, 10, 15)] + [(i, i + 9) for i in range(20, 200, 10)]
+"""First and last step before onset of the stretches that are compared: a move is timed to within one of them."""
+
+SMALLEST_MOVE = 0.01
+"""Of the measure itself: smaller differences between spikes and quiet windows are no move, however significant."""
+
+LASTING = 0.8
+"""A move lasts if the measure is clearly on one side of the quiet windows in this share of stretches up to onset."""
+
+_CLEARLY = 1.0
+"""In standard deviations of the statistic."""
+
+HORIZON = 50
+"""A spike is to be predicted so many steps ahead."""
+
+RECENT = 200
+"""Steps of the running median that a measure's value is compared with."""
+
+_FLIPS = 999
+_SEED = 42
+
+
+def predictors(runs: Sequence[RunEvents]) -> pd.DataFrame:
+    """Say for each measure when it moves before spikes, whether first, and how well it predicts them.
+
+    Parameters
+    ----------
+    runs : sequence of RunEvents
+        Those of one optimizer and fraction.
+
+    Returns
+    -------
+    DataFrame
+        A row per measure, with 95 % intervals.
+
+        - `n_spikes`, `n_runs`: spikes used and the runs they are of
+        - `first_move`: steps before onset at which it leaves the quiet windows lastingly (see `first_moves`), NaN if
+          it does not; its interval begins at 0 if it may not
+        - `moves_first`: True or False if the interval says so, else None
+        - `auc`: probability that it is higher at a step with an onset within the next 50 than at one without
+        - `note`: "too few spikes", or how often it was measured
+    """
+    names, n_runs = measure_names(runs), sum(len(run.centres["spike"]) > 0 for run in runs)
+    owner = np.repeat(np.arange(len(runs)), [len(run.centres["spike"]) for run in runs])
+    table = pd.DataFrame({"measure": names, "n_spikes": len(owner), "n_runs": n_runs})
+    if len(owner) < FEWEST_SPIKES:
+        return table.assign(**dict.fromkeys(_RESULTS, np.nan), note="too few spikes")
+    rng = np.random.default_rng(_SEED)
+    weights = resampling.draw_weights(owner, rng)
+    moves = first_moves(stretches(runs, names), names, weights, rng)
+    areas = [_auc_row(spike_aucs(runs, name), weights) for name in names]
+    notes = [_note(name, runs) for name in names]
+    return pd.concat([table, moves, pd.DataFrame(areas)], axis=1).assign(note=notes)
+
+
+_RESULTS = ["first_move", "first_move_low", "first_move_high", "moves_first", "auc", "auc_low", "auc_high"]
+
+
+def _note(measure: str, runs: Sequence[RunEvents]) -> str:
+    cadence = np.array([run.cadence for run in runs])
+    known = measure in ABSOLUTE and np.isfinite(cadence).any()
+    return f"measured every {np.nanmedian(cadence):.0f} steps: no lead is known better" if known else ""
+
+
+def stretches(runs: Sequence[RunEvents], names: Sequence[str]) -> np.ndarray:
+    """Differences between spikes and their quiet windows, before onset.
+
+    Returns
+    -------
+    (n, measures, LEADS) array
+        Median of the relative measure over each stretch, spike minus baseline; NaN where not known.
+    """
+    differences = []
+    for run in runs:
+        n = len(run.centres["spike"])
+        rows = np.full((n, len(names), len(LEADS)), np.nan)
+        for i, name in enumerate(names):
+            if name in run.measures and n:
+                spike, quiet = (_by_stretch(run.relative_windows(name, kind)) for kind in KINDS)
+                rows[:, i] = spike - quiet
+        differences.append(rows)
+    return np.concatenate(differences)
+
+
+def _by_stretch(windows: np.ndarray) -> np.ndarray:
+    return np.stack([median(lags(windows, -last, -first)) for first, last in LEADS], axis=1)
+
+
+def first_moves(
+    differences: np.ndarray, names: Sequence[str], weights: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Time the first lasting move of each measure, and say which one is first.
+
+    Spikes are compared with their quiet windows by Wilcoxon's signed-rank statistic in every stretch before onset. If
+    the measures had nothing to do with spikes, the two of a pair could be exchanged: random exchanges, the same for all
+    measures and stretches, give the band that the largest of all statistics stays in with 95 % probability (Westfall &
+    Young 1993). Without any precursor a measure moves in at most one of 20 tables. A noisy measure leaves the band
+    later than a clean one that begins to move at the same time, or not at all: first means first of those that move.
+
+    Parameters
+    ----------
+    differences : (n, measures, LEADS) array
+    names : sequence of str
+    weights : (draws, n) array
+        As `draw_weights` gives them.
+    rng : Generator
+
+    Returns
+    -------
+    DataFrame
+        `first_move`, `first_move_low`, `first_move_high`, `moves_first`.
+    """
+    ranks = signed_ranks(differences)
+    large = np.abs(np.nan_to_num(_median_over_spikes(differences))) >= SMALLEST_MOVE
+    band = exchange_band(ranks, rng)
+    seen = leads(_standardised(np.ones((1, len(ranks))), ranks), band, large)[0]
+    drawn = leads(_standardised(weights, ranks), band, large)
+    rows = []
+    for i, name in enumerate(names):
+        others = [j for j, other in enumerate(names) if quantity(other) != quantity(name)]
+        # of measures that did not move, a draw says only how noisy they are
+        rival = drawn[:, [j for j in others if seen[j]]].max(axis=1, initial=0)
+        first, later = np.mean(drawn[:, i] > rival), np.mean(drawn[:, i] < rival)
+        low, high = resampling.bounds(drawn[:, i], len(ranks)) if seen[i] else (np.nan, np.nan)
+        verdict = True if seen[i] and first >= resampling.LEVEL else False if later >= resampling.LEVEL else None
+        rows.append((seen[i] or np.nan, low, high, verdict if seen.any() else None))
+    return pd.DataFrame(rows, columns=_RESULTS[:4]).astype({"moves_first": object})
+
+
+def quantity(measure: str) -> str:
+    """Give what a measure is a statistic of: mean and quantiles of the effective step do not precede each other."""
+    return next((known for known in ("effective_step", "rms") if measure.startswith(known)), measure)
+
+
+def signed_ranks(differences: np.ndarray) -> np.ndarray:
+    """Rank of each absolute difference among the spikes, with the difference's sign; 0 where it is not known."""
+    ranks = stats.rankdata(np.abs(differences), axis=0, nan_policy="omit")
+    return np.nan_to_num(np.sign(differences) * ranks)
+
+
+def _standardised(weights: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Weighted signed-rank statistics (draws, measures, LEADS) in units of their standard deviation."""
+    flat = ranks.reshape(len(ranks), -1)
+    spread = np.sqrt(weights @ flat**2)
+    sums = weights @ flat
+    return np.divide(sums, spread, out=np.zeros_like(sums), where=spread > 0).reshape(-1, *ranks.shape[1:])
+
+
+def exchange_band(ranks: np.ndarray, rng: np.random.Generator) -> float:
+    """Give the largest standardised statistic that random exchanges of spike and quiet window reach in 5 % of cases."""
+    flat = ranks.reshape(len(ranks), -1)
+    spread = np.sqrt((flat**2).sum(axis=0))
+    sums = rng.choice([-1.0, 1.0], (_FLIPS, len(ranks))) @ flat[:, spread > 0]
+    largest = np.abs(sums / spread[spread > 0]).max(axis=1, initial=0)
+    return float(np.quantile(largest, resampling.LEVEL))
+
+
+def leads(statistics: np.ndarray, band: float, large: np.ndarray) -> np.ndarray:
+    """Steps before onset of the first lasting move, 0 if there is none.
+
+    Parameters
+    ----------
+    statistics : (draws, measures, LEADS) array
+        Standardised.
+    band : float
+        That statistics without a move stay in.
+    large : (measures, LEADS) bool array
+        Where the difference is worth the name.
+
+    Returns
+    -------
+    (draws, measures) int array
+        The nearest step of the stretch: the move has begun by then.
+    """
+    above, below = (_share_up_to_onset(side * statistics > _CLEARLY) for side in (1, -1))
+    lasting = np.where(statistics > 0, above, below) >= LASTING
+    moved = (np.abs(statistics) > band) & large & lasting
+    return np.where(moved, [nearest for nearest, _ in LEADS], 0).max(axis=-1)
+
+
+def _share_up_to_onset(found: np.ndarray) -> np.ndarray:
+    return np.cumsum(found, axis=-1) / np.arange(1, found.shape[-1] + 1)
+
+
+def _median_over_spikes(differences: np.ndarray) -> np.ndarray:
+    flat = differences.reshape(len(differences), -1)
+    return median(flat.T).reshape(differences.shape[1:])
+
+
+def score(run: RunEvents, measure: str) -> np.ndarray:
+    """Give the value (t,) of a measure over its median outside spikes in the last 200 steps; a ratio stays as it is.
+
+    NaN where any of these lies in a spike: of a measure that drifts, the median of the others says where the spike was.
+    """
+    values = run.measures[measure]
+    if measure in ABSOLUTE:
+        return values
+    return values / positive(recent_median(values, (run.spike_of < 0) & np.isfinite(values)))
+
+
+def recent_median(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Median (t,) of the last 200 steps before each; NaN where any of these is not known.
+
+    A rolling median of pandas gives the same, but takes twice as long.
+    """
+    medians, n_unknown = np.full(len(values), np.nan), np.pad(np.cumsum(~known, dtype=np.int32), (1, 0))
+    filled = np.where(known, values, 0.0)
+    # of an even number of steps: the mean of the two in the middle
+    lower, upper = (ndimage.rank_filter(filled, rank, RECENT) for rank in (RECENT // 2 - 1, RECENT // 2))
+    # windows of the filter are centred
+    centred = ((lower + upper) / 2)[RECENT // 2 : len(values) - RECENT // 2]
+    medians[RECENT:] = np.where(n_unknown[RECENT:-1] == n_unknown[: -RECENT - 1], centred, np.nan)
+    return medians
+
+
+def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
+    """Area under the ROC curve of each spike used (n,): its last 50 steps against the quiet steps around it.
+
+    Quiet steps are those within 1,500 steps of onset outside spikes and not within 50 steps before one. Those earlier
+    and those later count alike, so that what changes slowly with training cancels. NaN where either are not known.
+    """
+    areas = []
+    for run in runs:
+        if measure not in run.measures:
+            areas += [np.nan] * len(run.centres["spike"])
+            continue
+        values = np.where(run.spike_of < 0, score(run, measure), np.nan)
+        quiet = _quiet_steps(run)
+        areas += [_spike_auc(values, quiet, onset) for onset in run.centres["spike"]]
+    return np.array(areas, float)
+
+
+def _quiet_steps(run: RunEvents) -> np.ndarray:
+    """Say which steps (t,) have no onset in the 50 steps after them, from the settled one on."""
+    quiet = np.arange(len(run.spike_of)) >= run.settled
+    for onset in run.onsets:
+        quiet[max(onset - HORIZON, 0) : onset] = False
+    return quiet
+
+
+def _spike_auc(values: np.ndarray, quiet: np.ndarray, onset: int) -> float:
+    near = values[onset - HORIZON : onset]
+    earlier, later = slice(max(onset - REACH, 0), onset), slice(onset, onset + REACH)
+    return sum(auc(near, values[side][quiet[side]]) for side in (earlier, later)) / 2
+
+
+def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """Area under the ROC curve: the share of pairs whose positive is higher, ties counting half (Hanley & McNeil 1982).
+
+    Parameters
+    ----------
+    positives, negatives : (n,), (m,) arrays
+        NaN are left out.
+    """
+    positives, negatives = positives[np.isfinite(positives)], negatives[np.isfinite(negatives)]
+    n, m = len(positives), len(negatives)
+    if not n or not m:
+        return float("nan")
+    negatives = np.sort(negatives)
+    # of a tie one side counts
+    below = sum(np.searchsorted(negatives, positives, side).sum() for side in ("left", "right"))
+    return float(below / 2 / (n * m))
+
+
+def _auc_row(areas: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    if np.isfinite(areas).sum() < FEWEST_SPIKES:
+        return dict.fromkeys(_RESULTS[4:], np.nan)
+    low, high = resampling.mean_interval(areas, weights)
+    return {"auc": float(np.nanmean(areas)), "auc_low": low, "auc_high": high}

@@ -1,0 +1,1 @@
+"""Rates, ratios and intervals, for all analyses."""

@@ -1,0 +1,159 @@
+"""Commands that use a study's models: classify spectra, and bring networks to QuasarNP and back.
+
+TensorFlow is imported when one of them runs, not to show its help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from quasarcurves.cli.bar import bar
+from quasarcurves.cli.command import Command, add_study
+from quasarcurves.spectra import sources
+from quasarcurves.study import Study
+
+_FILES = {"final": "model.keras", "best": "best.keras"}
+_RUN_OR_FILE = "a run of the study, such as f0.8_r0/adam, or a model file: .keras, or .h5 as of QuasarNP"
+
+_EXAMPLES_PREDICT = """\
+examples:
+  quasarcurves predict --model f0.8_r0/adam coadd-*.fits --out qn.fits
+  quasarcurves predict --model weights.h5 spec-3655-55240-0026.fits.gz --out qn.fits --threshold 0.8 --n-detect 2
+
+The table has a row per spectrum: TARGETID, ZBEST, IS_QSO, confidence and redshift of each line, S/N and a FLAG that
+is not 0 where there was no signal. The TARGETID of SDSS spectra is plate, MJD and fibre in one number.
+"""
+
+_EXAMPLES_EXPORT = """\
+example:
+  quasarcurves export f0.8_r0/adam --quasarnp weights.h5
+"""
+
+_EXAMPLES_IMPORT = """\
+example:
+  quasarcurves import weights.h5 model.keras
+"""
+
+
+def _predict_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spectra", metavar="SPECTRA", nargs="+", help="files, or a folder of SDSS spec files")
+    parser.add_argument("--model", metavar="RUN_OR_FILE", required=True, help=_RUN_OR_FILE)
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="FITS table to write")
+    parser.add_argument(
+        "--source", choices=sources.FILE_SOURCES, help="format of the spectra (default: as the first is)"
+    )
+    parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
+    parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")
+    _add_choice(parser, "--weights")
+    add_study(parser)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    if not 0 <= options.threshold <= 1 or options.n_detect < 1:
+        raise ValueError(
+            f"--threshold {options.threshold:g} --n-detect {options.n_detect}: expected 0 to 1, and 1 or more"
+        )
+    path = _model_file(options.model, options)
+    config = {"source": options.source or sources.guess(options.spectra), "spectra": options.spectra}
+    sources.check_spectra(config)
+    _quiet_tensorflow()
+    from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
+    from quasarcurves.steps.prediction import predict  # noqa: PLC0415
+
+    trained, criterion = Trained.load(path), {"threshold": options.threshold, "n_detect": options.n_detect}
+    with bar() as progress:
+        counts = predict(trained, config, options.out, **criterion, progress=progress)
+    print(
+        f"{options.out}: {counts.spectra} spectra, {counts.quasars} quasars, {counts.unusable} without signal "
+        f"({trained.name}, id {trained.id})"
+    )
+    return 0
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN_OR_FILE", help=_RUN_OR_FILE)
+    parser.add_argument("--quasarnp", metavar="FILE", type=Path, required=True, help="HDF5 file to write")
+    _add_choice(parser, "--model")
+    add_study(parser)
+
+
+def _export(options: argparse.Namespace) -> int:
+    if options.quasarnp.suffix == ".keras":
+        raise ValueError(f"--quasarnp {options.quasarnp}: expected a name such as weights.h5")
+    path = _model_file(options.run, options)
+    _quiet_tensorflow()
+    from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
+
+    trained = Trained.load(path)
+    trained.save(options.quasarnp)
+    print(f"{options.quasarnp}: {trained.name}, id {trained.id}")
+    if not trained.is_published_form:
+        print("note: QuasarNP and desispec take a network to have other lines or boxes than this one", file=sys.stderr)
+    return 0
+
+
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("quasarnp", metavar="QUASARNP", type=Path, help="HDF5 file of QuasarNP, desispec or QuasarNET")
+    parser.add_argument("out", metavar="OUT", type=Path, help="Keras file to write, its name ending in .keras")
+
+
+def _import(options: argparse.Namespace) -> int:
+    if options.out.suffix != ".keras":
+        raise ValueError(f"{options.out}: expected a name that ends in .keras")
+    _quiet_tensorflow()
+    from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
+
+    trained = Trained.load(options.quasarnp)
+    trained.save(options.out)
+    print(f"{options.out}: {trained.name}, id {trained.id}")
+    return 0
+
+
+def _add_choice(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument(
+        name, dest="weights", choices=_FILES, default="final", help="which of a run's models (default: final)"
+    )
+
+
+def _model_file(run_or_file: str, options: argparse.Namespace) -> Path:
+    """Find the file of a model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none, with the runs that have one.
+    """
+    path = Path(run_or_file)
+    if path.is_file():
+        return path
+    if not options.configfile.is_file():
+        raise FileNotFoundError(f"{path}: no such file, and no study {options.configfile} that it could be a run of")
+    runs = Study.load(options.configfile).results / "runs"
+    path = runs / run_or_file / _FILES[options.weights]
+    if not path.is_file():
+        known = sorted(str(found.parent.relative_to(runs)) for found in runs.glob(f"*/*/{path.name}"))
+        raise FileNotFoundError(
+            f"{run_or_file}: no file, and no {path}; there are models of {', '.join(known) or 'no run'}"
+        )
+    return path
+
+
+def _quiet_tensorflow() -> None:
+    """Keep what TensorFlow says of the processor off the screen."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+COMMANDS = (
+    Command(
+        "predict",
+        "classify spectra: which are quasars, at which redshift",
+        _predict_arguments,
+        _predict,
+        _EXAMPLES_PREDICT,
+    ),
+    Command("export", "write a model for QuasarNP and desispec", _export_arguments, _export, _EXAMPLES_EXPORT),
+    Command("import", "read a model of QuasarNP or desispec", _import_arguments, _import, _EXAMPLES_IMPORT),
+)

@@ -1,0 +1,75 @@
+"""Commands that look after a study's results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from quasarcurves.cli.command import Command, add_study
+from quasarcurves.provenance import inventory, receipts
+from quasarcurves.study import Study
+
+
+def _why_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="such as f0.8_r0/adam")
+    add_study(parser)
+
+
+def _why(options: argparse.Namespace) -> int:
+    for what, then, now in inventory.explain(Study.load(options.configfile), options.run):
+        print(f"{what:<44} {then}" + (f"   NOW {now}" if now else ""))
+    return 0
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    add_study(parser)
+    parser.add_argument(
+        "--remove", action="store_true", help="remove those that differ, so that the next run makes them"
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    damages = receipts.verify(Study.load(options.configfile).results)
+    for damage in damages:
+        print(f"{damage.path}: {damage.what}")
+        if options.remove:
+            Path(damage.path).unlink(missing_ok=True)
+    if damages:
+        print(f"{len(damages)} damaged" + (", removed: the next run makes them again" if options.remove else ""))
+        return 0 if options.remove else 1
+    print("every file is as it was made")
+    return 0
+
+
+def _orphans(options: argparse.Namespace) -> int:
+    _print_orphans(inventory.orphans(Study.load(options.configfile)))
+    return 0
+
+
+def _prune_arguments(parser: argparse.ArgumentParser) -> None:
+    add_study(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _prune(options: argparse.Namespace) -> int:
+    found = inventory.orphans(Study.load(options.configfile))
+    _print_orphans(found)
+    if found and (options.yes or input("remove them? [y/N] ").strip().lower() == "y"):
+        inventory.remove(found)
+        print("removed")
+    return 0
+
+
+def _print_orphans(found: list[inventory.Orphan]) -> None:
+    for orphan in found:
+        print(f"{orphan.size / 1e6:10.2f} MB  {orphan.path}")
+    total = sum(orphan.size for orphan in found)
+    print(f"{total / 1e6:10.2f} MB in {len(found)} files and folders that the study does not ask for")
+
+
+COMMANDS = (
+    Command("why", "say what the result of a run depends on, and what has changed since", _why_arguments, _why),
+    Command("verify", "compare every file of a study's results with what was made", _verify_arguments, _verify),
+    Command("orphans", "list what is on disk of runs that the study does not have any more", add_study, _orphans),
+    Command("prune", "remove what `orphans` lists", _prune_arguments, _prune),
+)

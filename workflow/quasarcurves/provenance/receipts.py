@@ -1,0 +1,117 @@
+"""Receipts: for every job a small file that says what was made, from what, with which code.
+
+They do three things. Snakemake compares small inputs by content, so rules depend on the receipts of what they read, and
+a touched or copied file reruns nothing. `quasarcurves why` shows them. `quasarcurves verify` compares files with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quasarcurves.files import whole_file
+from quasarcurves.provenance import fingerprint
+
+FOLDER = "receipts"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one job made.
+
+    Parameters
+    ----------
+    rule : str
+    settings : mapping
+        What the rule was told, apart from files.
+    code : mapping of str to str
+        Hash of every module of this project that the job imported.
+    versions : mapping of str to str
+        Versions of the packages that results may depend on.
+    inputs, outputs : mapping of str to str
+        SHA-256 of the files read (those that have receipts) and made, by path.
+    """
+
+    rule: str
+    settings: Mapping[str, Any]
+    code: Mapping[str, str]
+    versions: Mapping[str, str]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the same content gives the same bytes."""
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Receipt:
+        """Read a receipt.
+
+        Raises
+        ------
+        ValueError
+            If the file is none.
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a receipt ({error})") from error
+
+
+def hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of files by path."""
+    return {str(path): fingerprint.file_hash(path) for path in paths}
+
+
+def made(receipts: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of all files that some receipts speak of, by path."""
+    return {path: value for receipt in receipts for path, value in Receipt.load(receipt).outputs.items()}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what its receipt says.
+
+    Parameters
+    ----------
+    path : str
+    receipt : Path
+    what : str
+        What is wrong with it.
+    """
+
+    path: str
+    receipt: Path
+    what: str
+
+
+def verify(results: Path) -> list[Damage]:
+    """Compare every file of a study's results with its receipt; to be called where the workflow runs.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the results.
+    """
+    damages = []
+    for path in sorted((results / FOLDER).rglob("*.json")):
+        try:
+            outputs = Receipt.load(path).outputs
+        except ValueError as error:
+            damages.append(Damage(str(path), path, f"damaged receipt: {error}"))
+            continue
+        for name, expected in outputs.items():
+            what = _what_is_wrong(Path(name), expected)
+            if what:
+                damages.append(Damage(name, path, what))
+    return damages
+
+
+def _what_is_wrong(path: Path, expected: str) -> str | None:
+    if not path.is_file():
+        return "missing"
+    return None if fingerprint.file_hash(path) == expected else "its content has changed since it was made"

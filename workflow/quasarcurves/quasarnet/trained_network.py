@@ -1,0 +1,122 @@
+"""A trained network together with what it takes to apply it, from a file of either kind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from quasarcurves.quasarnet import export, model_files
+from quasarcurves.quasarnet.objective import LINES, Decoded, decode, rest_wavelengths
+from quasarcurves.spectra.grid import N_BINS
+
+BAL_LINES = ("CIV(1548)",)
+"""With `LINES` the outputs of the networks of QuasarNET and DESI, in their order."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network that knows its lines.
+
+    Parameters
+    ----------
+    model : keras.Model
+        (n, 443, 1) -> (n, L, 2B).
+    lines, bal_lines : sequences of str
+        Names in `objective.LINES` of the L outputs, the BAL lines last.
+    name : str
+        Of the run that made it, or of its file.
+
+    Raises
+    ------
+    ValueError
+        If the model has another number of outputs, takes something else, or a line is not known.
+    """
+
+    model: keras.Model
+    lines: Sequence[str]
+    bal_lines: Sequence[str]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        rest_wavelengths([*self.lines, *self.bal_lines])
+        n_lines = len(self.lines) + len(self.bal_lines)
+        taken, given = self.model.input_shape, self.model.output_shape
+        if taken != (None, N_BINS, 1) or len(given) != 3 or given[1] != n_lines or not self.lines:
+            raise ValueError(
+                f"{self.name}: the network takes {taken} and gives {given}; "
+                f"expected (None, {N_BINS}, 1) and (None, {n_lines}, 2 * boxes) for {n_lines} lines"
+            )
+
+    @property
+    def id(self) -> str:
+        """Hash of the weights and the lines, 16 hexadecimal digits; the same in every file format."""
+        found = hashlib.sha256(json.dumps([list(self.lines), list(self.bal_lines)]).encode())
+        for layer in self.model.layers:
+            for variable in layer.weights:
+                # the state of a random generator is no weight
+                if np.dtype(variable.dtype).kind == "f":
+                    found.update(f"{layer.name}/{variable.name}{tuple(variable.shape)}".encode())
+                    found.update(variable.numpy().astype("<f4").tobytes())
+        return found.hexdigest()[:16]
+
+    @property
+    def is_published_form(self) -> bool:
+        """Whether its outputs are those that QuasarNP and desispec expect: seven lines in 13 boxes."""
+        return (*self.lines, *self.bal_lines) == (*LINES, *BAL_LINES) and self.model.output_shape[2] == 2 * 13
+
+    def apply(self, flux: np.ndarray) -> Decoded:
+        """Say what it makes of normalised spectra, (n, 443)."""
+        outputs = self.model.predict_on_batch(np.asarray(flux, np.float32)[..., None])
+        return decode(np.asarray(outputs), self.lines, self.bal_lines)
+
+    def save(self, path: str | Path) -> None:
+        """Write to a Keras file if the name ends in `.keras`, else in QuasarNP's layout."""
+        about = {"lines": list(self.lines), "bal_lines": list(self.bal_lines), "name": self.name}
+        if Path(path).suffix == ".keras":
+            model_files.save_keras(self.model, path, about)
+        else:
+            export.to_quasarnp(self.model, path, about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trained:
+        """Read a Keras file or one of QuasarNP's layout, whatever it is called.
+
+        The lines are those that the file names, else those of the run whose history lies beside it, else, for seven
+        outputs, those of QuasarNET.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            If it is neither, holds code, or does not say which lines its outputs are.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file")
+        if h5py.is_hdf5(path):
+            model, about = export.from_quasarnp(path), export.read_about(path)
+        elif zipfile.is_zipfile(path):
+            model, about = model_files.load_keras(path), model_files.read_about(path)
+        else:
+            raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
+        about = about or _published(model, path)
+        return cls(model, about["lines"], about["bal_lines"], about.get("name") or path.name)
+
+
+def _published(model: keras.Model, path: Path) -> dict[str, Any]:
+    expected = len(LINES) + len(BAL_LINES)
+    if model.output_shape[1:2] != (expected,):
+        raise ValueError(
+            f"{path}: does not name the lines of its outputs {model.output_shape}; expected the {expected} of "
+            "QuasarNET, or a file written by quasarcurves, or the history.h5 of its run beside it"
+        )
+    return {"lines": list(LINES), "bal_lines": list(BAL_LINES)}

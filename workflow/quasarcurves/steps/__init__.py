@@ -1,0 +1,1 @@
+"""Where wings meet: what the rules of the workflow run."""

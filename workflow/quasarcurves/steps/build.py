@@ -1,0 +1,149 @@
+"""What a run of a study trains with, built from its settings: network, order of batches, optimizer, examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D, UnbiasedDense
+from quasarcurves.quasarnet.convolution import MatrixConv1D
+from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
+from quasarcurves.spectra.subsets import Subset
+from quasarcurves.steps.examples import load_examples
+from quasarcurves.training import optimizers, snapshots
+from quasarcurves.training.curvature import Curvature
+from quasarcurves.training.history import History
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.plan import Plan, Task
+
+_WEIGHTS, _ORDER, _PROBE = 1, 2, 3
+"""Tags that keep the random streams of initial weights, batch order and the curvature's probe apart."""
+
+_LAYERS = {
+    "tensorflow": {"convolution": UnbiasedConv1D, "dense": UnbiasedDense, "normalisation": FusedBatchNormalization},
+    "jax": {"convolution": MatrixConv1D, "dense": UnbiasedDense},
+}
+"""How layers are computed where Keras's own are slow on a backend: see docs/speed.md."""
+
+
+def build_model(settings: Mapping[str, Any], seed: int, replicate: int, precision: str = "float32") -> keras.Model:
+    """Build the network of a study's `network` block; initial weights depend on seed, replicate and backend."""
+    keras.utils.set_random_seed(int(np.random.SeedSequence([seed, _WEIGHTS, replicate]).generate_state(1)[0]))
+    return build_network(settings, precision=precision, **_LAYERS[keras.backend.backend()])
+
+
+def build_network(settings: Mapping[str, Any], **computed: Any) -> keras.Model:
+    """Build the network of a `network` block; `computed` are classes of layers in place of Keras's own."""
+    return network.build(
+        filters=settings["filters"],
+        layers=settings["layers"],
+        boxes=settings["boxes"],
+        n_lines=len(settings["lines"]) + len(settings["bal_lines"]),
+        dropout=settings["dropout"],
+        **computed,
+    )
+
+
+def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
+    """Build the plan of a run; the order of its batches depends on seed, replicate and epoch alone."""
+    seed, replicate = params["seed"], params["replicate"]
+    settings = dict(params["training"])
+    steps = settings.pop("steps", None)
+    for how in ("backend", "precision", "pack"):
+        settings.pop(how, None)
+
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, _ORDER, replicate, epoch]).permutation(n_train)
+
+    plan = Plan(order=order, **{"epochs": 1, **settings})
+    if not plan.steps_per_epoch(n_train):
+        raise ValueError(
+            f"{n_train} training spectra are fewer than training.batch_size {plan.batch_size}, "
+            "and training.last_batch is drop: there would be no step"
+        )
+    return replace(plan, epochs=math.ceil(steps / plan.steps_per_epoch(n_train))) if steps else plan
+
+
+def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matched: Path | None = None) -> Trainer:
+    """Build everything that a run of a study trains with: see `build_trainers`."""
+    return build_trainers(spectra, [rows], [params], [matched])[0]
+
+
+def build_trainers(
+    spectra: Path, subsets: Sequence[Subset], params: Sequence[Mapping[str, Any]], matched: Sequence[Path | None]
+) -> list[Trainer]:
+    """Build everything that runs of a study train with; each spectrum is read once, whoever trains on it.
+
+    Parameters
+    ----------
+    spectra : Path
+        The prepared spectra.
+    subsets : sequence of Subset
+        Those to train and validate on, of each run; the validation set is that of the first.
+    params : sequence of mappings
+        `Study.run_params` of each run; they have the same network.
+    matched : sequence of Path or None
+        History of the run whose effective step a run is held to.
+    """
+    settings = params[0]["network"]
+    rows = np.unique(np.concatenate([subset.train for subset in subsets]))
+    data = load_examples(spectra, rows, settings)
+    held_out = subsets[0].validation
+    validation = load_examples(spectra, held_out, settings) if len(held_out) else None
+    return [
+        _build_trainer(one, data, validation, np.searchsorted(rows, subset.train).astype(np.int32), held_to)
+        for one, subset, held_to in zip(params, subsets, matched, strict=True)
+    ]
+
+
+def _build_trainer(
+    params: Mapping[str, Any],
+    data: Sequence[np.ndarray],
+    validation: Sequence[np.ndarray] | None,
+    places: np.ndarray,
+    matched: Path | None,
+) -> Trainer:
+    """Build what trains a run on the examples in some places of the data."""
+    settings, plan = params["network"], build_plan(params, len(places))
+    steps = plan.steps_per_epoch(len(places)) * plan.epochs
+    effective_step = History.load(matched).steps["effective_step_q50"] if matched else None
+    task = Task(
+        model=build_model(
+            settings, params["seed"], params["replicate"], params["training"].get("precision", "float32")
+        ),
+        optimizer=optimizers.build(params["optimizer_spec"], steps, effective_step),
+        loss=weighted_line_losses,
+        parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
+    )
+    task.optimizer.build(task.weights)
+    order = plan.order
+    plan = replace(plan, order=lambda epoch: places[order(epoch)])
+    return Trainer(task, plan, data, validation, _curvature(task, data, places, params), _snapshots(task, params))
+
+
+def _curvature(
+    task: Task, data: Sequence[np.ndarray], places: np.ndarray, params: Mapping[str, Any]
+) -> Curvature | None:
+    """Give what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
+    if "diagnosis" not in params:
+        return None
+    settings = params["diagnosis"]
+    rng = np.random.default_rng([params["seed"], _PROBE, params["replicate"]])
+    rows = np.sort(rng.choice(places, min(settings["probe_size"], len(places)), replace=False))
+    return Curvature(task, [array[rows] for array in data], settings["curvature_every"])
+
+
+def _snapshots(task: Task, params: Mapping[str, Any]) -> snapshots.Snapshots | None:
+    """Give what takes snapshots, if the study asks for some."""
+    if "snapshots" not in params:
+        return None
+    limits = dict(params["snapshots"])
+    return snapshots.Snapshots(task.model, limits.pop("keep"), snapshots.Limits(**limits))

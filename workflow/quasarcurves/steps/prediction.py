@@ -1,0 +1,171 @@
+"""Classifying spectra of any source with a trained network: from files to one FITS table, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from quasarcurves import __version__
+from quasarcurves.files import whole_file
+from quasarcurves.quasarnet.objective import Decoded
+from quasarcurves.quasarnet.trained_network import Trained
+from quasarcurves.spectra.grid import median_snr, normalise
+from quasarcurves.spectra.sources import read_binned
+
+EXTENSION = "QUASARNET"
+CLASSIFIED, NO_IVAR, CONSTANT = range(3)
+"""Values of FLAG; what a spectrum without signal would be called means nothing, so it has NaN in its place."""
+
+_ROWS = 512
+"""Input spectra in memory at a time."""
+
+_NOTES = (
+    "One row per spectrum read, in the order of the files; exposures of one target in a DESI file are one.",
+    "ZBEST: redshift of the most confident emission line, whether or not it is a quasar.",
+    "IS_QSO: at least NDETECT emission lines have a confidence above THRESH.",
+    "C_*, Z_*: confidence and redshift of each line. C_BAL_*, Z_BAL_*: of broad absorption.",
+    "SNR: median signal-to-noise ratio per bin of 1e-3 in log10(wavelength).",
+    "FLAG: 0 classified, 1 ivar is 0 everywhere, 2 flux is constant. If not 0 nothing else is said.",
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What came of spectra.
+
+    Parameters
+    ----------
+    spectra, quasars, unusable : int
+        Read; called quasars; without signal.
+    """
+
+    spectra: int
+    quasars: int
+    unusable: int
+
+
+def predict(
+    trained: Trained,
+    config: Mapping[str, Any],
+    out: Path,
+    *,
+    threshold: float = 0.5,
+    n_detect: int = 1,
+    rows: int = _ROWS,
+    progress: Callable[[float, int], None] = lambda done, spectra: None,
+) -> Counts:
+    """Classify spectra.
+
+    Parameters
+    ----------
+    trained : Trained
+    config : mapping
+        `source` and `spectra`, as in a study's `data` block; truth and catalogue are not looked into.
+    out : Path
+        FITS file written: a table with a row per spectrum, columns as its header explains.
+    threshold, n_detect : float, int
+        A quasar has at least `n_detect` emission lines with a confidence above `threshold`.
+    rows : int
+        Input spectra at a time: bounds the memory needed.
+    progress : callable
+        Told after each part which share of the input has been read, and how many spectra that were.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a file cannot be read, with its name.
+    """
+    columns = _columns(trained)
+    counts = Counts(0, 0, 0)
+    with whole_file(out) as temporary, TemporaryFile(dir=temporary.parent) as staging:
+        for done, table in _tables(trained, config, columns, rows, (threshold, n_detect)):
+            table.tofile(staging)
+            counts = Counts(
+                counts.spectra + len(table),
+                counts.quasars + int(table["IS_QSO"].sum()),
+                counts.unusable + int((table["FLAG"] != CLASSIFIED).sum()),
+            )
+            progress(done, counts.spectra)
+        table = np.memmap(staging, columns, "r", shape=(counts.spectra,)) if counts.spectra else np.empty(0, columns)
+        hdu = fits.BinTableHDU(table, name=EXTENSION)
+        hdu.header.update(_cards(trained, config, threshold, n_detect))
+        for note in _NOTES:
+            hdu.header.add_comment(note)
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(temporary)
+    return counts
+
+
+def column_names(trained: Trained) -> dict[str, list[str]]:
+    """Names of the columns of every line, as in DESI's quasar catalogues: C_CIV for CIV(1548).
+
+    Returns
+    -------
+    dict
+        Lists of names by the attribute of `Decoded` that they show.
+    """
+    lines, bal_lines = ([name.split("(")[0] for name in names] for names in (trained.lines, trained.bal_lines))
+    return {
+        "confidence": [f"C_{name}" for name in lines],
+        "z_line": [f"Z_{name}" for name in lines],
+        "bal_confidence": [f"C_BAL_{name}" for name in bal_lines],
+        "bal_z_line": [f"Z_BAL_{name}" for name in bal_lines],
+    }
+
+
+def _columns(trained: Trained) -> np.dtype:
+    """Columns of the table, in the byte order of FITS."""
+    names = column_names(trained)
+    return np.dtype([
+        ("TARGETID", ">i8"), ("ZBEST", ">f8"), ("IS_QSO", "?"),
+        *((name, ">f4") for name in names["confidence"]), *((name, ">f8") for name in names["z_line"]),
+        *((name, ">f4") for name in names["bal_confidence"]), *((name, ">f8") for name in names["bal_z_line"]),
+        ("SNR", ">f4"), ("FLAG", ">i2"),
+    ])  # fmt: skip
+
+
+def _tables(
+    trained: Trained, config: Mapping[str, Any], columns: np.dtype, rows: int, criterion: tuple[float, int]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the share of the input that has been read, and the part of the table that it gave."""
+    for binned in read_binned(config, rows):
+        flux, usable = normalise(binned.flux, binned.ivar)
+        table = np.empty(len(binned), columns)
+        table["TARGETID"] = binned.key
+        table["SNR"] = median_snr(binned.flux, binned.ivar)
+        table["FLAG"] = np.select([usable, ~(binned.ivar > 0).any(axis=1)], [CLASSIFIED, NO_IVAR], CONSTANT)
+        _fill(table, trained.apply(flux), column_names(trained), criterion)
+        for name in columns.names:
+            if columns[name].kind == "f" and name != "SNR":
+                table[name][~usable] = np.nan
+        table["IS_QSO"] &= usable
+        yield binned.done, table
+
+
+def _fill(table: np.ndarray, decoded: Decoded, names: Mapping[str, list[str]], criterion: tuple[float, int]) -> None:
+    table["ZBEST"], table["IS_QSO"] = decoded.z_best, decoded.is_quasar(*criterion)
+    for attribute, of_lines in names.items():
+        for name, values in zip(of_lines, getattr(decoded, attribute).T, strict=True):
+            table[name] = values
+
+
+def _cards(
+    trained: Trained, config: Mapping[str, Any], threshold: float, n_detect: int
+) -> list[tuple[str, object, str]]:
+    return [
+        # a header holds ASCII only
+        ("MODEL", trained.name.encode("ascii", "replace").decode(), "run or file of the network"),
+        ("MODELID", trained.id, "hash of its weights and lines"),
+        # no room for more on this card
+        ("LINES", ",".join(trained.lines), ""),
+        ("BALLINES", ",".join(trained.bal_lines), "lines of broad absorption"),
+        ("THRESH", threshold, "confidence that a line needs"),
+        ("NDETECT", n_detect, "lines that a quasar needs"),
+        ("SOURCE", config["source"], "format of the spectra"),
+        ("CREATOR", f"quasarcurves {__version__}", ""),
+    ]

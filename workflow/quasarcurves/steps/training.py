@@ -1,0 +1,260 @@
+"""One run of a study, from prepared spectra to its history and models: where spectra, network and training meet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from quasarcurves.provenance.fingerprint import digest
+from quasarcurves.quasarnet.model_files import BEST, FINAL, about_run, save_keras
+from quasarcurves.spectra.subsets import Subset
+from quasarcurves.steps.build import build_network, build_trainers
+from quasarcurves.training import backends, optimizer_specs, snapshots
+from quasarcurves.training.checkpoint import Checkpoints
+from quasarcurves.training.loop import Lockstep, Trainer
+from quasarcurves.training.progress import Reporter
+from quasarcurves.training.resume import capture, restore
+from quasarcurves.training.run_lock import Owner, sole_owner
+from quasarcurves.training.signals import StopSignals
+
+_SAVE_SECONDS = 600
+"""The state is saved at least this often, whatever `checkpoint_every` says."""
+
+logger = logging.getLogger(__name__)
+
+
+def use_threads(threads: int) -> None:
+    """Make the backend of Keras use exactly this many threads; to be called before its first operation."""
+    backends.active().set_up(threads)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be trained, with its files.
+
+    Parameters
+    ----------
+    params : mapping
+        `Study.run_params` of the run.
+    key : str
+        Stands for everything that the training depends on, apart from the number of epochs.
+    subset : Path
+        The rows to train and validate on.
+    state : Path
+        Folder of what is kept while the training is under way.
+    history, model, best : Path
+        Files written. Without validation `best` holds the final weights.
+    matched : Path, optional
+        History of the run whose effective step this one is held to, if its optimizer says so.
+    snapshots : Path, optional
+        Written as well, by `snapshots.save`, where `params` ask for snapshots.
+    """
+
+    params: Mapping[str, Any]
+    key: str
+    subset: Path
+    state: Path
+    history: Path
+    model: Path
+    best: Path
+    matched: Path | None = None
+    snapshots: Path | None = None
+
+
+def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], take_over: bool = False) -> None:
+    """Train models and write of each its history, its final weights and those of its lowest validation loss.
+
+    Goes on from states that an earlier call has left, if they fit: after a kill, or to extend a training. Several runs
+    are trained at once, those together that are as far and have as many examples.
+
+    Parameters
+    ----------
+    spectra : Path
+        The prepared spectra.
+    jobs : sequence of Job
+        Several only with JAX; with the same network, training and validation set.
+    settings : mapping
+        `Study.state_settings`: what does not change the result.
+    take_over : bool
+        Have a process that trains a run already save its state and leave, instead of leaving the run to it.
+
+    Raises
+    ------
+    Stopped
+        If the process is told to end; the state has been saved.
+    AlreadyTraining
+        If another process trains one of the runs, and stays.
+    TakenOver
+        If another process has taken over; the state has been saved.
+    """
+    with ExitStack() as stack:
+        owners = [stack.enter_context(sole_owner(job.state, take_over)) for job in jobs]
+        stop = stack.enter_context(StopSignals())
+        subsets = [Subset.load(job.subset) for job in jobs]
+        trainers = build_trainers(spectra, subsets, [job.params for job in jobs], [job.matched for job in jobs])
+        runs = [_Run(*parts) for parts in zip(jobs, trainers, subsets, owners, strict=True)]
+        for together in _as_far(runs):
+            lockstep = _lockstep(together)
+            _train_with_checkpoints(lockstep, together, settings["checkpoint_every"], stop)
+            lockstep.finish()
+            for run in together:
+                run.write(settings["keep_state"])
+
+
+class _Run:
+    """A run under way: between its training and its files."""
+
+    def __init__(self, job: Job, trainer: Trainer, subset: Subset, owner: Owner) -> None:
+        self.job, self.trainer, self.subset, self.owner = job, trainer, subset, owner
+        self.reporter = Reporter(job.state, trainer.plan.epochs, f"{job.state.parent.name}/{job.state.name}")
+        self._checkpoints = Checkpoints(job.state, job.key)
+        self._resumed = self._resume()
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Epochs done, steps done in the next one, and examples in each: runs with the same can be trained together."""
+        progress = self.trainer.progress
+        return progress.epoch, progress.step_in_epoch, len(self.subset.train)
+
+    def _resume(self) -> list[int]:
+        """Go on from the latest state that fits; give the epochs at which that was done."""
+        state = self._checkpoints.load(self.trainer.plan.epochs)
+        if state is None:
+            return []
+        restore(self.trainer, state)
+        before = list(state.values["resumed"])
+        if not self.trainer.goes_on:
+            return before
+        logger.info("going on from epoch %d, step %d", *state.place)
+        return [*before, self.trainer.progress.epoch]
+
+    def save(self) -> None:
+        """Keep the state."""
+        self._checkpoints.save(capture(self.trainer, self._resumed))
+
+    def save_finished(self) -> None:
+        """Keep the state at the end."""
+        self._checkpoints.save_finished(capture(self.trainer, self._resumed))
+
+    def report(self) -> None:
+        """Report the last epoch."""
+        progress = self.trainer.progress
+        self.reporter.epoch(progress.epoch, progress.epochs["loss"][-1], progress.epochs["val_loss"][-1])
+
+    def write(self, keep_state: bool) -> None:
+        """Write the results, once the training is over."""
+        self.owner.confirm()
+        job, trainer, rows = self.job, self.trainer, self.subset
+        outcome = _outcome(trainer, len(rows.train), len(rows.validation), self._resumed)
+        record = trainer.progress.history()
+        replace(record, params={**job.params, "outcome": outcome}).save(job.history)
+        if job.snapshots and trainer.snapshots:
+            snapshots.save(job.snapshots, trainer.snapshots.spikes)
+        _save_models(trainer, job.model, job.best, job.params)
+        size = self._checkpoints.tidy(keep_state)
+        logger.info("training state kept: %.1f MB", size / 1e6)
+        self.reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
+
+
+def _as_far(runs: Sequence[_Run]) -> list[list[_Run]]:
+    """Divide runs into those that can be trained together."""
+    found: dict[tuple, list[_Run]] = {}
+    for run in runs:
+        found.setdefault(run.place, []).append(run)
+    return list(found.values())
+
+
+def _lockstep(runs: Sequence[_Run]) -> Lockstep:
+    """Give what trains some runs; those with the same optimizer have to stand together."""
+    if len(runs) == 1:
+        return runs[0].trainer.alone
+    groups = [[run.trainer for run in same] for _, same in groupby(runs, key=lambda run: run.job.params["optimizer"])]
+    return Lockstep([trainer for group in groups for trainer in group], backends.pack(groups))
+
+
+def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
+    """Give the key of a run's training states: they fit each other if all but the number of epochs is the same.
+
+    Parameters
+    ----------
+    params : mapping
+        `Study.run_params` of the run.
+    data : iterable of str
+        Hashes of the files it is trained on.
+    code : str
+        Fingerprint of the code that trains.
+    """
+    training = dict(params["training"])
+    if not optimizer_specs.depends_on_total_steps(params["optimizer_spec"]):
+        training = {name: value for name, value in training.items() if name not in ("epochs", "steps")}
+    names = ("study", "fraction", "optimizer")
+    others = {name: value for name, value in params.items() if name not in names}
+    return digest([{**others, "training": training}, sorted(data), code])
+
+
+def _train_with_checkpoints(lockstep: Lockstep, runs: Sequence[_Run], every: int, stop: StopSignals) -> None:
+    """Train to the end, and keep the state now and then."""
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        lockstep.put_back()
+        for run in runs:
+            run.save()
+        saved = time.monotonic()
+
+    def after_block() -> None:
+        leaves = stop.received or any(run.owner.is_other() for run in runs)
+        if leaves or time.monotonic() - saved > _SAVE_SECONDS:
+            save()
+        stop.raise_if_received()
+        for run in runs:
+            run.owner.confirm()
+
+    def after_epoch() -> None:
+        # those that have diverged are behind
+        for run in runs:
+            if run.place[0] == lockstep.epoch:
+                run.report()
+        if lockstep.epoch % every == 0:
+            save()
+
+    first = lockstep.epoch
+    lockstep.train(after_block, after_epoch)
+    logger.info("%d epochs computed", lockstep.epoch - first)
+    lockstep.put_back()
+    for run in runs:
+        run.save_finished()
+
+
+def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[int]) -> dict[str, Any]:
+    """What is known of a run once it is over, as JSON can hold it."""
+    progress = trainer.progress
+    if progress.diverged_step is not None:
+        logger.warning("diverged: the loss of step %d is not finite", progress.diverged_step)
+    return {
+        "n_train": n_train,
+        "n_validation": n_validation,
+        "steps_per_epoch": trainer.plan.steps_per_epoch(n_train),
+        "epochs": progress.epoch,
+        "diverged": progress.diverged_step is not None,
+        "diverged_step": progress.diverged_step,
+        "resumed_at_epochs": resumed,
+        "threads": backends.active().threads(),
+    }
+
+
+def _save_models(trainer: Trainer, model: Path, best: Path, params: Mapping[str, Any]) -> None:
+    # of plain layers in float32, whatever they were computed with
+    network_model = build_network(params["network"])
+    network_model.set_weights(trainer.task.model.get_weights())
+    save_keras(network_model, model, about_run(params, FINAL))
+    if trainer.progress.best_weights:
+        network_model.set_weights(trainer.progress.best_weights)
+    save_keras(network_model, best, about_run(params, BEST))

@@ -1,0 +1,391 @@
+"""Study: the validated configuration, its runs, where their files go and what each step needs to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quasarcurves.spectra import sources, subsets
+from quasarcurves.study import resources
+from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.training import optimizer_specs
+
+_LENGTHS = {"epochs", "steps"}
+"""Keys that say how long a training is; there may be one of them."""
+
+_LARGEST_PACK = 200
+"""Trainings in one job: its command line names the files of each, and may have 128 kB on Linux."""
+
+_BACKENDS = "quasarcurves.training.backends"
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study.
+
+    Parameters
+    ----------
+    fraction : float
+        Size of the training set as a share of all spectra.
+    replicate : int
+        Counted from 0.
+    optimizer : str
+        Its name in the study.
+    """
+
+    fraction: float
+    replicate: int
+    optimizer: str
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset it trains on, as it stands in paths."""
+        return f"f{self.fraction}_r{self.replicate}"
+
+    @property
+    def name(self) -> str:
+        """Name of the run, as it stands in paths."""
+        return f"{self.subset}/{self.optimizer}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was checked and completed; make one with `from_config` or `load`.
+
+    Parameters
+    ----------
+    config : mapping
+        In canonical form, with all defaults.
+    """
+
+    config: Mapping[str, Any]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Study:
+        """Check a configuration and complete it.
+
+        Raises
+        ------
+        StudyError
+            With every fault that can be known before any spectrum is read.
+        """
+        with SCHEMA.open() as file:
+            schema = yaml.safe_load(file)
+        study = cls(validate(config, schema))
+        _check_lengths(config)
+        try:
+            study._check_subsets()
+            study._check_optimizers()
+            study._check_backend()
+            study._check_pack()
+            sources.check(study.data)
+        except (ValueError, OSError) as error:
+            raise StudyError(str(error)) from error
+        return study
+
+    @classmethod
+    def load(cls, path: str | Path) -> Study:
+        """Read a study from a YAML file."""
+        with Path(path).open() as file:
+            config = yaml.safe_load(file)
+        if not isinstance(config, Mapping):
+            raise StudyError(f"{path}: expected a mapping of keys, found {type(config).__name__}")
+        return cls.from_config(config)
+
+    def _check_optimizers(self) -> None:
+        specs = self.config["optimizers"]
+        for name, spec in specs.items():
+            optimizer_specs.check(_without_training(spec), f"optimizers.{name}")
+            if "match" in spec:
+                optimizer_specs.check_match(specs, name)
+
+    def _check_backend(self) -> None:
+        backend = self.backend
+        if find_spec(backend) is None:
+            raise StudyError(
+                f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
+            )
+
+    def _check_pack(self) -> None:
+        if self.config["training"]["pack"] and self.backend != "jax":
+            raise StudyError(
+                f"training.pack is true and training.backend is {self.backend!r}, expected 'jax': it alone can pack"
+            )
+        n, replicates = len(self.pack(self.fractions[0])), self.config["study"]["replicates"]
+        if n > _LARGEST_PACK:
+            raise StudyError(
+                f"training.pack: {len(self.packed)} optimizers with {replicates} replicates are {n} trainings in one "
+                f"program, expected at most {_LARGEST_PACK}"
+            )
+
+    def _check_subsets(self) -> None:
+        subset, replicates = self.config["subsets"], self.config["study"]["replicates"]
+        available = subsets.available_fraction(subset["test_fraction"], subset["validation_fraction"])
+        shares = (
+            f"test_fraction {subset['test_fraction']} and validation_fraction {subset['validation_fraction']} "
+            f"leave {available:g} of the spectra"
+        )
+        for fraction in self.fractions:
+            if fraction > available:
+                raise StudyError(f"subsets.fractions: {fraction} is too large, {shares}")
+            if subset["scheme"] == "independent" and round(fraction * replicates, 12) > available:
+                raise StudyError(
+                    f"subsets.fractions: {replicates} independent replicates of {fraction} do not fit, {shares}"
+                )
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.config["study"]["name"]
+
+    @property
+    def results(self) -> Path:
+        """Folder of its results, relative to where the workflow runs."""
+        return Path("results", self.name)
+
+    @property
+    def seed(self) -> int:
+        """Everything random is drawn from it."""
+        return self.config["study"]["seed"]
+
+    @cached_property
+    def fractions(self) -> list[float]:
+        """Sizes of the training sets, the largest first."""
+        return sorted(map(float, self.config["subsets"]["fractions"]), reverse=True)
+
+    @property
+    def optimizers(self) -> list[str]:
+        """Names of the optimizers, sorted."""
+        return list(self.config["optimizers"])
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run, by fraction, replicate and optimizer."""
+        replicates = range(self.config["study"]["replicates"])
+        return [Run(*key) for key in product(self.fractions, replicates, self.optimizers)]
+
+    @property
+    def measures_curvature(self) -> bool:
+        """Whether the curvature is measured during training."""
+        return self.config["diagnosis"]["curvature_every"] > 0
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether models are kept from before and in spikes."""
+        return self.config["diagnosis"]["snapshots"] > 0
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
+        data = dict(self.config["data"])
+        if data["source"] == "simulated":
+            data.setdefault("seed", self.seed)
+        return data
+
+    def data_files(self) -> list[Path]:
+        """Files that the spectra are read from; none for simulated spectra."""
+        return sources.input_files(self.data)
+
+    @property
+    def source_module(self) -> str:
+        """Module that reads or makes the spectra."""
+        return f"{sources.__name__}.{self.config['data']['source']}"
+
+    @property
+    def backend(self) -> str:
+        """What computes the trainings."""
+        return self.config["training"]["backend"]
+
+    @property
+    def backend_module(self) -> str:
+        """Module that compiles them one by one."""
+        return f"{_BACKENDS}.{self.backend}"
+
+    @property
+    def pack_module(self) -> str:
+        """Module that compiles several into one program."""
+        return f"{_BACKENDS}.packed"
+
+    @cached_property
+    def packed(self) -> list[str]:
+        """Optimizers whose trainings on one fraction are one job: all that train as the study says, if it packs."""
+        specs = self.config["optimizers"] if self.config["training"]["pack"] else {}
+        return [name for name, spec in specs.items() if not {"training", "match"} & spec.keys()]
+
+    def pack(self, fraction: float) -> list[Run]:
+        """Runs of a fraction that are one job, those with the same optimizer one after the other."""
+        replicates = range(self.config["study"]["replicates"])
+        return [Run(fraction, replicate, optimizer) for optimizer, replicate in product(self.packed, replicates)]
+
+    def subset_params(self, fraction: float, replicate: int) -> dict[str, Any]:
+        """Arguments of `subsets.draw`."""
+        keys = ("test_fraction", "validation_fraction", "scheme")
+        settings = {key: self.config["subsets"][key] for key in keys}
+        return {"fraction": fraction, "replicate": replicate, "seed": self.seed, **settings}
+
+    def run_params(self, run: Run) -> dict[str, Any]:
+        """Everything but the spectra that a run's result depends on."""
+        spec = self.config["optimizers"][run.optimizer]
+        params = {
+            "study": self.name,
+            "seed": self.seed,
+            "fraction": run.fraction,
+            "replicate": run.replicate,
+            "optimizer": run.optimizer,
+            "optimizer_spec": _without_training(spec),
+            "network": self.config["network"],
+            "training": self._training(run.optimizer),
+        }
+        if "match" in spec:
+            params["matched_spec"] = _without_training(self.config["optimizers"][spec["match"]])
+        if self.measures_curvature:
+            params["diagnosis"] = {key: self.config["diagnosis"][key] for key in ("curvature_every", "probe_size")}
+        if self.takes_snapshots:
+            params["snapshots"] = {"keep": self.config["diagnosis"]["snapshots"], **_spike_limits()}
+        return params
+
+    def evaluation_params(self, run: Run) -> dict[str, Any]:
+        """What is evaluated of a run, and how."""
+        keys = {"fraction": run.fraction, "replicate": run.replicate, "optimizer": run.optimizer}
+        return {**keys, "network": self.config["network"]}
+
+    def _training(self, optimizer: str) -> dict[str, Any]:
+        """How the runs of an optimizer are trained: the study's settings, and its own in their place."""
+        own = self.config["optimizers"][optimizer].get("training", {})
+        settings = {**self.config["training"], **own}
+        length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
+        keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
+        return {**{key: settings[key] for key in keys}, "pack": optimizer in self.packed}
+
+    def matched_run(self, run: Run) -> Run | None:
+        """Give the run whose effective step a run is held to, if it is."""
+        match = self.config["optimizers"][run.optimizer].get("match")
+        return Run(run.fraction, run.replicate, match) if match else None
+
+    def state_settings(self) -> dict[str, Any]:
+        """How the training state is kept; no result depends on it."""
+        return {key: self.config["training"][key] for key in ("checkpoint_every", "keep_state")}
+
+    @property
+    def subset_names(self) -> list[str]:
+        """Names of the subsets, as they stand in paths."""
+        return list(dict.fromkeys(run.subset for run in self.runs))
+
+    def run_wildcards(self) -> dict[str, list]:
+        """Wildcards of every run, by name."""
+        return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
+
+    def n_spectra(self, spectra: Path) -> int:
+        """Number of prepared spectra, from the size of their file; before there is one, what it will be, roughly."""
+        if self.config["data"]["source"] == "simulated":
+            return self.config["data"]["n_spectra"]
+        try:
+            return resources.spectra_in_file(spectra.stat().st_size / 2**20)
+        except FileNotFoundError:
+            return resources.spectra_in_source(self.config["data"]["source"], self._source_bytes)
+
+    def resources(
+        self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
+    ) -> dict[str, int]:
+        """Say what memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
+
+        Parameters
+        ----------
+        rule : str
+        n_spectra : int
+            Prepared spectra.
+        run : Run, optional
+            For rules train and evaluate; one of the pack for rule train_pack.
+        attempt : int
+            From 1.
+        gpu : bool
+            Whether the job is given one.
+        """
+        return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
+
+    def _need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+        # replicates need the same, and thousands of jobs ask
+        key = rule, n_spectra, run and (run.fraction, run.optimizer)
+        if key not in self._needs:
+            self._needs[key] = self._estimated_need(rule, n_spectra, run)
+        return self._needs[key]
+
+    @cached_property
+    def _needs(self) -> dict[tuple, resources.Need]:
+        return {}
+
+    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+        training, n_test = self.config["training"], self._share(n_spectra, "test_fraction")
+        if rule == "train":
+            n_validation = self._share(n_spectra, "validation_fraction")
+            how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
+            return resources.training_need(self.run_params(run), round(run.fraction * n_spectra), n_validation, **how)
+        if rule == "train_pack":
+            alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
+            each = round(run.fraction * n_spectra) + self._share(n_spectra, "validation_fraction")
+            return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
+        if rule == "evaluate":
+            models = 2 + 2 * self.config["diagnosis"]["snapshots"]
+            return resources.evaluation_need(self.config["network"], n_spectra, n_test, models)
+        return resources.step_need(rule, self._sizes(n_spectra, n_test))
+
+    def _share(self, n_spectra: int, name: str) -> int:
+        return round(self.config["subsets"][name] * n_spectra)
+
+    def _sizes(self, n_spectra: int, n_test: int) -> resources.Sizes:
+        """What the needs of the steps after the trainings grow with."""
+        lengths = [
+            resources.training_length(self._training(optimizer), round(fraction * n_spectra))
+            for fraction, optimizer in product(self.fractions, self.optimizers)
+        ]
+        steps, epochs = [per_epoch * epochs for per_epoch, epochs in lengths], [epochs for _, epochs in lengths]
+        replicates = self.config["study"]["replicates"]
+        return resources.Sizes(
+            spectra=n_spectra,
+            tested=n_test,
+            source_bytes=self._source_bytes,
+            runs=len(self.runs),
+            replicates=replicates,
+            groups=len(lengths),
+            steps=replicates * sum(steps),
+            epochs=replicates * sum(epochs),
+            longest_steps=max(steps),
+            longest_epochs=max(epochs),
+        )
+
+    @cached_property
+    def _source_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.data_files())
+
+
+def _spike_limits() -> dict[str, float]:
+    """What counts as a spike while a training goes on: the same that is counted as a tall one afterwards."""
+    from quasarcurves.analysis.spikes import finding  # noqa: PLC0415  (slow to import, and few studies need it)
+
+    return {
+        "window": finding.EPOCH_WINDOW,
+        "settled": finding.SETTLED_EPOCH,
+        "course": finding.BACK_RATIO,
+        "high": finding.HIGH_RATIO,
+    }
+
+
+def _without_training(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key != "training"}
+
+
+def _check_lengths(config: Mapping[str, Any]) -> None:
+    """Refuse two lengths of one training, before defaults are filled in."""
+    blocks = {f"optimizers.{name}.training": spec.get("training") for name, spec in config["optimizers"].items()}
+    for where, block in {"training": config.get("training"), **blocks}.items():
+        if block and block.keys() >= _LENGTHS:
+            raise StudyError(f"{where}: epochs and steps are both given, expected one of them")

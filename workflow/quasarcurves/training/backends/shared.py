@@ -1,0 +1,55 @@
+"""What the backends have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from keras import ops
+
+from quasarcurves.training.measures import Measure
+from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.preconditioners import scaling
+from quasarcurves.training.step import Step
+
+VALIDATION_ROWS = 1024
+"""Examples validated at a time."""
+
+
+class Training(Protocol):
+    """What a program needs to know of a training; see `loop.Trainer`."""
+
+    task: Task
+    plan: Plan
+    data: Sequence[np.ndarray]
+    validation: Sequence[np.ndarray] | None
+    measures: Sequence[Measure]
+
+
+def update(
+    task: Task, measures: Sequence[Measure], loss: Any, gradients: Sequence[Any], before: Any
+) -> tuple[Any, Step]:
+    """Let the optimizer take a step, and measure it.
+
+    Parameters
+    ----------
+    task : Task
+    measures : sequence of Measure
+    loss : scalar tensor
+        Before the step.
+    gradients : sequence of tensors
+        Of `task.weights`.
+    before : (n_parameters,) tensor
+        All trainable weights.
+
+    Returns
+    -------
+    values : (measures,) float32 tensor
+    step : Step
+    """
+    optimizer, weights = task.optimizer, task.weights
+    rate = ops.convert_to_tensor(optimizer.learning_rate)
+    optimizer.apply(gradients, weights)
+    step = Step(loss, gradients, task.model, optimizer, weights, rate, before, scaling(optimizer))
+    return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step
