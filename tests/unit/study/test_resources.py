@@ -1,6 +1,5 @@
 """What jobs are expected to need: the arithmetic by hand, and that requests grow as the work does."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +10,15 @@ import yaml
 
 from quasarcurves.spectra.table import Spectra
 from quasarcurves.study import Study, resources
-from quasarcurves.study.resources import LIGHT, Need, Sizes
+from quasarcurves.study.steps import LIGHT, STEPS, Need, Sizes
 
 ROOT = Path(__file__).parents[3]
-RULES = {
-    name
-    for path in (ROOT / "workflow" / "rules").glob("*.smk")
-    for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
-}
 MEASURED, EVALUATED, GROWTH = (
     pd.read_csv(ROOT / "benchmarks" / f"{name}.csv") for name in ("training_use", "inference", "growth")
 )
 OF_STEPS = GROWTH[(GROWTH["group"] == "steps") & GROWTH["stage"].isin(["find_spikes", "diagnose_spikes"])]
-RUN_RULES = {"train", "evaluate"}
+RULES = STEPS.keys()
+RUN_RULES = {"train", "evaluate", "train_pack"}
 
 LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
 PUBLISHED = {"filters": 100, "layers": 4, "boxes": 13, "dropout": 0, "lines": LINES, "bal_lines": ["CIV(1548)"]}
@@ -164,16 +159,11 @@ def test_memory_of_an_evaluation_is_bounded():
 
 def test_every_rule_has_an_estimate():
     study = Study.load(ROOT / "config.yaml")
-    for rule in RULES - {"all"}:
+    for rule in RULES - {"train_pack"}:
         request = study.resources(rule, 1280, study.runs[0] if rule in RUN_RULES else None)
         assert 50 < request["mem_mb"] < 2500, rule
         assert 5 <= request["runtime"] < 60, rule
     assert LIGHT < RULES
-
-
-def test_steps_that_are_not_submitted_are_the_light_ones():
-    block = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
-    assert set(re.findall(r"\w+", block[1])) - {"all", "train_all"} == LIGHT
 
 
 @pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['filters']}x{row['batch']}")
@@ -205,17 +195,17 @@ def test_evaluations_that_were_measured(row):
 @pytest.mark.parametrize("row", OF_STEPS.to_dict("records"), ids=lambda row: f"{row['stage']} {row['size']}")
 def test_steps_over_long_runs_that_were_measured(row):
     run = replace(SIZES, runs=1, groups=1, steps=row["size"], longest_steps=row["size"], epochs=500, longest_epochs=500)
-    assert resources.step_need(row["stage"], run).mb == pytest.approx(row["peak_mb"], rel=0.15)
+    assert STEPS[row["stage"]].need(run).mb == pytest.approx(row["peak_mb"], rel=0.15)
 
 
 @pytest.mark.parametrize("rule", sorted(RULES - RUN_RULES))
 def test_no_step_needs_less_for_more_work(rule):
-    base = resources.step_need(rule, SIZES)
+    base = STEPS[rule].need(SIZES)
     for name, value in vars(SIZES).items():
-        more = resources.step_need(rule, replace(SIZES, **{name: 10 * value}))
+        more = STEPS[rule].need(replace(SIZES, **{name: 10 * value}))
         assert more.mb >= base.mb
         assert more.seconds >= base.seconds
-    everything = resources.step_need(rule, Sizes(**{name: 100 * value for name, value in vars(SIZES).items()}))
+    everything = STEPS[rule].need(Sizes(**{name: 100 * value for name, value in vars(SIZES).items()}))
     assert everything.seconds > base.seconds or rule == "write_verdict"
 
 
@@ -228,7 +218,8 @@ def test_sizes_of_a_study(monkeypatch):
         "optimizers": {"adam": {"class": "Adam"}, "long": {"class": "Adam", "training": {"steps": 1000}}},
     }
     seen = []
-    monkeypatch.setattr(resources, "step_need", lambda rule, sizes: seen.append(sizes) or Need(1, 1))
+    watched = replace(STEPS["find_spikes"], need=lambda sizes: seen.append(sizes) or Need(1, 1))
+    monkeypatch.setattr("quasarcurves.study.study.STEPS", {**STEPS, "find_spikes": watched})
     study = Study.from_config(config)
     assert study.n_spectra(Path("not/made/yet.h5")) == 1000
     study.resources("find_spikes", 1000)

@@ -1,20 +1,21 @@
 """What every step of a study needs, estimated before it starts: memory and time, for schedulers.
 
-Each step has a line in a table, each training an estimate of its own. A request is the need times a safety factor, the
-room that Snakemake itself takes in a job of a cluster, and a few minutes for its start; a retry asks for twice as much.
-The numbers come from `benchmarks/training_use.csv` and from the benchmark files of studies, on one core of a server
-processor of 2023 with little else to do; `benchmarks/requests.py` holds requests against use. Nothing here was measured
-on a GPU: there a training is faster than asked for, and TensorFlow takes more memory of the host (see `GPU_MB`).
+The need of most steps stands in the table of steps (`steps.py`); trainings and evaluations have estimates of their
+own. A request is the need times a safety factor, the room that Snakemake itself takes in a job of a cluster, and a
+few minutes for its start; a retry asks for twice as much. The numbers come from `benchmarks/training_use.csv` and
+from the benchmark files of studies, on one core of a server processor of 2023 with little else to do;
+`benchmarks/requests_use.py` holds requests against use. Nothing here was measured on a GPU: there a training is
+faster than asked for, and TensorFlow takes more memory of the host (see `GPU_MB`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.study.steps import STEPS, Need
 
 MEMORY_SAFETY = 1.4
 """Of memory asked for over the need. Estimates are within 15 % of the use."""
@@ -33,13 +34,6 @@ SNAKEMAKE_SECONDS_PER_RUN = 0.005
 
 GPU_MB = 3000
 """Asked for where a job is given a GPU, whose libraries take memory of the host: an allowance, not a measurement."""
-
-LIGHT = frozenset({
-    "draw_subset", "collect_test_losses", "judge_convergence", "compare_optimizers", "write_verdict", "plot_optimizers",
-    "plot_fractions", "plot_spikes", "plot_spike_statistics", "plot_curvature", "plot_aligned", "plot_cures",
-    "plot_purity_completeness", "plot_learning_curves", "plot_spike_cost", "show_tables",
-})  # fmt: skip
-"""Steps that run beside Snakemake on a cluster as well: no Snakemake of their own needs room."""
 
 _KERNEL, _STRIDE = 10, 2
 _SPECTRUM_BYTES = 4 * N_BINS
@@ -87,87 +81,6 @@ _PORTION_MB = 1024
 _CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS = 35, 16, 12.8
 """Gradients of the probe that measuring the curvature takes as long as; its memory, and that of a probe's spectrum in
 units of what the convolutions give."""
-
-
-class Need(NamedTuple):
-    """What a job uses where nothing else runs: megabytes, and seconds on one core (a training on those it has)."""
-
-    mb: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What the needs of a study's steps grow with.
-
-    Parameters
-    ----------
-    spectra, tested : int
-        Spectra in all, and in the test set.
-    source_bytes : int
-        Of the files that spectra are read from.
-    runs, replicates : int
-    groups : int
-        Pairs of a fraction and an optimizer.
-    steps, epochs : int
-        Of all runs together.
-    longest_steps, longest_epochs : int
-        Of the longest run.
-    """
-
-    spectra: int
-    tested: int
-    source_bytes: int
-    runs: int
-    replicates: int
-    groups: int
-    steps: int
-    epochs: int
-    longest_steps: int
-    longest_epochs: int
-
-    @property
-    def group_steps(self) -> int:
-        """Steps of all replicates of one optimizer and fraction, at most."""
-        return self.longest_steps * self.replicates
-
-    @property
-    def scored(self) -> int:
-        """Test spectra of all runs."""
-        return self.tested * self.runs
-
-
-_STEPS: dict[str, Callable[[Sizes], Need]] = {
-    # megabytes; seconds
-    "prepare_spectra": lambda s: Need(75 + 0.025 * min(s.spectra, 4096), 2 + 1e-4 * s.spectra + 1e-7 * s.source_bytes),
-    "draw_subset": lambda s: Need(52 + 7e-5 * s.spectra, 1 + 1e-6 * s.spectra),
-    "collect_histories": lambda s: Need(155 + 6e-4 * s.longest_epochs + 0.03 * s.runs, 3 + 3e-6 * s.steps),
-    "collect_test_losses": lambda s: Need(145 + 1e-5 * s.tested, 2 + 0.01 * s.runs + 1e-7 * s.scored),
-    "compute_metrics": lambda s: Need(153 + 7e-3 * s.tested + 0.02 * s.runs, 2 + 0.7 * s.runs + 3e-4 * s.scored),
-    "measure_spike_cost": lambda s: Need(150 + 2e-4 * s.tested, 2 + 0.2 * s.runs + 1e-5 * s.scored),
-    "find_spikes": lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
-    "diagnose_spikes": lambda s: Need(153 + s.groups + 8e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
-    "judge_convergence": lambda s: Need(165 + 2.5e-4 * s.epochs, 2 + 0.02 * s.runs + 1e-4 * s.longest_epochs),
-    "compare_optimizers": lambda s: Need(163 + 2.5e-4 * s.epochs, 2 + 0.05 * s.runs),
-    "write_verdict": lambda s: Need(148, 2),
-    "fit_learning_curves": lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
-    "plot_fractions": lambda s: Need(196 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs),
-    "plot_optimizers": lambda s: Need(200 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs),
-    "plot_spikes": lambda s: Need(203 + 0.1 * s.runs + 5e-6 * s.longest_steps, 5 + 0.1 * s.runs + 1e-6 * s.steps),
-    "plot_spike_statistics": lambda s: Need(200 + 0.1 * s.runs, 5 + 0.02 * s.runs),
-    "plot_curvature": lambda s: Need(205 + 0.2 * s.runs, 5 + 0.1 * s.runs),
-    "plot_aligned": lambda s: Need(195 + 1.2 * s.groups, 5 + 0.05 * s.groups),
-    "plot_cures": lambda s: Need(208 + 0.1 * s.groups, 5 + 0.02 * s.runs),
-    "plot_purity_completeness": lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs),
-    "plot_learning_curves": lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups),
-    "plot_spike_cost": lambda s: Need(199 + 0.1 * s.runs, 5 + 0.02 * s.runs),
-    "show_tables": lambda s: Need(148 + 0.02 * s.runs, 3 + 0.02 * s.runs),
-}  # fmt: skip
-
-
-def step_need(rule: str, sizes: Sizes) -> Need:
-    """Estimate the need of a step that is no training or evaluation."""
-    return _STEPS[rule](sizes)
 
 
 def training_need(
@@ -311,8 +224,9 @@ def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = Fals
     dict
         `mem_mb` and `runtime` (minutes), as Snakemake's resources.
     """
-    beside = 0 if rule in LIGHT else SNAKEMAKE_MB + SNAKEMAKE_MB_PER_RUN * runs
-    start = START_SECONDS + (0 if rule in LIGHT else SNAKEMAKE_SECONDS_PER_RUN * runs)
+    light = STEPS[rule].light
+    beside = 0 if light else SNAKEMAKE_MB + SNAKEMAKE_MB_PER_RUN * runs
+    start = START_SECONDS + (0 if light else SNAKEMAKE_SECONDS_PER_RUN * runs)
     memory = MEMORY_SAFETY * need.mb + beside + (GPU_MB if gpu else 0)
     factor = 2 ** (attempt - 1)
     minutes = (start + TIME_SAFETY * need.seconds) / 60

@@ -15,6 +15,7 @@ import yaml
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
 from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
 
 _LENGTHS = {"epochs", "steps"}
@@ -184,6 +185,29 @@ class Study:
         return self.config["diagnosis"]["snapshots"] > 0
 
     @property
+    def packs(self) -> bool:
+        """Whether there are trainings that are one job."""
+        return bool(self.packed)
+
+    def has(self, what: Step | File) -> bool:
+        """Whether the study asks for a step, or for a file of one that it asks for."""
+        return not what.when or bool(getattr(self, what.when))
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps that are done, in the order of the table."""
+        return [step for step in STEPS.values() if self.has(step)]
+
+    def wildcards(self, per: str) -> list[dict[str, Any]]:
+        """Return the wildcards of every job of a step that is done per study, subset, run, fraction or optimizer."""
+        values = {tuple(getattr(run, name) for name in WILDCARDS[per]): None for run in self.runs}
+        return [dict(zip(WILDCARDS[per], each, strict=True)) for each in values]
+
+    def paths(self, pattern: str, per: str) -> list[str]:
+        """Return the files of all jobs of a step, from a path below the results with the step's wildcards."""
+        return [str(self.results / pattern.format(**each)) for each in self.wildcards(per)]
+
+    @property
     def data(self) -> dict[str, Any]:
         """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
         data = dict(self.config["data"])
@@ -312,7 +336,7 @@ class Study:
         """
         return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
 
-    def _need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+    def _need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
         # replicates need the same, and thousands of jobs ask
         key = rule, n_spectra, run and (run.fraction, run.optimizer)
         if key not in self._needs:
@@ -320,10 +344,10 @@ class Study:
         return self._needs[key]
 
     @cached_property
-    def _needs(self) -> dict[tuple, resources.Need]:
+    def _needs(self) -> dict[tuple, Need]:
         return {}
 
-    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
         training, n_test = self.config["training"], self._share(n_spectra, "test_fraction")
         if rule == "train":
             n_validation = self._share(n_spectra, "validation_fraction")
@@ -336,12 +360,12 @@ class Study:
         if rule == "evaluate":
             models = 2 + 2 * self.config["diagnosis"]["snapshots"]
             return resources.evaluation_need(self.config["network"], n_spectra, n_test, models)
-        return resources.step_need(rule, self._sizes(n_spectra, n_test))
+        return STEPS[rule].need(self._sizes(n_spectra, n_test))
 
     def _share(self, n_spectra: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_spectra)
 
-    def _sizes(self, n_spectra: int, n_test: int) -> resources.Sizes:
+    def _sizes(self, n_spectra: int, n_test: int) -> Sizes:
         """What the needs of the steps after the trainings grow with."""
         lengths = [
             resources.training_length(self._training(optimizer), round(fraction * n_spectra))
@@ -349,7 +373,7 @@ class Study:
         ]
         steps, epochs = [per_epoch * epochs for per_epoch, epochs in lengths], [epochs for _, epochs in lengths]
         replicates = self.config["study"]["replicates"]
-        return resources.Sizes(
+        return Sizes(
             spectra=n_spectra,
             tested=n_test,
             source_bytes=self._source_bytes,
