@@ -11,9 +11,9 @@ faster than asked for, and TensorFlow takes more memory of the host (see `GPU_MB
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.study.steps import STEPS, Need
 
@@ -83,37 +83,30 @@ _CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS = 35, 16, 12.8
 units of what the convolutions give."""
 
 
-def training_need(
-    params: Mapping[str, Any], n_train: int, n_validation: int, checkpoint_every: int, threads: int
-) -> Need:
+def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_every: int, threads: int) -> Need:
     """Estimate the need of a training.
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     n_train, n_validation : int
         Spectra.
     checkpoint_every : int
         Epochs between training states.
     threads : int
     """
-    network, settings = params["network"], params["training"]
-    batch = min(settings["batch_size"], n_train)
-    per_epoch, epochs = training_length(settings, n_train)
-    steps = per_epoch * epochs
+    network, settings = run.network, run.training
+    batch = min(settings.batch_size, n_train)
+    epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
     spectrum = spectrum_seconds(network) / threads**_SPEEDUP
-    step = _STEP_SECONDS * _STEP_COST.get(params["optimizer_spec"]["class"], 1) + batch * spectrum
+    step = _STEP_SECONDS * _STEP_COST.get(run.optimizer_spec["class"], 1) + batch * spectrum
     validation = n_validation * spectrum / 3
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(
         _TENSORFLOW_MB + _data_mb(network, n_train + n_validation, steps) + _held_mb(network, batch, n_validation),
-        _TENSORFLOW_SECONDS
-        + steps * step
-        + epochs * (_EPOCH_SECONDS + validation / settings["validate_every"])
-        + states,
+        _TENSORFLOW_SECONDS + steps * step + epochs * (_EPOCH_SECONDS + validation / settings.validate_every) + states,
     )
-    curvature = _curvature_need(params, n_train, steps, spectrum)
+    curvature = _curvature_need(run, n_train, steps, spectrum)
     return Need(training.mb + curvature.mb, training.seconds + curvature.seconds)
 
 
@@ -132,51 +125,44 @@ def pack_need(alone: Sequence[Need], n_each: int, n_all: int) -> Need:
     return Need(sum(need.mb for need in alone) - imports - shared, sum(need.seconds for need in alone))
 
 
-def _data_mb(network: Mapping[str, Any], n_spectra: int, steps: int) -> float:
+def _data_mb(network: NetworkSettings, n_spectra: int, steps: int) -> float:
     """Memory of spectra, record and weights."""
-    return (_HELD * n_spectra * _SPECTRUM_BYTES + steps * _RECORD_BYTES) / 1e6 + 0.3 * network["filters"]
+    return (_HELD * n_spectra * _SPECTRUM_BYTES + steps * _RECORD_BYTES) / 1e6 + 0.3 * network.filters
 
 
-def _held_mb(network: Mapping[str, Any], batch: int, n_validation: int) -> float:
+def _held_mb(network: NetworkSettings, batch: int, n_validation: int) -> float:
     """Memory of the activations: of a batch, or of the spectra validated at a time if those take more."""
     held = max(_ACTIVATIONS * batch, _FORWARD_ACTIVATIONS * min(n_validation, _VALIDATED_ROWS))
     return held * _activation_bytes(network) / 1e6
 
 
-def _curvature_need(params: Mapping[str, Any], n_train: int, steps: int, spectrum: float) -> Need:
+def _curvature_need(run: RunSettings, n_train: int, steps: int, spectrum: float) -> Need:
     """What measuring the curvature adds to a training."""
-    if "diagnosis" not in params:
+    if run.diagnosis is None:
         return Need(0, 0)
-    probe = min(params["diagnosis"]["probe_size"], n_train)
-    measurements = steps / params["diagnosis"]["curvature_every"]
+    probe = min(run.diagnosis.probe_size, n_train)
+    measurements = steps / run.diagnosis.curvature_every
     gradients = measurements * _CURVATURE_GRADIENTS
-    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * probe * _activation_bytes(params["network"]) / 1e6
+    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * probe * _activation_bytes(run.network) / 1e6
     return Need(memory, 5 + gradients * (_STEP_SECONDS + probe * spectrum))
 
 
-def evaluation_need(network: Mapping[str, Any], n_spectra: int, n_test: int, models: int) -> Need:
+def evaluation_need(network: NetworkSettings, n_spectra: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
     applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * _activation_bytes(network) / 1e6
     memory = 46 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_spectra
     return Need(memory, 1 + models * (0.1 + n_test * spectrum_seconds(network) / 3))
 
 
-def training_length(settings: Mapping[str, Any], n_train: int) -> tuple[int, int]:
-    """Steps of an epoch, and epochs, of a training with those settings."""
-    rounded = math.floor if settings.get("last_batch") == "drop" else math.ceil
-    per_epoch = max(1, rounded(n_train / settings["batch_size"]))
-    return per_epoch, settings.get("epochs") or math.ceil(settings["steps"] / per_epoch)
-
-
-def spectrum_seconds(network: Mapping[str, Any]) -> float:
+def spectrum_seconds(network: NetworkSettings) -> float:
     """Time of one spectrum in one training step, on one thread."""
-    per_activation = _SECONDS_PER_ACTIVATION + (_DROPOUT_SECONDS if network["dropout"] else 0)
+    per_activation = _SECONDS_PER_ACTIVATION + (_DROPOUT_SECONDS if network.dropout else 0)
     return flops_per_spectrum(network) / _FLOPS + per_activation * _activation_bytes(network) / 4
 
 
-def _activation_bytes(network: Mapping[str, Any]) -> int:
+def _activation_bytes(network: NetworkSettings) -> int:
     """Size of what the convolutions give for one spectrum."""
-    return 4 * network["filters"] * sum(_lengths(network["layers"]))
+    return 4 * network.filters * sum(_lengths(network.layers))
 
 
 def _lengths(layers: int) -> list[int]:
@@ -187,11 +173,11 @@ def _lengths(layers: int) -> list[int]:
     return lengths[1:]
 
 
-def flops_per_spectrum(network: Mapping[str, Any]) -> float:
+def flops_per_spectrum(network: NetworkSettings) -> float:
     """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
-    filters, lengths = network["filters"], _lengths(network["layers"])
+    filters, lengths = network.filters, _lengths(network.layers)
     products = lengths[0] * _KERNEL * filters + sum(lengths[1:]) * _KERNEL * filters**2
-    heads = 2 * network["boxes"] * (len(network["lines"]) + len(network["bal_lines"]))
+    heads = 2 * network.boxes * network.n_lines
     return 3 * 2 * (products + lengths[-1] * filters**2 + filters * heads)
 
 
