@@ -327,7 +327,7 @@ class Study:
         return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
 
     def n_spectra(self, spectra: Path) -> int:
-        """Number of prepared spectra, from the size of their file; before there is one, what it will be, roughly."""
+        """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
         if self.config["data"]["source"] == "simulated":
             return self.config["data"]["n_spectra"]
         try:
@@ -338,7 +338,7 @@ class Study:
     def resources(
         self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
     ) -> dict[str, int]:
-        """Say what memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
+        """Return the memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
 
         Parameters
         ----------
@@ -366,24 +366,30 @@ class Study:
         return {}
 
     def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
-        training, n_test = self.config["training"], self._share(n_spectra, "test_fraction")
+        need = STEPS[rule].need
+        if need:
+            return need(self._sizes(n_spectra))
+        if run is None:
+            raise ValueError(f"the need of {rule} depends on the run, and none is given")
+        return self._need_of_run(rule, n_spectra, run)
+
+    def _need_of_run(self, rule: str, n_spectra: int, run: Run) -> Need:
+        """Estimate the need of a training, of a pack of them, or of an evaluation."""
+        training, n_validation = self.config["training"], self._share(n_spectra, "validation_fraction")
         if rule == "train":
-            n_validation = self._share(n_spectra, "validation_fraction")
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
             return resources.training_need(self.run_settings(run), run.n_train(n_spectra), n_validation, **how)
         if rule == "train_pack":
             alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
-            each = run.n_train(n_spectra) + self._share(n_spectra, "validation_fraction")
+            each = run.n_train(n_spectra) + n_validation
             return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
-        if rule == "evaluate":
-            models = 2 + 2 * self.config["diagnosis"]["snapshots"]
-            return resources.evaluation_need(self.network, n_spectra, n_test, models)
-        return STEPS[rule].need(self._sizes(n_spectra, n_test))
+        models = 2 + 2 * self.config["diagnosis"]["snapshots"]
+        return resources.evaluation_need(self.network, n_spectra, self._share(n_spectra, "test_fraction"), models)
 
     def _share(self, n_spectra: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_spectra)
 
-    def _sizes(self, n_spectra: int, n_test: int) -> Sizes:
+    def _sizes(self, n_spectra: int) -> Sizes:
         """What the needs of the steps after the trainings grow with."""
         groups = [
             (self.training_settings(optimizer), round(fraction * n_spectra))
@@ -394,7 +400,7 @@ class Study:
         replicates = self.config["study"]["replicates"]
         return Sizes(
             spectra=n_spectra,
-            tested=n_test,
+            tested=self._share(n_spectra, "test_fraction"),
             source_bytes=self._source_bytes,
             runs=len(self.runs),
             replicates=replicates,
