@@ -32,7 +32,7 @@ rule train:
     params:
         shared=lambda wc: run_params(run_of(wc))[0],
         run=lambda wc: run_params(run_of(wc))[1],
-        code=lambda wc: fingerprint.code("train", (study.backend_module,)),
+        code=lambda wc: fingerprint.code("train", study.training_modules(run_of(wc))),
         backend=study.backend,
         # where and how often the state is kept changes no result: Snakemake does not track functions of the input
         state=lambda wc, input: str(RESULTS / "state" / RUN_NAME.format(**wc)),
@@ -85,7 +85,7 @@ if study.packed:
         params:
             shared=lambda wc: run_params(pack_of(wc)[0])[0],
             runs=lambda wc: [run_params(run)[1] for run in pack_of(wc)],
-            code=lambda wc: fingerprint.code("train", (study.pack_module,)),
+            code=lambda wc: fingerprint.code("train", study.training_modules(*pack_of(wc))),
             backend=study.backend,
             # functions of the input, as in rule train: not tracked
             states=lambda wc, input: [str(RESULTS / "state" / run.name) for run in pack_of(wc)],
