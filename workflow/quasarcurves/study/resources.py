@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.study.steps import STEPS, Need
+from quasarcurves.training import optimizer_traits
 
 MEMORY_SAFETY = 1.4
 """Of memory asked for over the need. Estimates are within 15 % of the use."""
@@ -59,10 +60,7 @@ _RECORD_BYTES = 4 * 10 * 4
 """Of a step: ten measures, copied where the training state is saved."""
 
 _STEP_SECONDS = 0.002
-"""Of a step without its arithmetic; optimizers differ by `_STEP_COST`."""
-
-_STEP_COST = {"SGD": 0.6, "Lion": 0.8, "StableAdamW": 1.4}
-"""Of a step without the network's arithmetic, over that of Adam; of optimizers that are measured to differ."""
+"""Of a step without its arithmetic, with Adam; other optimizers differ by their trait `step_cost`."""
 
 _FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
 """Arithmetic per second in convolutions, and what batch normalisation and the like take for each number they treat."""
@@ -99,7 +97,7 @@ def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_
     batch = min(settings.batch_size, n_train)
     epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
     spectrum = spectrum_seconds(network) / threads**_SPEEDUP
-    step = _STEP_SECONDS * _STEP_COST.get(run.optimizer_spec["class"], 1) + batch * spectrum
+    step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * spectrum
     validation = n_validation * spectrum / 3
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(

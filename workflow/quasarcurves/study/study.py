@@ -241,15 +241,11 @@ class Study:
         """What computes the trainings."""
         return self.config["training"]["backend"]
 
-    @property
-    def backend_module(self) -> str:
-        """Module that compiles them one by one."""
-        return f"{_BACKENDS}.{self.backend}"
-
-    @property
-    def pack_module(self) -> str:
-        """Module that compiles several into one program."""
-        return f"{_BACKENDS}.packed"
+    def training_modules(self, *runs: Run) -> tuple[str, ...]:
+        """Return the modules that training some runs together imports by names known only then: sorted."""
+        specs = [self.config["optimizers"][run.optimizer] for run in runs]
+        own = {kind.module for kind in map(optimizer_specs.own_class, specs) if kind}
+        return f"{_BACKENDS}.{'packed' if len(runs) > 1 else self.backend}", *sorted(own)
 
     @cached_property
     def packed(self) -> list[str]:
