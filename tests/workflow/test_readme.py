@@ -16,13 +16,13 @@ SNIPPETS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
-def data_folder(tmp_path, monkeypatch, reference):
+def data_folder(tmp_path, monkeypatch, made_up):
     """Give a folder with the files that the snippets name."""
-    (tmp_path / "data.fits").symlink_to(reference / "boss_like" / "data.fits")
-    (tmp_path / "truth.fits").symlink_to(reference / "boss_like" / "truth.fits")
-    (tmp_path / "sdss_spec").symlink_to(reference / "sdss_spec")
-    shutil.copy(reference / "desi" / "test_coadd.fits", tmp_path / "coadd-1.fits")
-    shutil.copy(reference / "desi" / "test_weights.h5", tmp_path / "weights.h5")
+    (tmp_path / "data.fits").symlink_to(made_up / "boss_like" / "data.fits")
+    (tmp_path / "truth.fits").symlink_to(made_up / "boss_like" / "truth.fits")
+    (tmp_path / "sdss_spec").symlink_to(made_up / "sdss_spec")
+    shutil.copy(made_up / "desi" / "test_coadd.fits", tmp_path / "coadd-1.fits")
+    shutil.copy(made_up / "desi" / "test_weights.h5", tmp_path / "weights.h5")
     (tmp_path / "redrock.fits").write_bytes(_redshift_catalogue())
     monkeypatch.chdir(tmp_path)
 

@@ -394,12 +394,12 @@ def test_a_run_held_to_another_follows_it(project):
     np.testing.assert_allclose(*steps, rtol=1e-4)
 
 
-def test_input_files_count_by_content(project, reference):
+def test_input_files_count_by_content(project, made_up):
     """Touching an input reruns nothing, changing it reruns all."""
     from astropy.io import fits
 
     for name in ("data", "truth"):
-        shutil.copyfile(reference / "boss_like" / f"{name}.fits", project.folder / f"{name}.fits")
+        shutil.copyfile(made_up / "boss_like" / f"{name}.fits", project.folder / f"{name}.fits")
     data = {"source": "quasarnet_fits", "spectra": ["data.fits"], "truth": ["truth.fits"]}
     project.configure(lambda c: c.update(data=data))
     project.configure(lambda c: c["subsets"].update(fractions=[0.02], test_fraction=0.9))
