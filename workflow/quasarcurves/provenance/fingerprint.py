@@ -274,7 +274,7 @@ def _name(node: ast.expr) -> str | None:
 
 
 class _WithoutHints(_Without):
-    """Drops type hints of arguments, results and variables, apart from those in class bodies, and what only they need."""
+    """Drops type hints of arguments, results and variables, and what only they need; those in class bodies stay."""
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
