@@ -1,4 +1,4 @@
-"""Whole files: what has its final name is complete, whatever happens while it is written."""
+"""Whole files: what has its final name is complete, whatever happens while it is written. And where the workflow lies."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def workflow_root() -> Path:
+    """Return the folder that holds the workflow's own files: `workflow/rules`, `workflow/scripts`, `profiles`, ...
+
+    A checkout holds them around the library. A wheel holds them beside it, in the same order: see setup.py.
+    """
+    library = Path(__file__).parent
+    installed = library.with_name("quasarcurves_workflow")
+    return installed if installed.is_dir() else library.parents[1]
