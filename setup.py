@@ -30,7 +30,8 @@ FILES = (
 class BuildWithWorkflow(build_py):
     """Copies the workflow's files beside the library."""
 
-    def run(self):
+    def run(self) -> None:
+        """Build the library, then copy."""
         super().run()
         if not self.editable_mode:
             for file in self._workflow_files():
@@ -38,15 +39,16 @@ class BuildWithWorkflow(build_py):
                 self.mkpath(str(target.parent))
                 self.copy_file(file, str(target), preserve_mode=False)
 
-    def get_outputs(self, include_bytecode=True):
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Return all files of the wheel."""
         copied = [] if self.editable_mode else self._workflow_files()
         return [*super().get_outputs(include_bytecode), *(str(Path(self.build_lib, FOLDER, file)) for file in copied)]
 
-    def get_source_files(self):
-        # these are what an sdist holds
+    def get_source_files(self) -> list[str]:
+        """Return what an sdist holds besides its usual files."""
         return [*super().get_source_files(), *self._workflow_files()]
 
-    def _workflow_files(self):
+    def _workflow_files(self) -> list[str]:
         return sorted(str(path) for pattern in FILES for path in Path().glob(pattern) if path.is_file())
 
 

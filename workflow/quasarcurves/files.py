@@ -1,4 +1,7 @@
-"""Whole files: what has its final name is complete, whatever happens while it is written. And where the workflow lies."""
+"""Whole files: what has its final name is complete, whatever happens while it is written.
+
+The folder of the workflow's own files is found here, too.
+"""
 
 from __future__ import annotations
 
