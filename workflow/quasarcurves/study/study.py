@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from quasarcurves.files import workflow_root
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
@@ -34,7 +35,7 @@ _LARGEST_PACK = 200
 
 _BACKENDS = "quasarcurves.training.backends"
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+SCHEMA = workflow_root() / "workflow" / "schemas" / "config.schema.yaml"
 
 
 @dataclass(frozen=True)
