@@ -62,6 +62,21 @@ def test_linked_files_and_headings_exist(page):
         assert not heading or heading in anchors(target), link
 
 
+def test_architecture_has_every_room_in_the_order_of_its_picture():
+    page, picture = ((DOCS / name).read_text() for name in ("ARCHITECTURE.md", "architecture.svg"))
+    floors = re.findall(r"^\| `([a-z.]+)` \|", page.split("## The floors")[1].split("\n## ")[0], re.MULTILINE)
+    library = ROOT / "workflow" / "quasarcurves"
+    assert sorted(floors) == sorted([*(path.parent.name for path in library.glob("*/__init__.py")), "files.py"])
+    assert floors == [name for name in re.findall(r'font-weight="bold">([a-z.]+)</text>', picture) if name in floors]
+
+
+def test_modules_that_architecture_names_exist():
+    library = ROOT / "workflow" / "quasarcurves"
+    named = re.findall(r"\b((?:[a-z_]+/)+[a-z_]+\.(?:py|smk|rst))\b", (DOCS / "ARCHITECTURE.md").read_text())
+    assert len(named) > 20
+    assert not [name for name in named if not any((at / name).is_file() for at in (ROOT, ROOT / "workflow", library))]
+
+
 @by_page
 def test_files_and_commands_named_in_passing_exist(page):
     words = re.findall(r"`([^`\n]+)`", prose(page))
