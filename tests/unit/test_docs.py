@@ -127,6 +127,15 @@ def test_commands_are_found():
     assert {page.name for page in PAGES if commands(page)} >= {"README.md", "CONTRIBUTING.md", "speed.md", "scale.md"}
 
 
+def test_checks_before_a_commit_are_those_of_make_lint():
+    (recipe,) = re.findall(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lint = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()]
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"
+    assert sorted({hook["entry"] for hook in repository["hooks"]}) == sorted({*lint, ".venv/bin/mypy"})
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in repository["hooks"])
+
+
 def navigation(entries) -> list[str]:
     """Pages that stand in the navigation, or in a part of it."""
     return [

@@ -1,4 +1,4 @@
-"""What README and the pages on studies and models say is true: their commands exist, their snippets are valid studies."""
+"""What README and the pages on studies and models say is true: commands exist, snippets are valid studies."""
 
 import re
 import shutil
