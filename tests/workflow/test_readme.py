@@ -68,7 +68,7 @@ def study_folder(data_folder, tmp_path):
     from quasarcurves.quasarnet.model_files import about_run, save_keras
 
     path = study.results / "runs" / run.name / "model.keras"
-    save_keras(network.build(filters=3), path, about_run(study.run_params(run), "final"))
+    save_keras(network.build(filters=3), path, about_run(study.run_settings(run), "final"))
 
 
 def test_there_is_an_example_of_every_command_on_models():

@@ -68,12 +68,14 @@ def test_runs_are_paired(results):
 def test_models_reproduce_their_validation_loss(results):
     """The models on disk are the ones the history speaks of."""
     from quasarcurves.quasarnet.loss import weighted_line_losses
+    from quasarcurves.quasarnet.settings import NetworkSettings
     from quasarcurves.steps.examples import load_examples
 
     run = results / "runs" / RUNS[0]
     history = History.load(run / "history.h5")
     subset = Subset.load(results / "data" / "subsets" / "f0.8_r0.h5")
-    x, *targets = load_examples(results / "data" / "spectra.h5", subset.validation, history.params["network"])
+    network = NetworkSettings.from_json(history.params["network"])
+    x, *targets = load_examples(results / "data" / "spectra.h5", subset.validation, network)
     for name, expected in (("model", history.epochs["val_loss"][-1]), ("best", np.nanmin(history.epochs["val_loss"]))):
         model = keras.saving.load_model(run / f"{name}.keras", safe_mode=True)
         loss = float(np.sum(weighted_line_losses(model(x, training=False), *targets))) / len(x)

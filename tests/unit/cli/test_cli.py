@@ -33,7 +33,7 @@ def folder(tmp_path_factory, reference):
     for seed, (which, file) in enumerate({"final": "model.keras", "best": "best.keras"}.items()):
         keras.utils.set_random_seed(seed)
         path = folder / study.results / "runs" / RUN.name / file
-        save_keras(network.build(filters=3, n_lines=3), path, about_run(study.run_params(RUN), which))
+        save_keras(network.build(filters=3, n_lines=3), path, about_run(study.run_settings(RUN), which))
     shutil.copy(reference / "desi" / "test_coadd.fits", folder / "coadd-1.fits")
     shutil.copy(reference / "desi" / "test_weights.h5", folder)
     shutil.copy(reference / "sdss_spec" / "spec-3655-55240-0026.fits.gz", folder)

@@ -407,6 +407,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from quasarcurves.steps import training as runs
+from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.training.settings import StateSettings
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import draw
 
@@ -428,9 +430,10 @@ for name in sys.argv[2:]:
     run = folder / name
     files = {key: run / f"{key}.keras" for key in ("model", "best")}
     job = runs.Job(
-        params=params, key="key", subset=folder / "subset.h5", state=run / "state", history=run / "history.h5", **files
+        run=RunSettings.from_json(params), key="key", subset=folder / "subset.h5", state=run / "state",
+        history=run / "history.h5", **files
     )
-    runs.train_runs(folder / "spectra.h5", [job], settings={"checkpoint_every": 2, "keep_state": False})
+    runs.train_runs(folder / "spectra.h5", [job], StateSettings(checkpoint_every=2, keep_state=False))
 """
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from quasarcurves.provenance.fingerprint import digest
 from quasarcurves.quasarnet.model_files import BEST, FINAL, about_run, save_keras
+from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.build import build_network, build_trainers
 from quasarcurves.training import backends, optimizer_specs, snapshots
@@ -21,6 +22,7 @@ from quasarcurves.training.loop import Lockstep, Trainer
 from quasarcurves.training.progress import Reporter
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.run_lock import Owner, sole_owner
+from quasarcurves.training.settings import StateSettings
 from quasarcurves.training.signals import StopSignals
 
 _SAVE_SECONDS = 600
@@ -40,8 +42,7 @@ class Job:
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     key : str
         Stands for everything that the training depends on, apart from the number of epochs.
     subset : Path
@@ -53,10 +54,10 @@ class Job:
     matched : Path, optional
         History of the run whose effective step this one is held to, if its optimizer says so.
     snapshots : Path, optional
-        Written as well, by `snapshots.save`, where `params` ask for snapshots.
+        Written as well, by `snapshots.save`, where `run` asks for snapshots.
     """
 
-    params: Mapping[str, Any]
+    run: RunSettings
     key: str
     subset: Path
     state: Path
@@ -67,7 +68,7 @@ class Job:
     snapshots: Path | None = None
 
 
-def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], take_over: bool = False) -> None:
+def train_runs(spectra: Path, jobs: Sequence[Job], settings: StateSettings, take_over: bool = False) -> None:
     """Train models and write of each its history, its final weights and those of its lowest validation loss.
 
     Goes on from states that an earlier call has left, if they fit: after a kill, or to extend a training. Several runs
@@ -79,8 +80,8 @@ def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], 
         The prepared spectra.
     jobs : sequence of Job
         Several only with JAX; with the same network, training and validation set.
-    settings : mapping
-        `Study.state_settings`: what does not change the result.
+    settings : StateSettings
+        What does not change the result.
     take_over : bool
         Have a process that trains a run already save its state and leave, instead of leaving the run to it.
 
@@ -97,14 +98,14 @@ def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], 
         owners = [stack.enter_context(sole_owner(job.state, take_over)) for job in jobs]
         stop = stack.enter_context(StopSignals())
         subsets = [Subset.load(job.subset) for job in jobs]
-        trainers = build_trainers(spectra, subsets, [job.params for job in jobs], [job.matched for job in jobs])
+        trainers = build_trainers(spectra, subsets, [job.run for job in jobs], [job.matched for job in jobs])
         runs = [_Run(*parts) for parts in zip(jobs, trainers, subsets, owners, strict=True)]
         for together in _as_far(runs):
             lockstep = _lockstep(together)
-            _train_with_checkpoints(lockstep, together, settings["checkpoint_every"], stop)
+            _train_with_checkpoints(lockstep, together, settings.checkpoint_every, stop)
             lockstep.finish()
             for run in together:
-                run.write(settings["keep_state"])
+                run.write(settings.keep_state)
 
 
 class _Run:
@@ -153,10 +154,10 @@ class _Run:
         job, trainer, rows = self.job, self.trainer, self.subset
         outcome = _outcome(trainer, len(rows.train), len(rows.validation), self._resumed)
         record = trainer.progress.history()
-        replace(record, params={**job.params, "outcome": outcome}).save(job.history)
+        replace(record, params={**job.run.to_json(), "outcome": outcome}).save(job.history)
         if job.snapshots and trainer.snapshots:
             snapshots.save(job.snapshots, trainer.snapshots.spikes)
-        _save_models(trainer, job.model, job.best, job.params)
+        _save_models(trainer, job.model, job.best, job.run)
         size = self._checkpoints.tidy(keep_state)
         logger.info("training state kept: %.1f MB", size / 1e6)
         self.reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
@@ -174,28 +175,29 @@ def _lockstep(runs: Sequence[_Run]) -> Lockstep:
     """Give what trains some runs; those with the same optimizer have to stand together."""
     if len(runs) == 1:
         return runs[0].trainer.alone
-    groups = [[run.trainer for run in same] for _, same in groupby(runs, key=lambda run: run.job.params["optimizer"])]
+    groups = [[run.trainer for run in same] for _, same in groupby(runs, key=lambda run: run.job.run.optimizer)]
     return Lockstep([trainer for group in groups for trainer in group], backends.pack(groups))
 
 
-def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
-    """Give the key of a run's training states: they fit each other if all but the number of epochs is the same.
+def state_key(run: RunSettings, data: Iterable[str], code: str) -> str:
+    """Return the key of a run's training states: they fit each other if all but the number of epochs is the same.
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     data : iterable of str
         Hashes of the files it is trained on.
     code : str
         Fingerprint of the code that trains.
     """
-    training = dict(params["training"])
-    if not optimizer_specs.depends_on_total_steps(params["optimizer_spec"]):
-        training = {name: value for name, value in training.items() if name not in ("epochs", "steps")}
-    names = ("study", "fraction", "optimizer")
-    others = {name: value for name, value in params.items() if name not in names}
-    return digest([{**others, "training": training}, sorted(data), code])
+    settings = run.to_json()
+    if not optimizer_specs.depends_on_total_steps(run.optimizer_spec):
+        settings["training"] = _without(settings["training"], "epochs", "steps")
+    return digest([_without(settings, "study", "fraction", "optimizer"), sorted(data), code])
+
+
+def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _train_with_checkpoints(lockstep: Lockstep, runs: Sequence[_Run], every: int, stop: StopSignals) -> None:
@@ -250,11 +252,11 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
     }
 
 
-def _save_models(trainer: Trainer, model: Path, best: Path, params: Mapping[str, Any]) -> None:
+def _save_models(trainer: Trainer, model: Path, best: Path, run: RunSettings) -> None:
     # of plain layers in float32, whatever they were computed with
-    network_model = build_network(params["network"])
+    network_model = build_network(run.network)
     network_model.set_weights(trainer.task.model.get_weights())
-    save_keras(network_model, model, about_run(params, FINAL))
+    save_keras(network_model, model, about_run(run, FINAL))
     if trainer.progress.best_weights:
         network_model.set_weights(trainer.progress.best_weights)
-    save_keras(network_model, best, about_run(params, BEST))
+    save_keras(network_model, best, about_run(run, BEST))
