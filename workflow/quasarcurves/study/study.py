@@ -1,4 +1,4 @@
-"""Study: the validated configuration, its runs, where their files go and what each step needs to know of it."""
+"""Study: the validated configuration, its runs, the places of their files and the arguments of each step."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ class Study:
         return TrainingSettings(**{key: settings[key] for key in keys}, pack=optimizer in self.packed)
 
     def matched_run(self, run: Run) -> Run | None:
-        """Give the run whose effective step a run is held to, if it is."""
+        """Return the run whose effective step a run is held to; None for most."""
         match = self.config["optimizers"][run.optimizer].get("match")
         return Run(run.fraction, run.replicate, match) if match else None
 
