@@ -33,9 +33,9 @@ PREPARE: set[Job] = {("prepare_spectra",)}
 DRAW: set[Job] = {("draw_subset", "0.8", "0"), ("draw_subset", "0.2", "0")}
 COLLECT: set[Job] = {("collect_histories",)}
 SPIKES: set[Job] = {("find_spikes",), ("diagnose_spikes",)}
-FRACTIONS: set[Job] = {("plot_fractions", "adam"), ("plot_fractions", "amsgrad")}
-OPTIMIZERS: set[Job] = {("plot_optimizers",)}
-DETECTED: set[Job] = {("plot_spikes", "adam"), ("plot_spikes", "amsgrad")}
+FRACTIONS: set[Job] = {("plot_loss_by_fraction", "adam"), ("plot_loss_by_fraction", "amsgrad")}
+OPTIMIZERS: set[Job] = {("plot_loss_by_optimizer",)}
+DETECTED: set[Job] = {("plot_detected_spikes", "adam"), ("plot_detected_spikes", "amsgrad")}
 OF_SPIKES: set[Job] = DETECTED | {("plot_spike_statistics",)}
 JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_verdict",)}
 CURES: set[Job] = {("plot_cures",)}
@@ -43,7 +43,7 @@ ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
 PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_completeness", "amsgrad")}
-LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curves",)}
+LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curve",)}
 METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
 OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
 DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
@@ -55,7 +55,10 @@ def trainings(runs=RUNS, replicate="0") -> set[Job]:
 
 
 def plots_of(optimizer: str) -> set[Job]:
-    return {(rule, optimizer) for rule in ("plot_fractions", "plot_spikes", "plot_aligned", "plot_purity_completeness")}
+    return {
+        (rule, optimizer)
+        for rule in ("plot_loss_by_fraction", "plot_detected_spikes", "plot_aligned", "plot_purity_completeness")
+    }
 
 
 TRAIN = trainings()
@@ -454,12 +457,12 @@ def test_a_run_held_to_another_follows_it(project):
     np.testing.assert_allclose(*steps, rtol=1e-4)
 
 
-def test_input_files_count_by_content(project, reference):
+def test_input_files_count_by_content(project, made_up):
     """Touching an input reruns nothing, changing it reruns all."""
     from astropy.io import fits
 
     for name in ("data", "truth"):
-        shutil.copyfile(reference / "boss_like" / f"{name}.fits", project.folder / f"{name}.fits")
+        shutil.copyfile(made_up / "boss_like" / f"{name}.fits", project.folder / f"{name}.fits")
     data = {"source": "quasarnet_fits", "spectra": ["data.fits"], "truth": ["truth.fits"]}
     project.configure(lambda c: c.update(data=data))
     project.configure(lambda c: c["subsets"].update(fractions=[0.02], test_fraction=0.9))

@@ -10,18 +10,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quasarcurves.files import whole_file
+from quasarcurves.files import whole_file, workflow_root
 
 if TYPE_CHECKING:
     import grimp
 
-ROOT = Path(__file__).parents[2]
+ROOT = workflow_root() / "workflow"
 PACKAGES = ("quasarcurves", "scripts")
 """The packages that are followed; those installed are known by their version instead."""
 
@@ -186,6 +187,8 @@ def _graph() -> grimp.ImportGraph:
     """Imports within the project, without those of modules that no result depends on."""
     import grimp  # noqa: PLC0415  (every step imports this module, and only Snakemake's own process needs the graph)
 
+    if str(ROOT) not in sys.path:  # as for the command line, where the library is installed
+        sys.path.append(str(ROOT))
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
     for module in WITHOUT_EFFECT.keys() & graph.modules:
         for imported in graph.find_modules_directly_imported_by(module):
@@ -201,7 +204,10 @@ def _remembered(cache: Path) -> dict[str, list]:
 
 
 def _source(module: str) -> Path:
-    path = ROOT.joinpath(*module.split("."))
+    package, *inner = module.split(".")
+    # installed, the library does not lie beside the scripts
+    folder = Path(__file__).parents[1] if package == "quasarcurves" else ROOT / package
+    path = folder.joinpath(*inner)
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 

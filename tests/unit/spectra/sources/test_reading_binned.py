@@ -10,22 +10,22 @@ from quasarcurves.spectra import grid, sources
 
 
 @pytest.fixture
-def configs(reference, tmp_path):
+def configs(made_up, tmp_path):
     """The `data` block of a study per source, with few spectra."""
-    with fits.open(reference / "boss_like" / "data.fits") as hdus:
+    with fits.open(made_up / "boss_like" / "data.fits") as hdus:
         image = np.array(hdus[0].data)
         without_ivar = np.flatnonzero((image[:, 443:] == 0).all(axis=1))[:10]
         rows = np.sort(np.concatenate([np.arange(1000, 1140), without_ivar]))
         few = [fits.PrimaryHDU(image[rows]), fits.BinTableHDU(hdus[1].data[rows])]
         fits.HDUList(few).writeto(tmp_path / "data.fits")
-    with fits.open(reference / "desi" / "test_coadd.fits") as hdus:
+    with fits.open(made_up / "desi" / "test_coadd.fits") as hdus:
         hdus.writeto(tmp_path / "coadd-1.fits")
         hdus.writeto(tmp_path / "coadd-2.fits")
-    sdss = reference / "sdss_spec"
+    sdss = made_up / "sdss_spec"
     return {
         "quasarnet_fits": {
             "spectra": [str(tmp_path / "data.fits")],
-            "truth": [str(reference / "boss_like" / "truth.fits")],
+            "truth": [str(made_up / "boss_like" / "truth.fits")],
         },
         "sdss": {"spectra": f"{sdss}/spec-9367-*", "catalogue": str(sdss / "catalogue.csv")},
         "desi": {"spectra": str(tmp_path / "coadd-*.fits")},
@@ -77,9 +77,9 @@ def test_the_source_of_a_file_is_found(configs, source):
     assert sources.guess(spectra if isinstance(spectra, list) else [spectra]) == source
 
 
-def test_a_folder_of_spec_files_is_of_sdss(reference, tmp_path):
-    assert sources.guess([str(reference / "sdss_spec")]) == "sdss"
-    shutil.copy(reference / "sdss_spec" / "spec-3655-55240-0026.fits.gz", tmp_path)
+def test_a_folder_of_spec_files_is_of_sdss(made_up, tmp_path):
+    assert sources.guess([str(made_up / "sdss_spec")]) == "sdss"
+    shutil.copy(made_up / "sdss_spec" / "spec-3655-55240-0026.fits.gz", tmp_path)
     assert sources.guess([str(tmp_path / "spec-*.gz")]) == "sdss"
 
 

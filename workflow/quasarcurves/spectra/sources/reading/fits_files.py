@@ -57,8 +57,8 @@ def open_fits(path: Path, *, memmap: bool = False, all_headers: bool = True) -> 
 
     try:
         with warnings.catch_warnings():
-            # astropy only warns of a file that is shorter than its headers say
-            warnings.filterwarnings("error", message=".*truncated")
+            # astropy only warns of a file that was cut short, within its data or within a header
+            warnings.filterwarnings("error", message=".*(truncated|Error validating header)")
             hdus = fits.open(path, memmap=memmap, lazy_load_hdus=not all_headers)
         with hdus:
             yield hdus
