@@ -11,13 +11,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
+
+from quasarcurves.training.extras import install_hint
 
 _NEEDLESS = ("matplotlib", "pandas")
 
 
 def import_keras() -> None:
-    """Import Keras and its backend; to be called before anything else does."""
+    """Import Keras and its backend; to be called before anything else does.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the backend is not installed, with the extra that brings it.
+    """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if find_spec(backend) is None:
+        raise ModuleNotFoundError(install_hint(backend), name=backend)
     with hidden(*_NEEDLESS, *(("jax",) if backend == "tensorflow" else ())):
         import_module("keras")
 
