@@ -19,6 +19,7 @@ from quasarcurves.study import resources
 from quasarcurves.study.schema import StudyError, validate
 from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
+from quasarcurves.training.extras import install_hint
 from quasarcurves.training.settings import (
     CurvatureSettings,
     Limits,
@@ -123,10 +124,11 @@ class Study:
                 optimizer_specs.check_match(specs, name)
 
     def _check_backend(self) -> None:
-        backend = self.backend
-        if find_spec(backend) is None:
+        # TensorFlow, the default, is asked for where it is needed: what looks after results does without
+        if self.backend == "jax" and find_spec("jax") is None:
             raise StudyError(
-                f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
+                f"training.backend is 'jax', which is not installed: {install_hint('jax')}, "
+                "or in a checkout `sh requirements/install.sh jax`"
             )
 
     def _check_pack(self) -> None:
