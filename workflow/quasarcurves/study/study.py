@@ -14,7 +14,7 @@ import yaml
 
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
-from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.schema import StudyError, validate, with_sources
 from quasarcurves.training import optimizer_specs
 
 _LENGTHS = {"epochs", "steps"}
@@ -80,7 +80,7 @@ class Study:
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
-        study = cls(validate(config, schema))
+        study = cls(validate(config, with_sources(schema, sources.schemas())))
         _check_lengths(config)
         try:
             study._check_subsets()
