@@ -13,7 +13,8 @@ import yaml
 from astropy.io import fits
 
 from quasarcurves.study import Study
-from quasarcurves.study.resources import GPU_MB, LIGHT
+from quasarcurves.study.resources import GPU_MB
+from quasarcurves.study.steps import LIGHT
 
 pytestmark = pytest.mark.xdist_group("finished smoke study")
 
@@ -39,7 +40,7 @@ def compared(finished):
 def test_memory_asked_for_is_1_2_to_4_times_what_is_used(compared):
     seen = compared.dropna(subset="used_mb")
     # an evaluation of the smoke study ends before it is looked at
-    assert {"train", "compute_metrics", "plot_spikes"} <= set(seen.index)
+    assert {"train", "compute_metrics", "plot_detected_spikes"} <= set(seen.index)
     assert (seen["mb_least"] >= 1.2).all(), seen["mb_least"]
     # of a rule's jobs the one that used most: a job can end before its peak is looked at, then its use is too low
     assert (seen["mb_least"] <= 4).all(), seen["mb_least"]

@@ -30,9 +30,9 @@ PREPARE: set[Job] = {("prepare_spectra",)}
 DRAW: set[Job] = {("draw_subset", "0.8", "0"), ("draw_subset", "0.2", "0")}
 COLLECT: set[Job] = {("collect_histories",)}
 SPIKES: set[Job] = {("find_spikes",), ("diagnose_spikes",)}
-FRACTIONS: set[Job] = {("plot_fractions", "adam"), ("plot_fractions", "amsgrad")}
-OPTIMIZERS: set[Job] = {("plot_optimizers",)}
-DETECTED: set[Job] = {("plot_spikes", "adam"), ("plot_spikes", "amsgrad")}
+FRACTIONS: set[Job] = {("plot_loss_by_fraction", "adam"), ("plot_loss_by_fraction", "amsgrad")}
+OPTIMIZERS: set[Job] = {("plot_loss_by_optimizer",)}
+DETECTED: set[Job] = {("plot_detected_spikes", "adam"), ("plot_detected_spikes", "amsgrad")}
 OF_SPIKES: set[Job] = DETECTED | {("plot_spike_statistics",)}
 JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_verdict",)}
 CURES: set[Job] = {("plot_cures",)}
@@ -40,7 +40,7 @@ ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
 PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_completeness", "amsgrad")}
-LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curves",)}
+LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curve",)}
 METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
 OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
 DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
@@ -52,7 +52,10 @@ def trainings(runs=RUNS, replicate="0") -> set[Job]:
 
 
 def plots_of(optimizer: str) -> set[Job]:
-    return {(rule, optimizer) for rule in ("plot_fractions", "plot_spikes", "plot_aligned", "plot_purity_completeness")}
+    return {
+        (rule, optimizer)
+        for rule in ("plot_loss_by_fraction", "plot_detected_spikes", "plot_aligned", "plot_purity_completeness")
+    }
 
 
 TRAIN = trainings()

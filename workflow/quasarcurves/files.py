@@ -1,4 +1,7 @@
-"""Whole files: what has its final name is complete, whatever happens while it is written."""
+"""Whole files: what has its final name is complete, whatever happens while it is written.
+
+The folder of the workflow's own files is found here, too.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +39,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def workflow_root() -> Path:
+    """Return the folder that holds the workflow's own files: `workflow/rules`, `workflow/scripts`, `profiles`, ...
+
+    A checkout holds them around the library. A wheel holds them beside it, in the same order: see setup.py.
+    """
+    library = Path(__file__).parent
+    installed = library.with_name("quasarcurves_workflow")
+    return installed if installed.is_dir() else library.parents[1]

@@ -34,7 +34,7 @@ def folder(tmp_path_factory, made_up):
     for seed, (which, file) in enumerate({"final": "model.keras", "best": "best.keras"}.items()):
         keras.utils.set_random_seed(seed)
         path = folder / study.results / "runs" / RUN.name / file
-        save_keras(network.build(filters=3, n_lines=3), path, about_run(study.run_params(RUN), which))
+        save_keras(network.build(filters=3, n_lines=3), path, about_run(study.run_settings(RUN), which))
     shutil.copy(made_up / "desi" / "test_coadd.fits", folder / "coadd-1.fits")
     shutil.copy(made_up / "desi" / "test_weights.h5", folder)
     return folder

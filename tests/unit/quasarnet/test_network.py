@@ -9,10 +9,11 @@ import pytest
 
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.network import build, head_slices
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.steps.build import build_model
 
 LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
-SETTINGS = {"filters": 8, "layers": 4, "boxes": 13, "lines": LINES, "bal_lines": ["CIV(1548)"], "dropout": 0}
+SETTINGS = NetworkSettings(filters=8, layers=4, boxes=13, lines=tuple(LINES), bal_lines=("CIV(1548)",))
 
 
 def weights_of(model):

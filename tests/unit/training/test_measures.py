@@ -12,7 +12,7 @@ from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss, step_record
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.preconditioners import scaling
+from quasarcurves.training.preconditioners import preconditioner_of
 from quasarcurves.training.step import PERCENTS, Step
 
 RATE = 0.02
@@ -200,7 +200,9 @@ def recorded(optimizer, steps=6, gradients=gradients_of):
         weights, rate = model.get_weights(), tf.constant(float(optimizer.learning_rate))
         before = flat(model.trainable_variables)
         optimizer.apply(g, model.trainable_variables)
-        step = Step(tf.constant(0.5), g, model, optimizer, model.trainable_variables, rate, before, scaling(optimizer))
+        step = Step(
+            tf.constant(0.5), g, model, optimizer, model.trainable_variables, rate, before, preconditioner_of(optimizer)
+        )
         record = {measure.name: float(measure(step)) for measure in step_record(optimizer)}
         yield t, weights, model.get_weights(), [each.numpy().astype(np.float64) for each in g], record
 
@@ -282,7 +284,7 @@ def trained(name, n=40, epochs=4):
     plan = Plan(epochs, 5, lambda epoch: np.random.default_rng([2, epoch]).permutation(n))
     trainer, weights = Trainer(task, plan, data), [row(model.get_weights())]
     trainer.train(lambda: weights.append(row(model.get_weights())))
-    return trainer.progress.history(), np.array(weights)
+    return trainer.record.history(), np.array(weights)
 
 
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Lamb"])
@@ -312,4 +314,4 @@ def test_the_loss_alone_can_be_recorded():
     task = Task(make_model(), optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab")
     trainer = Trainer(task, Plan(1, 5, lambda epoch: np.arange(5), measures=(Loss(),)), data)
     trainer.train()
-    assert list(trainer.progress.steps) == ["loss"]
+    assert list(trainer.record.steps) == ["loss"]

@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 
-class UnbiasedConv1D(keras.layers.Conv1D):
+class BiasFreeConv1D(keras.layers.Conv1D):
     """Conv1D of Keras, linear, with the same weights, but for its bias in training."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -22,7 +22,7 @@ class UnbiasedConv1D(keras.layers.Conv1D):
         return self.convolution_op(inputs, self.kernel) if training else super().call(inputs)
 
 
-class UnbiasedDense(keras.layers.Dense):
+class BiasFreeDense(keras.layers.Dense):
     """Dense of Keras, linear, with the same weights, but for its bias in training."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -17,6 +17,7 @@ import h5py
 import keras
 
 from quasarcurves.files import whole_file
+from quasarcurves.quasarnet.settings import RunSettings
 
 _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
 
@@ -24,18 +25,17 @@ _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
 FINAL, BEST = "final", "best"
 
 
-def about_run(params: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Give what a model file is to say of its run: its lines and its name.
+def about_run(run: RunSettings, model: str) -> dict[str, Any]:
+    """Return what a model file is to say of its run: its lines and its name.
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     model : str
         Which of the run's models: final or best.
     """
-    name = "{study}/f{fraction}_r{replicate}/{optimizer}".format_map(params) + f" {model}"
-    return {"lines": params["network"]["lines"], "bal_lines": params["network"]["bal_lines"], "name": name}
+    name = f"{run.study}/f{run.fraction}_r{run.replicate}/{run.optimizer} {model}"
+    return {"lines": list(run.network.lines), "bal_lines": list(run.network.bal_lines), "name": name}
 
 
 def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -> None:
@@ -93,4 +93,6 @@ def _about_beside(path: Path) -> dict[str, Any]:
     if not history.is_file():
         return {}
     with h5py.File(history) as file:
-        return about_run(json.loads(file.attrs["params"]), BEST if path.stem == BEST else FINAL)
+        params = json.loads(file.attrs["params"])
+    params.pop("outcome", None)
+    return about_run(RunSettings.from_json(params), BEST if path.stem == BEST else FINAL)

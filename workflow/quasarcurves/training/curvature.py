@@ -14,10 +14,10 @@ import numpy as np
 from keras import ops
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from quasarcurves.training import backends
+from quasarcurves.training import backends, optimizer_traits
 from quasarcurves.training.flat import like, size
 from quasarcurves.training.plan import Task
-from quasarcurves.training.preconditioners import scaling
+from quasarcurves.training.preconditioners import preconditioner_of
 
 _TOLERANCE = 1e-3
 """Relative accuracy of an eigenvalue."""
@@ -68,7 +68,7 @@ class Curvature:
         """
         optimizer = self._optimizer
         t = ops.cast(optimizer.iterations, "float32")
-        inverse_root = self._matters / np.sqrt(np.float64(scaling(optimizer).preconditioner(t)))
+        inverse_root = self._matters / np.sqrt(np.float64(preconditioner_of(optimizer).diagonal(t)))
         gradient = np.float64(self._gradient()) * inverse_root
 
         def product(vector: np.ndarray) -> np.ndarray:
@@ -124,18 +124,18 @@ def stability_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
     float or None
         None where no threshold is known.
     """
-    kind, rate = type(optimizer).__name__, float(optimizer.learning_rate)
-    if kind in ("Adam", "AdamW", "Adamax", "StableAdamW", "MatchedAdam"):
+    momentum, rate = optimizer_traits.of_class(type(optimizer)).momentum, float(optimizer.learning_rate)
+    is_mean = momentum in ("mean", "mean ahead")
+    if is_mean:
         b = optimizer.beta_1
-        return (2 + 2 * b) / ((1 - b) * rate)
-    if kind == "Nadam":
-        b = optimizer.beta_1
-        return (2 + 2 * b) / ((1 - b) * (1 + 2 * b) * rate)
-    if kind in ("SGD", "RMSprop"):
+    elif momentum == "sum":
         b = optimizer.momentum
-        ahead = 1 + 2 * b if getattr(optimizer, "nesterov", False) else 1
-        return (2 + 2 * b) / (ahead * rate)
-    return 2 / rate if kind in ("Adagrad", "Adadelta") else None
+    elif momentum == "none":
+        b = 0.0
+    else:
+        return None
+    looks_ahead = momentum == "mean ahead" or getattr(optimizer, "nesterov", False)
+    return (2 + 2 * b) / ((1 - b if is_mean else 1) * (1 + 2 * b if looks_ahead else 1) * rate)
 
 
 def _mattering(gradient: Any, variables: Sequence[keras.Variable]) -> np.ndarray:

@@ -18,7 +18,7 @@ from quasarcurves.training import backends
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import step_record
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.record import Progress
+from quasarcurves.training.record import Record
 from quasarcurves.training.snapshots import Snapshots
 
 _BLOCK_SECONDS = 1.0
@@ -29,7 +29,7 @@ _FIRST_BLOCK = 16
 
 
 class Trainer:
-    """A training that goes on, block by block, from wherever its progress is.
+    """A training that goes on, block by block, from wherever its record ends.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Trainer:
         task.optimizer.build(task.weights)
         self.task, self.plan = task, plan
         self.data, self.validation = data, validation
-        self.progress = Progress()
+        self.record = Record()
         self.snapshots = snapshots
         self.measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
@@ -63,46 +63,46 @@ class Trainer:
     def train(
         self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
     ) -> None:
-        """Train by itself: see `Lockstep.train`."""
+        """Train by itself: see `SynchronizedTrainers.train`."""
         self.alone.train(after_block, after_epoch)
 
     def finish(self) -> None:
-        """End a training by itself: see `Lockstep.finish`."""
+        """End a training by itself: see `SynchronizedTrainers.finish`."""
         self.alone.finish()
 
     @cached_property
-    def alone(self) -> Lockstep:
+    def alone(self) -> SynchronizedTrainers:
         """This training by itself, compiled when it is first asked for."""
-        return Lockstep([self], _Alone(self))
+        return SynchronizedTrainers([self], _Alone(self))
 
     @property
     def goes_on(self) -> bool:
         """Whether there are steps left to take: the plan is not done, and every loss was finite."""
-        return self.progress.epoch < self.plan.epochs and self.progress.diverged_step is None
+        return self.record.epoch < self.plan.epochs and self.record.diverged_step is None
 
     @property
     def until_curvature(self) -> float:
         """Steps to the next measurement of the curvature, the one that is due now not counted."""
-        return self._curvature.every - self.progress.step % self._curvature.every if self._curvature else np.inf
+        return self._curvature.every - self.record.step % self._curvature.every if self._curvature else np.inf
 
     @property
     def curvature_is_due(self) -> bool:
         """Whether the curvature is to be measured before the next step; not before the first: no preconditioner yet."""
-        step = self.progress.step
+        step = self.record.step
         return self._curvature is not None and step > 0 and step % self._curvature.every == 0
 
     def measure_curvature(self) -> None:
         """Measure the curvature where the training stands."""
-        self.progress.add_curvature({"step": self.progress.step, **self._curvature.measure()})
+        self.record.add_curvature({"step": self.record.step, **self._curvature.measure()})
 
     def add_block(self, parts: np.ndarray, values: np.ndarray, batch: int, seconds: float) -> None:
         """Record a block of steps: losses by part (steps, parts), measures (steps, measures), and the time it took."""
         columns = {measure.name: values[:, i] for i, measure in enumerate(self.measures)}
-        self.progress.add_block(parts, columns, batch, seconds)
+        self.record.add_block(parts, columns, batch, seconds)
 
     def close_epoch(self) -> None:
         """End an epoch."""
-        self.progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
+        self.record.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
 
 
 class Program(Protocol):
@@ -118,7 +118,7 @@ class Program(Protocol):
         """See to it that the variables of models and optimizers hold what they are trained to."""
 
 
-class Lockstep:
+class SynchronizedTrainers:
     """Trainings that take their steps together: each has its own examples, all have as many of them.
 
     Parameters
@@ -150,13 +150,13 @@ class Lockstep:
             for trainer in live:
                 trainer.close_epoch()
             self._take_snapshots(live)
-            if live[0].progress.epoch % live[0].plan.validate_every == 0:
+            if live[0].record.epoch % live[0].plan.validate_every == 0:
                 self._validate(live)
             after_epoch()
 
     def finish(self) -> None:
         """Do what belongs to the end of trainings alone: validate their last epoch, and apply averaged weights."""
-        self._validate([trainer for trainer in self.trainers if np.isnan(trainer.progress.epochs["val_loss"][-1])])
+        self._validate([trainer for trainer in self.trainers if np.isnan(trainer.record.epochs["val_loss"][-1])])
         self.put_back()
         for trainer in self.trainers:
             if trainer.task.optimizer.use_ema:
@@ -165,7 +165,7 @@ class Lockstep:
     @property
     def epoch(self) -> int:
         """Epochs done, by the trainings that have come furthest."""
-        return max(trainer.progress.epoch for trainer in self.trainers)
+        return max(trainer.record.epoch for trainer in self.trainers)
 
     def put_back(self) -> None:
         """See to it that the variables of models and optimizers hold what they are trained to."""
@@ -175,11 +175,11 @@ class Lockstep:
         return [trainer for trainer in self.trainers if trainer.goes_on]
 
     def _train_epoch(self, live: Sequence[Trainer], after_block: Callable[[], None]) -> None:
-        epoch = live[0].progress.epoch
+        epoch = live[0].record.epoch
         # a training that has ended goes through the same motions, unrecorded
         orders = [np.asarray(trainer.plan.order(epoch), np.int32) for trainer in self.trainers]
         while live:
-            step, most = live[0].progress.step_in_epoch, int(min(self._most, live[0].until_curvature))
+            step, most = live[0].record.step_in_epoch, int(min(self._most, live[0].until_curvature))
             blocks = [
                 trainer.plan.block(order, step, most) for trainer, order in zip(self.trainers, orders, strict=True)
             ]
@@ -210,7 +210,7 @@ class Lockstep:
         if live[0].snapshots:
             self.put_back()
             for trainer in live:
-                trainer.snapshots.after_epoch(trainer.progress.epochs["loss"])
+                trainer.snapshots.after_epoch(trainer.record.epochs["loss"])
 
     def _validate(self, live: Sequence[Trainer]) -> None:
         """Compute the validation losses after the last epoch done, and keep weights whose loss is the lowest."""
@@ -219,11 +219,11 @@ class Lockstep:
             return
         for trainer, loss in zip(self.trainers, losses, strict=True):
             if trainer in live:
-                progress = trainer.progress
-                progress.epochs["val_loss"][-1] = loss
-                if loss < progress.best_loss:
+                record = trainer.record
+                record.epochs["val_loss"][-1] = loss
+                if loss < record.best_loss:
                     self.put_back()
-                    progress.best_loss, progress.best_weights = loss, trainer.task.model.get_weights()
+                    record.best_loss, record.best_weights = loss, trainer.task.model.get_weights()
 
 
 class _Alone:

@@ -13,6 +13,7 @@ import numpy as np
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Measure
 from quasarcurves.training.optimizers import works_by_element
+from quasarcurves.training.settings import steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ class Plan:
     measures: Sequence[Measure] | None = None
 
     def steps_per_epoch(self, n: int) -> int:
-        """Give the number of optimizer steps in an epoch of n examples."""
-        full, rest = divmod(n, self.batch_size)
-        return full + (1 if rest and self.last_batch == "keep" else 0)
+        """Return the number of optimizer steps in an epoch of n examples."""
+        return steps_per_epoch(n, self.batch_size, self.last_batch)
 
     def block(self, order: np.ndarray, step: int, most: int) -> np.ndarray | None:
         """Give the next batches of an epoch, alike in size.

@@ -1,4 +1,4 @@
-"""Progress: what a training under way has recorded, and where it is."""
+"""Record: what a training under way has recorded, and where it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDE = {"step": np.int64, "seconds": np.float64}
 
 
 @dataclass
-class Progress:
+class Record:
     """A training under way.
 
     Parameters

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from quasarcurves.files import whole_file
+from quasarcurves.training.settings import Limits
 
 if TYPE_CHECKING:
     import keras
@@ -75,33 +76,6 @@ class Spike:
 
     before: Snapshot
     peak: Snapshot
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What counts as a spike of the epoch loss, in terms of its ratio to the median of the epochs before.
-
-    Parameters
-    ----------
-    window : int
-        Epochs of the median. A loss that stays high is a spike no more once it is most of these.
-    settled : int
-        Epochs without spikes at the beginning, where the loss falls fast.
-    course : float
-        A spike lasts while the ratio is above.
-    high : float
-        A spike is kept if its peak is above.
-    """
-
-    window: int
-    settled: int
-    course: float
-    high: float
-
-    def ratio(self, losses: Sequence[float]) -> float:
-        """Give the last of some losses over the median of those before; NaN if there are none."""
-        before = np.array(losses[-1 - self.window : -1])
-        return float(losses[-1] / np.median(before)) if len(before) else float("nan")
 
 
 class Snapshots:

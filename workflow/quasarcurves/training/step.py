@@ -35,8 +35,8 @@ class Step:
         That of this step.
     before : (n_parameters,) tensor
         All trainable weights before the update.
-    scaling : scaling.Scaling
-        How the optimizer scales the step; made for this step.
+    preconditioner : preconditioners.Preconditioner
+        That of the optimizer; made for this step.
     """
 
     loss: Any
@@ -46,7 +46,7 @@ class Step:
     weights: Sequence[keras.Variable]
     learning_rate: Any
     before: Any
-    scaling: Any
+    preconditioner: Any
 
     @cached_property
     def after(self) -> Any:
@@ -78,7 +78,7 @@ class Step:
     @cached_property
     def multiplier(self) -> Any:
         """Multiplier of m; (n_parameters,)."""
-        return self.scaling.multiplier(self)
+        return self.preconditioner.multiplier(self)
 
     @cached_property
     def multiplier_quantiles(self) -> Any:
@@ -88,9 +88,9 @@ class Step:
     @cached_property
     def rms(self) -> Any:
         """RMS_t of each tensor; (tensors,)."""
-        # v / c for the corrected v, with c taken out of the mean
-        c, v = self.scaling.start(self.t), self.scaling.mean_square()
-        ratio = ops.square(self.gradient) / ops.maximum(v, c * self.scaling.floor)
+        # the corrected v is v / c; c is taken out of the mean
+        c, v = self.preconditioner.v_correction(self.t), self.preconditioner.mean_square()
+        ratio = ops.square(self.gradient) / ops.maximum(v, c * self.preconditioner.floor)
         return ops.sqrt(c * self.tensor_means(ratio))
 
     def tensor_sums(self, row: Any) -> Any:
