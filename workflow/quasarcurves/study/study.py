@@ -16,7 +16,7 @@ from quasarcurves.files import workflow_root
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
-from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.schema import StudyError, validate, with_sources
 from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
 from quasarcurves.training.extras import install_hint
@@ -95,7 +95,7 @@ class Study:
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
-        study = cls(validate(config, schema))
+        study = cls(validate(config, with_sources(schema, sources.schemas())))
         _check_lengths(config)
         try:
             study._check_subsets()
