@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from quasarcurves.figures import style
 _PANEL_HEIGHT = 2.0
 
 
-def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] | None = None) -> Figure:
+def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
     """Draw the losses of all optimizers of a study.
 
     Parameters
@@ -69,4 +68,4 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame) -> None:
         ha="right",
         va="top",
     )
-    style.add_steps_axis(axes, runs["steps_per_epoch"].iat[0], "optimizer steps")
+    style.add_steps_axis(axes, float(runs["steps_per_epoch"].to_numpy()[0]), "optimizer steps")
