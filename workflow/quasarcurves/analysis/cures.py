@@ -265,11 +265,12 @@ def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str) -> 
     row["pairs"] = len(both)
     pair = (runs.loc[both], groups[reference].loc[both])
     for kind, verdict in REMOVALS.items():
-        counts = [_counts(side, kind) for side in pair]
-        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(*counts)))
-        row[f"{verdict}_p"] = rate_ratio_p(*counts, REMOVED)
+        counts, others = (_counts(side, kind) for side in pair)
+        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(counts, others)))
+        row[f"{verdict}_p"] = rate_ratio_p(counts, others, REMOVED)
     for name, of in RATIOS.items():
-        ratio = paired_ratio(*(side[of].where(~side["diverged"]) for side in pair))
+        losses, others_losses = (side[of].where(~side["diverged"]).to_numpy(float) for side in pair)
+        ratio = paired_ratio(losses, others_losses)
         row |= _columns(name, astuple(ratio)) | {f"{name}_pairs": ratio.pairs}
     return row
 
@@ -349,8 +350,8 @@ def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str
     different, settled = [], not row["diverged"]
     if row.get("pairs", 0) < 2:
         return "not settled", ""
-    for (name, values), p in zip(ratios.items(), adjusted, strict=True):
-        verdict = compare(*values[:3], p, margins[name])
+    for (name, (value, low, high, _)), p in zip(ratios.items(), adjusted, strict=True):
+        verdict = compare(value, low, high, p, margins[name])
         if verdict in ("lower", "higher"):
             different.append(name)
         settled &= verdict == "same" or name.removeprefix("rate_ratio_") in gone

@@ -161,7 +161,7 @@ def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: str) -> dict
     found = resampling.median_interval(change, replicate, np.random.default_rng(_SEED))
     value, low, high = map(float, np.exp(found)) if ratio else found
     runs = len(costs[tables.RUN_KEYS].drop_duplicates())
-    row = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
+    row: dict[str, Any] = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
     row |= {"spikes": len(costs), "runs": runs, "value": value, "low": low, "high": high, "verdict": "", "sentence": ""}
     if ratio:
         row["verdict"] = _verdict(value, low, high, len(np.unique(replicate)))

@@ -76,7 +76,7 @@ def compose(convergence: pd.DataFrame, cures: pd.DataFrame) -> str:
     parts = ["# Verdict", _preamble(main)]
     for optimizer in sorted(set(main["optimizer"]), key=lambda name: (name != main["reference"].iloc[0], name)):
         parts.append(f"## {optimizer}")
-        for row in main[main["optimizer"] == optimizer].to_dict("records"):
+        for row in tables.records(main[main["optimizer"] == optimizer]):
             parts.append(" ".join(_of_optimizer(row, _runs_of(convergence, row))))
     if (matched := list(_matched(cures))) or AMSGRAD in set(main["optimizer"]):
         parts += ["## Does AMSGrad do more than take smaller steps?", *(matched or [_NO_MATCH])]
@@ -179,7 +179,7 @@ def _count(runs: int) -> str:
 
 def _matched(cures: pd.DataFrame) -> Iterator[str]:
     """Yield a paragraph for each fraction and optimizer whose step is held at another's."""
-    for row in cures[cures["matched"].astype(bool)].to_dict("records"):
+    for row in tables.records(cures[cures["matched"].astype(bool)]):
         ratios = ", ".join(f"{name} {interval(row, column)}" for column, name in _COMPARED.items())
         yield (
             f"**Fraction {row['fraction']:g}.** {row['optimizer']} against {row['reference']}: {_equivalence(row)}. "
@@ -250,7 +250,7 @@ def _where(rows: pd.DataFrame) -> str:
     parts = []
     for fraction, some in rows.groupby("fraction", sort=False):
         counts = some["optimizer"].value_counts().sort_index()
-        names = (name if count == 1 else f"{name} ({_count(count)})" for name, count in counts.items())
+        names = (str(name) if count == 1 else f"{name} ({_count(count)})" for name, count in counts.items())
         parts.append(f"fraction {fraction:g}, {', '.join(names)}")
     return "; ".join(parts)
 

@@ -189,5 +189,5 @@ def threshold(weight: float, probability: float, heavy_probability: float, value
 
 
 def _quantile(weight: np.ndarray | float, probability: float) -> np.ndarray:
-    """Give what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
-    return scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6))
+    """Return what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
+    return np.asarray(scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6)))

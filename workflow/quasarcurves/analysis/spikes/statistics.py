@@ -24,17 +24,17 @@ _MOST_TESTED = 100
 _PERMUTATIONS = 1999
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
+def median_interval(values: np.ndarray | Sequence[float]) -> tuple[float, float]:
     """Interval of a median between two of the values, whatever their distribution; NaN if they are fewer than 6."""
-    values = np.sort(values)
-    rank = int(scipy.stats.binom.ppf(ALPHA / 2, len(values), 0.5))
+    ordered = np.sort(np.asarray(values, float))
+    rank = int(scipy.stats.binom.ppf(ALPHA / 2, len(ordered), 0.5))
     # the interval from the rank-th to the rank-th last value (from 1) covers with P(rank <= below <= n - rank)
-    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(values), 0.5) > ALPHA / 2:
+    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(ordered), 0.5) > ALPHA / 2:
         rank -= 1
-    return (float(values[rank - 1]), float(values[-rank])) if rank > 0 else (float("nan"), float("nan"))
+    return (float(ordered[rank - 1]), float(ordered[-rank])) if rank > 0 else (float("nan"), float("nan"))
 
 
-def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
+def variation_interval(spacings: np.ndarray) -> tuple[float, float]:
     """Interval of the coefficient of variation of spacings that follow a gamma distribution.
 
     For a shape k, 2 n k ln(arithmetic / geometric mean) / (1 + (1 + 1/n) / (6 k)) is very nearly chi squared with
