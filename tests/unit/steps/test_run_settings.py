@@ -72,3 +72,10 @@ def test_states_of_other_runs_do_not_fit(changes):
 
 def test_names_do_not_matter():
     assert key(study="other", fraction=0.25, optimizer="renamed") == key()
+
+
+def test_files_that_hold_settings_stay_the_same_to_the_byte():
+    """Keys stand in one order: predictions.h5 holds them as text, and tables hold its hash."""
+    values = RunSettings.from_json(PARAMS).to_json()
+    for block in ("network", "training"):
+        assert json.dumps(values[block]) == json.dumps(PARAMS[block])
