@@ -2,8 +2,8 @@
 
 Keys: `spectra`, files whose first HDU is an image (n, 886) of 443 flux and 443 ivar columns and whose second
 is a table with TARGETID in the same row order; `truth`, files whose first table has THING_ID, Z_VI,
-CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files are put
-together and found by TARGETID = THING_ID.
+CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files form one table,
+in which TARGETID is looked up as THING_ID.
 
 Compressed files work, but have to be decompressed twice in full: prefer plain ones for large sets.
 """

@@ -3,8 +3,8 @@
 Keys: `spectra`, a folder, list or glob of such files; `catalogue`, a CSV or FITS table with PLATE, MJD,
 FIBERID (or FIBER), Z and CLASS, and perhaps THING_ID, BAL_FLAG_VI, BI_CIV, found by plate, MJD and fibre.
 
-CLASS is STAR, GALAXY or QSO in any case; anything else gives the label BAD. Nothing else marks a row as not
-trusted: leave such rows out of the catalogue, or change their class.
+CLASS is STAR, GALAXY or QSO in any case; anything else gives the label BAD. Every other row is trusted: leave rows that
+are not to be trusted out of the catalogue, or change their class.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
     flux, ivar : (443,) float64 array
         1e-17 erg/s/cm2/Angstrom and its inverse variance; pixels with bit 25 of AND_MASK do not count.
     """
-    # of some thousand header cards only the first few are of use here
+    # the second table has some thousand header cards that are not needed here
     with open_fits(path, all_headers=False) as hdus:
         check_spectrum(hdus, path)
         pixels = catalogue.read_table(hdus[1], path, _PIXELS)
@@ -167,7 +167,7 @@ def read_catalogue(path: Path) -> Truth:
 
 
 def observation(path: Path) -> int:
-    """Give the number that stands for the plate, MJD and fibre of a spec file, from its name.
+    """Return the number that stands for the plate, MJD and fibre of a spec file, from its name.
 
     Raises
     ------
