@@ -18,10 +18,11 @@ from quasarcurves import cli
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "controls.md").read_text()
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(DOCS.glob("*.md"))
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")
+PAGES = [ROOT / name for name in BESIDE] + sorted(DOCS.glob("*.md"))
 tables = runpy.run_path(str(DOCS / "tables.py"))
 
-by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def test_tables_are_those_of_the_files():
