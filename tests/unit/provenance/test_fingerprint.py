@@ -12,10 +12,21 @@ from pathlib import Path
 import pytest
 
 from quasarcurves.provenance import fingerprint
+from quasarcurves.study import steps
 
 ROOT = Path(__file__).parents[3]
-STEPS = sorted(path.stem for path in (ROOT / "workflow" / "scripts").glob("[!_]*.py") if path.stem != "adapter")
 SOURCE = "quasarcurves.spectra.sources.simulated"
+
+
+def code_of(step: steps.Step) -> tuple[str, tuple[str, ...]]:
+    """Script of a step, and the modules that it imports by a name known only when it runs."""
+    if step.figure:
+        return "draw", (f"quasarcurves.figures.{step.draws}",)
+    return step.name, (SOURCE,) if step.name == "prepare_spectra" else ()
+
+
+# a pack is trained by the script of single trainings
+STEPS = {name: code_of(step) for name, step in steps.STEPS.items() if name != "train_pack"}
 
 CODE = '''
 """Module."""
@@ -137,14 +148,12 @@ def test_no_files_leave_no_cache(tmp_path):
 
 IMPORTS = """
 import importlib, json, sys
-steps, source = json.loads(sys.argv.pop()), sys.argv.pop()
 found = {}
-for step in steps:
+for step, (script, also) in json.loads(sys.argv.pop()).items():
     for name in [name for name in sys.modules if name.split(".")[0] in ("quasarcurves", "scripts")]:
         del sys.modules[name]
-    importlib.import_module(f"scripts.{step}")
-    if step == "prepare_spectra":
-        importlib.import_module(source)
+    for module in (f"scripts.{script}", *also):
+        importlib.import_module(module)
     found[step] = sorted(name for name in sys.modules if name.split(".")[0] in ("quasarcurves", "scripts"))
 print(json.dumps(found))
 """
@@ -158,7 +167,7 @@ ON_USE = {"quasarcurves.quasarnet.fused_batch_norm": {"train"}}
 def imports() -> dict[str, set[str]]:
     """Return what each step imports, as Python itself says: what has been loaded once its script has."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", IMPORTS, SOURCE, json.dumps(STEPS)]
+    command = [sys.executable, "-c", IMPORTS, json.dumps(STEPS)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return {step: set(modules) for step, modules in json.loads(result.stdout).items()}
@@ -169,7 +178,7 @@ class Library:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        monkeypatch.setattr(fingerprint, "ROOT", folder)
+        monkeypatch.setattr(fingerprint, "PACKAGES", {name: folder / name for name in fingerprint.PACKAGES})
         self.modules = sorted(
             ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
             for package in fingerprint.PACKAGES
@@ -196,7 +205,7 @@ class Library:
 
     def fingerprints(self) -> dict[str, str]:
         fingerprint.code.cache_clear()
-        return {step: fingerprint.code(step, (SOURCE,) if step == "prepare_spectra" else ()) for step in STEPS}
+        return {step: fingerprint.code(script, also) for step, (script, also) in STEPS.items()}
 
     def _write(self, sources: dict[str, str]) -> None:
         for module, source in sources.items():
@@ -297,9 +306,8 @@ def test_imports_of_modules_without_effect_are_not_followed(monkeypatch):
 
 def test_receipts_list_the_modules_of_the_fingerprint(imports):
     """What `quasarcurves why` compares is what makes a step rerun."""
-    for step in STEPS:
-        also = (SOURCE,) if step == "prepare_spectra" else ()
-        tracked = set().union(*(fingerprint.upstream(module) for module in (f"scripts.{step}", *also)))
+    for step, (script, also) in STEPS.items():
+        tracked = set().union(*(fingerprint.upstream(module) for module in (f"scripts.{script}", *also)))
         on_use = {module for module, steps in ON_USE.items() if step in steps}
         receipt = fingerprint.module_hashes(imports[step] | on_use)
         assert receipt.keys() == tracked - fingerprint.WITHOUT_EFFECT.keys(), step
@@ -311,7 +319,8 @@ GOES_INTO_A_RAISED_TEXT = {"quasarcurves.spectra.sources"}
 
 def test_texts_of_exceptions_reach_no_result():
     """Whoever catches an exception raises its text again or logs it: so the texts need not count."""
-    modules = set().union(*(fingerprint.upstream(f"scripts.{step}") for step in STEPS))
+    roots = {module for script, also in STEPS.values() for module in (f"scripts.{script}", *also)}
+    modules = set().union(*map(fingerprint.upstream, roots))
     for module in modules - fingerprint.WITHOUT_EFFECT.keys() - GOES_INTO_A_RAISED_TEXT:
         # raised texts and log lines are gone; what they are made of stays within `raise`
         tree = ast.parse(fingerprint.normalised(fingerprint._source(module).read_text()))

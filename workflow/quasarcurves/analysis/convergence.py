@@ -15,7 +15,7 @@ import pandas as pd
 import scipy
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.spikes.statistics import LEVEL
+from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.training.history import History
 
 MATTERS = 1.1
@@ -159,8 +159,7 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     worse = loss > MATTERS * np.median(loss)
     share = float(worse.mean())
     n = effective_size(worse if 0 < share < 1 else np.log(loss))
-    tail = (1 - LEVEL) / 2
-    low, high = scipy.stats.beta.ppf([tail, 1 - tail], share * n + 0.5, (1 - share) * n + 0.5)
+    low, high = scipy.stats.beta.ppf([ALPHA / 2, 1 - ALPHA / 2], share * n + 0.5, (1 - share) * n + 0.5)
     return share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
 
 
@@ -196,7 +195,7 @@ def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
     if n <= 2:
         return float(np.exp(fit.slope * length)), 0.0, float("inf")
     error = fit.stderr * np.sqrt((len(y) - 2) / (n - 2))
-    reach = scipy.stats.t.isf((1 - LEVEL) / 2, n - 2) * error
+    reach = scipy.stats.t.isf(ALPHA / 2, n - 2) * error
     # beyond e^700 there is no float; nothing is known there anyway
     return tuple(
         float(value) for value in np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))

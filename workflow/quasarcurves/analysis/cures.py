@@ -17,16 +17,9 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, read_test_losses
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
-from quasarcurves.analysis.stats.comparisons import (
-    Counts,
-    compare,
-    holm,
-    paired_ratio,
-    rate,
-    rate_ratio,
-    rate_ratio_p,
-    removes,
-)
+from quasarcurves.analysis.stats.comparisons import compare, holm, removes
+from quasarcurves.analysis.stats.rates import Counts, rate
+from quasarcurves.analysis.stats.ratios import paired_ratio, rate_ratio, rate_ratio_p
 from quasarcurves.training.history import History, runs_of
 
 REMOVED = 0.5
@@ -88,7 +81,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         infinite; it is left out of ratios, its spikes count up to where it ended, and the verdict on removing spikes is
         never `yes`.
     spikes_<kind>, tall_per_1000_steps, per_epoch, per_1000_steps
-        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`comparisons.rate`).
+        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`stats.rates.rate`).
     share_in_spike, height_step, height_epoch
         Medians over replicates: share of the steps in a spike, median height of a run's spikes in the losses of steps
         and of epochs.
@@ -96,7 +89,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
         and at the lowest validation loss, mean over the last 10 % of steps of the median effective step.
     rate_ratio_<kind>
-        Rate of spikes over that of the reference (`comparisons.rate_ratio`).
+        Rate of spikes over that of the reference (`stats.ratios.rate_ratio`).
     removes_spikes, removes_spikes_epoch, removes_spikes_step
         `yes` if spikes (tall ones, all of epochs, all of steps) are certainly rarer than half the reference's, `no` if
         certainly not, else `cannot say`; so too for a single replicate, as nothing shows how far replicates differ. The

@@ -15,10 +15,10 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import read_test_losses
-from quasarcurves.analysis.learning_curve import FAMILIES, LEVEL, LearningCurve, fit
+from quasarcurves.analysis.learning_curve import CURVE_LEVEL, FAMILIES, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.families import BASELINE
 from quasarcurves.analysis.learning_curve.fitting import SMALLEST_GAIN, WIDEST
-from quasarcurves.analysis.verdict import number
+from quasarcurves.analysis.wording import number
 from quasarcurves.files import whole_file
 
 METRICS = {
@@ -273,7 +273,7 @@ _CHECKED_FROM = min(family.parameters for family in FAMILIES.values()) + 2
 
 _PREAMBLE = " ".join(
     [
-        f"Intervals in brackets are at {100 * LEVEL:g} %, over all families of curves that fit.",
+        f"Intervals in brackets are at {100 * CURVE_LEVEL:g} %, over all families of curves that fit.",
         f"A number of spectra is given only where the data can say: with {_CHECKED_FROM} sizes or more, a curve that",
         "predicts the largest from the smaller ones better than a constant does (or need not predict), and an interval",
         f"narrower than a factor {WIDEST:g}.",

@@ -174,7 +174,7 @@ def _verdict(value: float, low: float, high: float, replicates: int) -> str:
         return "no spikes"
     if replicates < 2:
         return VERDICTS["not settled"]
-    return VERDICTS[compare(value, low, high, 1.0 if low <= 1 <= high else 0.0, MATTERS)]
+    return VERDICTS[compare(value, low, high, None, MATTERS)]
 
 
 def _sentence(row: dict[str, Any]) -> str:

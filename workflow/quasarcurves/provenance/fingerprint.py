@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     import grimp
 
 ROOT = workflow_root() / "workflow"
-PACKAGES = ("quasarcurves", "scripts")
-"""The packages that are followed; those installed are known by their version instead."""
+PACKAGES = {"quasarcurves": Path(__file__).parents[1], "scripts": ROOT / "scripts"}
+"""The packages that are followed, with their folders, which lie apart where the library is installed.
+
+Other packages are known by their version instead.
+"""
 
 WITHOUT_EFFECT = {
     "quasarcurves": "holds the version",
@@ -205,9 +208,7 @@ def _remembered(cache: Path) -> dict[str, list]:
 
 def _source(module: str) -> Path:
     package, *inner = module.split(".")
-    # installed, the library does not lie beside the scripts
-    folder = Path(__file__).parents[1] if package == "quasarcurves" else ROOT / package
-    path = folder.joinpath(*inner)
+    path = PACKAGES[package].joinpath(*inner)
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 

@@ -17,7 +17,7 @@ from scipy import signal
 
 from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, MadeOnDemand, RunEvents, lags, median, positive
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
-from quasarcurves.analysis.stats import resampling
+from quasarcurves.analysis.stats import ALPHA, resampling
 
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
 
@@ -453,7 +453,7 @@ def slope_verdict(interval: tuple[float, float], expected: float, p: float) -> s
     p : float
         Of the slope expected.
     """
-    if p < 1 - resampling.LEVEL:
+    if p < ALPHA:
         return CONTRADICTED
     return SUPPORTED if max(abs(end - expected) for end in interval) < 0.5 else NOT_SETTLED
 

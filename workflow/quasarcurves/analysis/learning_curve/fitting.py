@@ -18,8 +18,9 @@ from scipy.optimize import brentq
 
 from quasarcurves.analysis.learning_curve.candidates import ASSUMED_NOISE, Library, Sizes, misfits, search
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
-LEVEL = 0.9
+CURVE_LEVEL = 0.9
 """Of all intervals here."""
 
 FEWEST_SIZES = 4
@@ -238,10 +239,10 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
         others = log[(n == n[i]) & ~failed & (np.arange(len(n)) != i)]
         if len(others) >= 2:
             apart[i] = log[i] - np.median(others)
-            spread[i] = 1.4826 * np.median(np.abs(others - np.median(others)))
+            spread[i] = MAD_TO_SIGMA * np.median(np.abs(others - np.median(others)))
     if np.isnan(apart).all():
         return failed
-    pooled = 1.4826 * np.nanmedian(np.abs(apart))
+    pooled = MAD_TO_SIGMA * np.nanmedian(np.abs(apart))
     return failed | (apart > FAILED * np.fmax(spread, pooled))
 
 
@@ -290,7 +291,7 @@ def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str
 def _usual_limit(data: Sizes, lowest: float) -> float:
     """Sum of squares up to which curves are plausible, were they linear in all they depend on (Fisher's F)."""
     freedom = data.freedom + data.spare
-    return lowest + (data.within + lowest) * scipy.stats.f.ppf(LEVEL, 1, freedom) / freedom
+    return lowest + (data.within + lowest) * scipy.stats.f.ppf(CURVE_LEVEL, 1, freedom) / freedom
 
 
 def _judged(
@@ -387,7 +388,7 @@ def _limit(
         there = np.concatenate([_log_curve(name, each, x)[:, 0] for name, each in curves.items()])
         held.append((square + data.replicates.sum() * (value - there - heights) ** 2).min(axis=1))
     free = within + square.min(axis=1)
-    ratio = max(float(np.quantile((within + each) / free, LEVEL)) for each in held)
+    ratio = max(float(np.quantile((within + each) / free, CURVE_LEVEL)) for each in held)
     return max((data.within + library.lowest) * ratio - data.within, _usual_limit(data, library.lowest))
 
 

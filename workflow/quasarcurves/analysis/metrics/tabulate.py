@@ -14,9 +14,10 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
-from quasarcurves.analysis.metrics.scores import DV_EDGES, MAD_TO_SIGMA, MEASURES, dv_counts, score
+from quasarcurves.analysis.metrics.scores import DV_EDGES, MEASURES, dv_counts, score
 from quasarcurves.analysis.metrics.seeds import find_failed
 from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 _SEED = 1
 """Of the draws of the test set, the same for all studies."""

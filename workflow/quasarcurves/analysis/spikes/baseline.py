@@ -11,8 +11,7 @@ import numpy as np
 import scipy
 from scipy import ndimage
 
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of Gaussian noise over its median absolute deviation."""
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 LOST_RATIO = 1.5
 """A running median that rises above this many times its lowest value so far follows a spike, not the course."""

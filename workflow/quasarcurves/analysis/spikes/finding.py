@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import ndimage
 
 from quasarcurves.analysis.spikes import baseline
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 EPOCH_WINDOW = 51
 """Epochs of the running median."""
@@ -209,7 +210,7 @@ def _search(
     spikes: list[_Spike] = []
     for width, *rates in thresholds:
         signal = _signal(noise, spikes, width)
-        spread = max(baseline.MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
+        spread = max(MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
         signal /= spread
         # the noise of a step is judged over its window, that of a mean over all means that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())

@@ -18,26 +18,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from quasarcurves.spectra.grid import N_BINS, rebin
-from quasarcurves.spectra.sources.reading import catalogue
-from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
-from quasarcurves.spectra.sources.reading.catalogue import Column
-from quasarcurves.spectra.sources.reading.file_lists import files, one_file
-from quasarcurves.spectra.sources.reading.fits_files import (
+from quasarcurves.spectra.reading import catalogue
+from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
+from quasarcurves.spectra.reading.catalogue import Column
+from quasarcurves.spectra.reading.file_lists import files, one_file
+from quasarcurves.spectra.reading.fits_files import (
     BadFile,
     check_files,
     hdu,
     is_compressed,
+    is_table,
     open_fits,
 )
-from quasarcurves.spectra.sources.reading.selection import INVALID_TARGET_ID, select
-from quasarcurves.spectra.sources.reading.truth import Known, Truth, label_from_class
+from quasarcurves.spectra.reading.selection import INVALID_TARGET_ID, select
+from quasarcurves.spectra.reading.truth import Known, Truth, label_from_class
 from quasarcurves.spectra.table import Spectra
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+SCHEMA = {
+    "required": ["spectra", "catalogue"],
+    "properties": {
+        "spectra": {"description": "List or glob of coadd or spectra files.", "$ref": "#/$defs/files"},
+        "catalogue": {
+            "description": "FITS or CSV table of TARGETID, Z, SPECTYPE.",
+            "type": "string",
+            "minLength": 1,
+        },
+    },
+}
+
+BYTES_PER_SPECTRUM = 100_000
 
 ARMS = ("B", "R", "Z")
 _FIBERMAP = "FIBERMAP"
@@ -156,7 +173,7 @@ def _length(hdus: fits.HDUList, path: Path, arms: list[str]) -> int:
         shape = hdus[f"{arms[0]}_FLUX"].shape
         return shape[0] if shape else 0
     table = hdus[_FIBERMAP]
-    if not isinstance(table, fits.BinTableHDU):
+    if not is_table(table):
         raise BadFile(f"{path}: FIBERMAP is no table, expected one with TARGETID")
     catalogue.check_table(table, path, _TARGET_ID)
     return table.header["NAXIS2"]

@@ -7,11 +7,14 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.io import fits
 
-from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, open_fits
+from quasarcurves.spectra.reading.fits_files import BadFile, check_files, is_table, open_fits
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 MISSING = -1
 """What an empty cell of a column of whole numbers becomes."""
@@ -96,8 +99,7 @@ def _is_csv(path: Path) -> bool:
 
 def _table(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU:
     for each in hdus:
-        # a compressed image is stored as a table, but is none
-        if isinstance(each, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(each, fits.CompImageHDU):
+        if is_table(each):
             return each
     raise BadFile(f"{path}: expected a table, found {len(hdus)} HDUs without one")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quasarcurves.spectra.grid import median_snr, normalise
-from quasarcurves.spectra.sources.reading.truth import Known
+from quasarcurves.spectra.reading.truth import Known
 from quasarcurves.spectra.table import Spectra
 
 INVALID_TARGET_ID = -1

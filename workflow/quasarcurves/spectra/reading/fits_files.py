@@ -83,6 +83,13 @@ def hdu(hdus: fits.HDUList, path: Path, name: int | str) -> fits.PrimaryHDU | fi
         raise BadFile(f"{path}: expected an HDU {name}, found {found}") from None
 
 
+def is_table(one: object) -> bool:
+    """Whether an HDU is a table; a compressed image is stored as one, but is none."""
+    from astropy.io import fits  # noqa: PLC0415
+
+    return isinstance(one, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(one, fits.CompImageHDU)
+
+
 def check_files(paths: Sequence[Path], check_one: Callable[[fits.HDUList, Path], None]) -> None:
     """Refuse files that are missing, not FITS, cut short, or not built as `check_one` wants.
 
