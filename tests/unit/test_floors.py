@@ -1,4 +1,4 @@
-"""Imports go down only: the library's rooms are floors, in the order of docs/ARCHITECTURE.md, and there is no circle."""
+"""Imports go down only: rooms are floors, in the order of docs/ARCHITECTURE.md, and there is no circle."""
 
 import ast
 import re
