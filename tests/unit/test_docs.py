@@ -91,7 +91,7 @@ def test_files_and_commands_named_in_passing_exist(page):
 
 
 SUBCOMMANDS = {command.name: command for group in cli.GROUPS.values() for command in group}
-ELSEWHERE = {"apptainer", "aws", "cp", "docker", "export", "sed", "snakemake", "squeue", "pre-commit"}
+ELSEWHERE = {"apptainer", "aws", "cp", "docker", "export", "pip", "sed", "snakemake", "squeue", "pre-commit"}
 """Programs that are not ours, or whose options are checked with the pages on where a study runs."""
 
 
