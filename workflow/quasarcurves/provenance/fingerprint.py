@@ -36,6 +36,7 @@ WITHOUT_EFFECT = {
     "quasarcurves.provenance.fingerprint": "hashes the others",
     "quasarcurves.provenance.inventory": "lists files",
     "quasarcurves.provenance.receipts": "records what was made",
+    "quasarcurves.training.extras": "says what to install",
     "quasarcurves.training.gpus": "chooses a GPU",
     "quasarcurves.training.keras_import": "saves time while Keras is imported",
     "quasarcurves.training.progress": "reports to the log and the terminal",

@@ -224,9 +224,9 @@ class Study:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
+        """The `data` block as a source reads it: the seed of a source that draws spectra is the study's unless it has its own."""
         data = dict(self.config["data"])
-        if data["source"] == "simulated":
+        if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", self.seed)
         return data
 
@@ -327,7 +327,7 @@ class Study:
 
     def n_spectra(self, spectra: Path) -> int:
         """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
-        if self.config["data"]["source"] == "simulated":
+        if "n_spectra" in self.config["data"]:
             return self.config["data"]["n_spectra"]
         try:
             return resources.spectra_in_file(spectra.stat().st_size / 2**20)
