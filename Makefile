@@ -38,11 +38,12 @@ bench: setup-dev  ## speed of training against keras.Model.fit, side by side: be
 docs: setup-dev  ## build the site into site/: the pages, and the reference of the library
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-lint: setup-dev  ## format and style
+lint: setup-dev  ## format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy
 
 lock: setup-dev  ## resolve the locks anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv

@@ -251,4 +251,5 @@ def _add_legend(panels: np.ndarray, handles: list[Line2D], scores: pd.DataFrame,
 
 def plot(*, metrics: Path, test_metrics: Path, dv_histogram: Path, optimizer: str, style: dict) -> Figure:
     """Return what the models of one optimizer are worth on the test set."""
-    return draw(*(load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram)), **style)
+    curves, scores, dv = (load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram))
+    return draw(curves, scores, dv, **style)
