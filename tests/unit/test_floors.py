@@ -1,76 +1,83 @@
-"""Imports go down only: rooms are floors, in the order of docs/ARCHITECTURE.md, and there is no circle."""
+"""The house: every module stands in a room, imports go down only, and nothing imports in a circle."""
 
 import ast
-import re
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import grimp
 import pytest
 
-ROOT = Path(__file__).parents[2]
+LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
+FLOORS = (
+    "cli", "steps", "provenance", "page", "study", "figures", "analysis", "quasarnet", "training", "spectra", "files",
+)  # fmt: skip
+"""From the top: each may use those below."""
+
+BY_NAME = {
+    "quasarcurves.training.backends": ("tensorflow", "jax", "packed"),
+    "quasarcurves.spectra.sources": ("desi", "quasarnet_fits", "sdss", "simulated"),
+    "quasarcurves.training.optimizers": ("matched_adam", "stable_adamw"),
+}
+"""Modules that are imported by names known only when the code runs (`import_module`), and what they import so."""
 
 
-@pytest.fixture(scope="module")
-def imports() -> dict[str, set[str]]:
-    """Return the modules that each module of the library imports, by name as it runs too, but not for type hints."""
-    graph = grimp.build_graph("quasarcurves", exclude_type_checking_imports=True, cache_dir=None)
-    found = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
-    for module, names in found.items():
-        patterns = list(hidden(module))
-        names |= {name for name in found if any(re.fullmatch(pattern, name) for pattern in patterns)}
-    return found
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-def hidden(module: str) -> Iterator[str]:
-    """Yield patterns of the names of modules that a module imports by name."""
-    path = (ROOT / "workflow").joinpath(*module.split("."))
-    source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            name = node.args[0]
-            if isinstance(name, ast.JoinedStr):
-                yield "".join(
-                    re.escape(part.value) if isinstance(part, ast.Constant) else written(part, module)
-                    for part in name.values
-                )
-            elif isinstance(name, ast.Constant):
-                yield re.escape(name.value)
-            else:  # a name from a table, of a module of the same package
-                yield re.escape(module if path.is_dir() else module.rpartition(".")[0]) + r"\.\w+"
+MODULES = {module_of(path): path for path in LIBRARY.rglob("*.py")}
 
 
-def written(part: ast.FormattedValue, module: str) -> str:
-    """Return a pattern of what stands in the place of a variable in a name."""
-    return re.escape(module) if ast.unparse(part.value) == "__name__" else r"\w+"
+def imported_by(module: str) -> set[str]:
+    """Return the modules of the library that a module's code imports, wherever the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return {name for name in found if name in MODULES} - {module}
 
 
-def floors() -> list[str]:
-    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
-    table = page.split("## The floors")[1].split("\n## ")[0]
-    return [name.removesuffix(".py") for name in re.findall(r"^\| `([a-z_]+(?:\.py)?)` \|", table, re.MULTILINE)]
+ARROWS = {module: imported_by(module) for module in MODULES}
+HIDDEN = {module: set() for module in MODULES}
+for importer, names in BY_NAME.items():
+    package = importer if (LIBRARY.parent / Path(*importer.split("."))).is_dir() else importer.rsplit(".", 1)[0]
+    HIDDEN[importer] = {f"{package}.{name}" for name in names}
 
 
-def test_no_module_imports_one_of_a_floor_above(imports):
-    order = [name for name in floors() if name not in ("Snakefile",)]
-    height = {f"quasarcurves.{name}": -i for i, name in enumerate(order)}
-    room = {module: ".".join(module.split(".")[:2]) for module in imports}
-    wrong = [
-        (module, name)
-        for module, names in imports.items()
-        for name in names
-        if "quasarcurves" not in (module, name) and height[room[name]] > height[room[module]]
-    ]
-    assert len(order) >= 11
-    assert not wrong
+def floor(module: str) -> int:
+    return FLOORS.index(module.split(".")[1])
 
 
-def test_there_is_no_circle_of_imports(imports):
-    TopologicalSorter(imports).prepare()
+def test_no_module_stands_loose():
+    loose = {path.stem for path in LIBRARY.glob("*.py")} - {"__init__"}
+    assert loose <= {"files", "recorder"}
+    assert {path.name for path in LIBRARY.iterdir() if path.is_dir() and path.name != "__pycache__"} <= set(FLOORS)
 
 
-def test_imports_by_name_are_seen(imports):
-    assert "quasarcurves.spectra.sources.desi" in imports["quasarcurves.spectra.sources"]
-    assert "quasarcurves.training.backends.packed" in imports["quasarcurves.training.backends"]
-    assert "quasarcurves.training.optimizers.stable_adamw" in imports["quasarcurves.training.optimizers"]
+def test_imports_go_down_only():
+    up = {
+        (importer, name)
+        for importer, names in ARROWS.items()
+        for name in names | HIDDEN[importer]
+        if "." in importer and "." in name and floor(name) < floor(importer)
+    }
+    assert up == set()
+
+
+def test_nothing_imports_in_a_circle():
+    TopologicalSorter({module: ARROWS[module] | HIDDEN[module] for module in MODULES}).prepare()
+
+
+def test_every_import_by_name_is_listed():
+    calling = {module for module, path in MODULES.items() if "import_module(" in path.read_text()}
+    assert calling - {"quasarcurves.training.keras_import"} == set(BY_NAME)
+    for importer, names in HIDDEN.items():
+        assert names <= set(MODULES), importer
+
+
+@pytest.mark.parametrize("package", ["quasarcurves.spectra.sources", "quasarcurves.training.optimizers"])
+def test_packages_whose_modules_are_found_by_listing_are_whole(package):
+    modules = {name for name in MODULES if name.startswith(f"{package}.") and name.count(".") == package.count(".") + 1}
+    assert HIDDEN[package] == modules

@@ -224,7 +224,7 @@ class Study:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it; a source that draws spectra has the study's seed unless it has its own."""
+        """The `data` block as a source reads it; one that draws spectra has the study's seed unless it has its own."""
         data = dict(self.config["data"])
         if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", self.seed)
