@@ -11,23 +11,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support import snakemake_server
+
 ROOT = Path(__file__).parents[2]
 
 
 def run_snakemake(
-    folder: Path, *arguments: object, profile: str = "none", timeout: float = 600
+    folder: Path, *arguments: object, profile: str | Path = "none", timeout: float = 1800
 ) -> subprocess.CompletedProcess:
     """Run Snakemake on the project's Snakefile in a folder; its output is in `stdout`, errors included."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--workflow-profile", profile]
-    return subprocess.run(
-        [str(part) for part in [*command, *arguments]],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, "COLUMNS": "120"},
+    options = ["--snakefile", ROOT / "Snakefile", "--workflow-profile", profile, *arguments]
+    return snakemake_server.snakemake(
+        [str(each) for each in options], folder, {**os.environ, "COLUMNS": "120"}, timeout
     )
 
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from quasarcurves.training.history import History
+from support import snakemake_server
 
 pytestmark = pytest.mark.slow
 
@@ -89,15 +90,8 @@ class Project:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(config))
 
     def snakemake(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "none", "--configfile", "study.yaml"]
-        result = subprocess.run(
-            [*command, "--cores", "2", *arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        options = ["--workflow-profile", "none", "--configfile", "study.yaml", "--cores", "2"]
+        result = snakemake_server.snakemake([*options, *arguments], self.folder)
         assert result.returncode == 0, result.stdout
         return result.stdout
 
