@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -143,6 +145,9 @@ def test_an_optimizer_trains_and_a_measure_is_recorded(followed):
         history = History.load(followed / "histories.h5", f"f0.8_r0/{optimizer}")
         assert history.epochs["loss"][-1] < history.epochs["loss"][0]
         assert (history.steps["weight_norm"] > 0).all()
-    # every weight moves by the learning rate, so that the update's norm is that times sqrt(number of weights)
+    # a weight moves by the learning rate, or not at all where it has had no gradient: biases before normalisation
+    model = keras.saving.load_model(followed / "runs" / "f0.8_r0" / "signs" / "model.keras", safe_mode=True)
+    longest = 1e-4 * np.sqrt(sum(np.prod(variable.shape) for variable in model.trainable_variables))
     moved = History.load(followed / "histories.h5", "f0.8_r0/signs").steps["update_norm"]
-    assert moved[-1] == pytest.approx(moved[0], rel=0.02)
+    assert moved.max() < longest * 1.001
+    assert moved[-1] > 0.9 * longest
