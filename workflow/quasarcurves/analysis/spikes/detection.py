@@ -63,8 +63,8 @@ def _batch_size(history: History) -> float:
 def _memory(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
     """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and its family: all else but the batch size.
 
-    Keras's default for `beta_2` is 0.999 in all classes of the kind; NaN for classes that may have none. A last batch
-    that is kept makes spikes of its own, once per epoch, so it parts families too.
+    Keras's default for `beta_2` is 0.999 in all of `_WITH_BETA_2`. The memory of other classes without a `beta_2` is
+    NaN. A kept last batch makes spikes of its own, once per epoch, so it separates families too.
     """
     same = {key: value for key, value in sorted(spec.items()) if key != "beta_2"}
     if "last_batch" in training:
