@@ -1,6 +1,6 @@
-"""How much training data is enough, for every optimizer of a study: learning curves of its test errors, and in words.
+"""How much training data is enough for every optimizer of a study: learning curves of its test errors, and a text.
 
-Every number of the text is one of the table, or a count.
+Every number of the text stands in the table or is a count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MODEL, _LINES, _SAMPLE = "final", 1, "all"
 _PARAMETERS = ("a", "b", "c", "d")
 _BAND_POINTS = 60
 _FARTHER = 8.0
-"""Times the largest size, up to which curves are given."""
+"""Times the largest size: curves end there."""
 
 _ESTIMATES = ("n_required", "floor", "doubling_gain")
 
@@ -88,7 +88,7 @@ def write(
     certain_gain
         Whether doubling the largest set surely lowers the error, by more than 1 %.
     answered, reasons
-        Whether the data can say, and if not, why not.
+        Whether the data can answer, and if not, why.
 
     Columns of learning_curve_errors.csv, a row per run and metric
     -------
@@ -132,8 +132,8 @@ def read_errors(runs: Path, test_losses: Path, test_metrics: Path | None) -> pd.
     Returns
     -------
     DataFrame
-        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, and `failed`, what
-        test_metrics.csv says of the run.
+        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, and `failed` from
+        test_metrics.csv.
     """
     sizes = tables.read(runs)[[*tables.RUN_KEYS, "n_train"]]
     wide = sizes.merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
@@ -176,7 +176,7 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
     Parameters
     ----------
     errors : DataFrame
-        As `read_errors` gives it.
+        The table of `read_errors`.
     targets : mapping of str to float
         As `write` takes them.
 
@@ -215,7 +215,7 @@ def _errors_to_reach(targets: Mapping[str, float]) -> dict[str, float]:
 
 
 def _fit(group: pd.DataFrame, target: float | None) -> tuple[LearningCurve | None, str]:
-    """Fit a curve to the runs that have an error; or say why there is none."""
+    """Fit a curve to the runs that have an error; return it and why there is none."""
     known = group[~group["failed"] & np.isfinite(group["error"])]
     if known.empty:
         return None, "no run has this error"
@@ -262,7 +262,7 @@ def _band(curve: LearningCurve) -> pd.DataFrame:
 
 
 def compose(curves: pd.DataFrame) -> str:
-    """Say in words what the curves say, as Markdown.
+    """Return the curves in plain words, as Markdown.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from quasarcurves.training.history import History, runs_of
 
 RUN_KEYS = ["fraction", "replicate", "optimizer"]
 LOSS_COLUMNS = [*RUN_KEYS, "epoch", "loss"]
-"""Of epochs.csv: those that a loss is drawn from, a quarter of the table."""
+"""The columns of epochs.csv that figures of losses need: a quarter of the table."""
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def by_run(histories: Path, **wanted: object) -> Iterator[History]:
-    """Yield histories by falling fraction, then replicate and optimizer; those alone whose keys are as wanted."""
+    """Yield histories by falling fraction, then replicate and optimizer; only those whose parameters are as wanted."""
     keys = {
         name: run_key(params)
         for name, params in runs_of(histories)
@@ -64,7 +64,7 @@ def write_parts(parts: Iterable[pd.DataFrame], path: Path, digits: int = 6) -> N
     parts : iterable of DataFrame
     path : Path
     digits : int
-        Of numbers that are no integers.
+        Significant digits of numbers that are no integers.
 
     Raises
     ------

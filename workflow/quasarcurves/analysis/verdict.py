@@ -1,6 +1,6 @@
-"""The tables in plain words: what each optimizer's spikes are, what removes them, what it costs, what is not settled.
+"""The tables in plain words: the spikes of each optimizer, what removes them, at what cost, and what is not settled.
 
-Every number and every verdict is taken from convergence.csv and cures.csv, or is a count of their rows.
+Every number and every verdict stands in convergence.csv or cures.csv, or is a count of their rows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write(convergence: Path, cures: Path, path: Path) -> None:
 
 
 def compose(convergence: pd.DataFrame, cures: pd.DataFrame) -> str:
-    """Say what the tables hold, as Markdown.
+    """Return the tables in plain words, as Markdown.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _price(row: Mapping[str, Any], column: str) -> str:
 
 
 def _late(runs: pd.DataFrame) -> str:
-    """Say whether runs have converged, and what there is to be concerned about."""
+    """Write whether runs have converged, and the concerns about them."""
     concerns = (concern for text in runs["concern"] for concern in text.split("; "))
     chance = percent(_chances(runs)["value"].median())
     return (
@@ -206,7 +206,7 @@ def _unmatched(row: Mapping[str, Any]) -> str:
 
 
 def unsettled(convergence: pd.DataFrame, cures: pd.DataFrame) -> Iterator[str]:
-    """Yield what the study leaves open, by rule: a question, and for which fractions and optimizers.
+    """Yield the questions that the study leaves open, each with its fractions and optimizers.
 
     Comparisons with the main reference whose adjusted verdict is `cannot say` or `not settled`; matched steps that
     neither differ nor are equivalent; runs whose convergence cannot be said, or of which 5 % lies within the interval
@@ -256,7 +256,7 @@ def _where(rows: pd.DataFrame) -> str:
 
 
 def _chances(runs: pd.DataFrame) -> pd.DataFrame:
-    """Give each run's chance to stop at a worse model: by the validation loss, or the training loss without one."""
+    """Return each run's chance to stop at a worse model: by the validation loss, else by the training loss."""
     by_val, by_train = (
         runs[[f"stop_chance_{name}{end}" for end in ("", "_low", "_high")]].set_axis(["value", "low", "high"], axis=1)
         for name in ("val", "train")

@@ -1,4 +1,4 @@
-"""How curved the loss is, in the metric of the optimizer, against the curvature beyond which its steps are unstable.
+"""Curvature of the loss in the metric of the optimizer, against the curvature beyond which its steps are unstable.
 
 Caption
 -------
@@ -52,7 +52,7 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Logarithmic: what is not positive leaves a gap.
+        Logarithmic: values that are not positive leave a gap.
     """
     runs = {run.params["optimizer"]: run for run in histories}
     measured = {name: run for name, run in runs.items() if len(_curvature(run).get("step", ()))}

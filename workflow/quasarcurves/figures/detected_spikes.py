@@ -1,4 +1,4 @@
-"""The spikes that were found, on the loss they were found in: over all epochs, and the highest one step by step.
+"""The spikes found, on the loss that was searched: over all epochs, and the highest one step by step.
 
 Caption
 -------
@@ -38,7 +38,7 @@ _PAD = 20
 def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
     """Draw the spikes of one optimizer, a row per training-set size.
 
-    Of each size the replicate is shown that has the highest spike per step (or else per epoch, or the first).
+    Each size shows the replicate with the highest spike of steps; without any, of epochs; without any, the first.
 
     Parameters
     ----------

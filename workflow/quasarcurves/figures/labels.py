@@ -15,17 +15,17 @@ from matplotlib.text import Annotation
 _RADII = (7, 11, 16, 22, 29, 37, 46, 56, 67, 79)
 _ANGLES = np.radians(np.arange(0, 360, 15))
 _NEAR = 11
-"""Points up to which a name needs no line to what it names."""
+"""Farthest distance, in points, of a name without a line."""
 
 _FONT_SIZE = 7
 _PAD = 1.5
 _POINT = 3.5
 _COST_OF_CROSSING = 12.0
-"""A name would rather be this much further away than across an error bar."""
+"""Points by which a name is moved further away rather than placed across an error bar."""
 
 
 def place(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], bars: np.ndarray) -> list[Annotation]:
-    """Write a name beside each point, as near as there is room; further ones are joined to their point by a line.
+    """Write a name beside each point, as near as there is room; a line joins a distant name to its point.
 
     The layout of the figure must be final: room is counted in points of the page.
 
@@ -48,7 +48,7 @@ def place(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], bars: 
     taken = [np.concatenate([point - _POINT, point + _POINT]) for point in points]
     crossed = axes.transData.transform(np.reshape(bars, (-1, 2))).reshape(-1, 4) * scale
     placed = []
-    # those in the thick of it first: they have the least choice
+    # the most crowded first: they have the least choice
     for i in np.argsort(_distance_to_next(points)):
         distance, box = _best(points[i], _size(axes, names[i]) * scale, np.array(taken), crossed, frame)
         taken.append(box)
@@ -84,7 +84,7 @@ def _distance_to_next(points: np.ndarray) -> np.ndarray:
 def _best(
     point: np.ndarray, size: np.ndarray, taken: np.ndarray, bars: np.ndarray, frame: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Find the cheapest place for a text of that size; give its distance and its box."""
+    """Find the cheapest place for a text of that size; return its distance and its box."""
     radius, angle = (grid.ravel() for grid in np.meshgrid(_RADII, _ANGLES, indexing="ij"))
     towards = np.column_stack([np.cos(angle), np.sin(angle)])
     # the edge of the text, not its middle, is at that distance
@@ -108,6 +108,6 @@ def _along(point: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Say which boxes (n, 4) overlap which others (m, 4), as (n, m) bool array."""
+    """Return which boxes (n, 4) overlap which others (m, 4), as (n, m) bool array."""
     apart = (boxes[:, None, :2] > others[None, :, 2:]) | (boxes[:, None, 2:] < others[None, :, :2])
     return np.logical_not(apart.any(axis=2))

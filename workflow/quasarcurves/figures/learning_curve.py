@@ -146,7 +146,7 @@ def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
 
 
 def _add_legend(figure: Figure) -> None:
-    """Say below the panels what is drawn; only what is there."""
+    """Add a legend of what the panels show."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

@@ -55,7 +55,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, floa
 
 
 def _of_one_length(epochs: pd.DataFrame) -> bool:
-    """Whether one axis of epochs does for all: trainings of equal steps have many more epochs of few spectra."""
+    """Whether one axis of epochs fits all sizes: with equal numbers of steps, small sets have many more epochs."""
     longest = epochs.groupby("fraction")["epoch"].max()
     return longest.max() < 2 * longest.min()
 

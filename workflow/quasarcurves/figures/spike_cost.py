@@ -1,4 +1,4 @@
-"""Do spikes hurt? The test set as models from just before a spike, from its peak and from the end see it.
+"""Do spikes hurt? Test scores of models from just before a spike, from its peak and from the end of training.
 
 Caption
 -------
@@ -78,7 +78,7 @@ def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
 
 def _share(panels: np.ndarray) -> None:
-    """One measure has one scale in all panels."""
+    """Share one scale between all panels of a measure."""
     for axes in panels.flat[1:]:
         axes.sharey(panels.flat[0])
 
@@ -94,7 +94,7 @@ def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[flo
 
 
 def _finish(panels: np.ndarray, spiking: list[str], summary: pd.DataFrame) -> None:
-    """Scales, labels and titles; panels that are left over are hidden."""
+    """Set scales, labels and titles; hide the panels that are left over."""
     per = len(_MEASURES)
     for i, label in enumerate(_MEASURES.values()):
         rows = panels[i::per]
@@ -123,7 +123,7 @@ def _numbers(name: str, summary: pd.DataFrame) -> str:
 
 
 def _title(summary: pd.DataFrame, spiking: list[str]) -> str:
-    """Say what the ratios are, and which optimizers have none."""
+    """Return the legend's title: what the ratios are, and which optimizers have none."""
     lines = ["ratios of test losses: median over spikes (95 % interval)"]
     absent = sorted(set(summary["optimizer"]) - set(spiking))
     if absent:

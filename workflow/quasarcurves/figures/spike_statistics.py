@@ -48,7 +48,7 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
     statistics : DataFrame
         The study's `spike_statistics.csv`.
     scale : str
-        Whether spikes are those found in the losses of steps or of epochs.
+        `step` or `epoch`: the losses in which the spikes were found.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
 
 
 def _places(runs: pd.DataFrame, optimizers: np.ndarray) -> pd.Series:
-    """Give the place of every run on the x axis: by size, and within a size by optimizer, then replicate."""
+    """Return the place of every run on the x axis: by size, and within a size by optimizer, then replicate."""
     size = runs["fraction"].rank(method="dense") - 1
     among = runs["optimizer"].map({name: i for i, name in enumerate(optimizers)}) - (len(optimizers) - 1) / 2
     replicate = runs["replicate"].rank(method="dense")
@@ -113,7 +113,7 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame, measure: str) -> None:
         some = group["spikes"] > 0
         points: dict[str, Any] = {"color": color, "marker": marker, "markersize": 3, "linestyle": "none"}
         axes.plot(x[some], y[some], label=name, **points)
-        if not some.all():  # what is not clipped and empty would upset the layout
+        if not some.all():  # an empty line without clipping would upset the layout
             axes.plot(x[~some], y[~some], markerfacecolor="white", clip_on=False, zorder=3, **points)
 
 

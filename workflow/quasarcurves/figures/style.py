@@ -1,4 +1,4 @@
-"""How all figures look: column width, colours that colour-blind readers can tell apart, and lines that differ in print.
+"""The style of all figures: column width, colours for colour-blind readers, and lines that differ in print.
 
 Colours are those of Okabe & Ito (2008, "Color Universal Design"). Sizes of training sets, which are ordered, get a
 sequential map instead, as lightness survives a photocopy.
@@ -30,10 +30,10 @@ PAGE_WIDTH = 7.2
 """Inches: both columns."""
 
 DOTS_PER_INCH = 300
-"""Of the figures in pixels."""
+"""Resolution of the figures in pixels."""
 
 _MARKS_PER_INCH = 72
-"""Symbols, which are larger than this, cover each other if they stand closer."""
+"""Symbols that stand closer cover each other."""
 
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
@@ -81,10 +81,10 @@ def categorical(n: int) -> list[tuple[str, Any]]:
 
 
 def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndarray:
-    """Choose the points of a series that can be seen: all of them, or the lowest and highest in each of many bins.
+    """Choose the visible points of a series: all of them, or the lowest and highest in each of many bins.
 
-    A line through millions of steps would take minutes and gigabytes to draw, and shows no more than one through these:
-    a spike of one step is the highest of its bin.
+    A line through millions of steps takes minutes and gigabytes to draw, and shows no more than one through these
+    points: a spike of one step is the highest of its bin.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndar
     -------
     (n,) int array
         Places in `values`, rising: at most two for each bin, and the first and the last. A bin without any finite value
-        is there with one that is not finite, so that a gap stays a gap.
+        keeps one that is not finite, so that a gap stays a gap.
     """
     if len(values) <= 2 * bins:
         return np.arange(len(values))
@@ -109,13 +109,13 @@ def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndar
 
 
 def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: Any) -> Line2D:
-    """Draw a line through the points of a series (t,), or through those that are seen if there are very many."""
+    """Draw a line through the points of a series (t,), or through the visible ones if there are very many."""
     shown = seen(y, _dots(axes))
     return axes.plot(x[shown], y[shown], **line)[0]
 
 
 def plot_marks(axes: Axes, x: np.ndarray, y: np.ndarray, **mark: Any) -> None:
-    """Draw a symbol at each point (t,), by rising x; where many would cover each other, at those that are seen."""
+    """Draw a symbol at each point (t,), by rising x; where many would cover each other, at the visible ones."""
     shown = seen(y, round(_width(axes) * _MARKS_PER_INCH), at=x)
     axes.plot(x[shown], y[shown], linestyle="none", **mark)
 
@@ -182,13 +182,13 @@ def thousands(value: float, _position: float = 0) -> str:
 
 
 def say(axes: Axes, text: str) -> None:
-    """Say in the place of a drawing why there is none."""
+    """Write in the place of a drawing why there is none."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", linespacing=1.5)
 
 
 def say_only(text: str) -> Figure:
-    """Make a figure that says why there is nothing to draw."""
+    """Make a figure with the reason why there is nothing to draw."""
     figure = new_figure(COLUMN_WIDTH, 1.2)
     with house_style():
         say(figure.add_subplot(), text)
@@ -207,7 +207,7 @@ def decades(axis: Axis) -> None:
 
 
 def save(figure: Figure, paths: Iterable[Path]) -> None:
-    """Write a figure to several files, the format of each by its suffix; the same figure gives the same bytes."""
+    """Write a figure to several files, the format of each by its suffix; the same figure always has the same bytes."""
     for path in paths:
         # a date in the file would make every figure differ from its last version
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)

@@ -1,10 +1,10 @@
-"""How much training data is enough: the number of spectra that a target takes, the floor, and what doubling gains.
+"""How much training data is enough: the number of spectra for a target, the floor, and the gain from doubling.
 
-The curve is of the family that best predicts the largest size from the smaller ones. The intervals are those of all
-families together: a value is inside if some curve with that value, of whatever family, fits the data about as well as
-the best one does. How much worse it may fit is found by bootstrap over sizes and replicates: data are made from the
-fitted curve, and their true value has to be inside in 90 % of cases. A bootstrap of the fitted value itself would be
-too narrow, as it knows neither the other families nor how the fit is drawn to the edge of what is possible (no floor).
+The curve is of the family that best predicts the largest size from the smaller ones. The intervals are over all
+families: a value is inside if some curve with that value, of any family, fits the data about as well as the best one.
+A bootstrap over sizes and replicates finds how much worse it may fit: data are made from the fitted curve, and their
+true value has to be inside in 90 % of cases. A bootstrap of the fitted value itself would be too narrow: it ignores the
+other families, and that fits are drawn to the edge of the possible curves (no floor).
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 CURVE_LEVEL = 0.9
-"""Of all intervals here."""
+"""Level of all intervals of learning curves; other analyses use `stats.LEVEL`."""
 
 FEWEST_SIZES = 4
 WIDEST = 10.0
-"""A number of spectra known less well than to this factor is not known."""
+"""Widest interval of a number of spectra that is an answer: highest over lowest."""
 
 SMALLEST_GAIN = 0.01
-"""A gain certainly above it is a gain."""
+"""Smallest gain that counts."""
 
 SURPRISE = 0.001
-"""Probability below which noise is no explanation."""
+"""Noise explains what has at least this probability."""
 
 FAILED = 5.0
-"""Robust standard deviations above the other replicates, from which on a replicate has failed."""
+"""A replicate has failed if it is further above the others than this many robust standard deviations."""
 
 _DRAWS = 199
 _COMPARED = 2500
-"""Curves that bootstrapped data are compared with."""
+"""Curves to which bootstrapped data are compared."""
 
 _OWN_NOISE = 5
-"""Replicates of every size from which on each size has noise of its own."""
+"""Fewest replicates of every size for noise of its own at each size."""
 
 _FARTHEST = 1000.0
-"""Times the largest size: what takes more is not reached."""
+"""Times the largest size: targets beyond it are not reached."""
 
 _GRID = 160
 
@@ -60,7 +60,7 @@ class Plausible:
     height : dict of str to (m,) array
         Best log error at the largest size.
     reach : dict of str to (m,) array
-        How far the log error may be from it either way.
+        Largest distance of the log error from it.
     """
 
     theta: Mapping[str, np.ndarray]
@@ -80,7 +80,7 @@ class Plausible:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A fitted learning curve and what it says; made by `fit`.
+    """A fitted learning curve and its answers; made by `fit`.
 
     Parameters
     ----------
@@ -98,11 +98,11 @@ class LearningCurve:
     floor, floor_interval
         Error that the curve tends to.
     doubling_gain, doubling_gain_interval
-        Part of the error at the largest size that goes if this size is doubled.
+        Share of the error at the largest size that doubling this size removes.
     left_out : dict of str to float
         By family (and `last1`): the error predicted for the largest size from the smaller ones, over that found.
     reasons : tuple of str
-        Why the data cannot say; empty if they can.
+        Why the data cannot answer; empty if they can.
     failed : (N,) bool array
         Replicates that were left out.
     """
@@ -165,7 +165,7 @@ class LearningCurve:
 
 
 def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: int = 0) -> LearningCurve:
-    """Fit a learning curve to errors, and say how many spectra a target takes.
+    """Fit a learning curve to errors, and find how many spectra a target takes.
 
     Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
     not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
@@ -222,7 +222,7 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Find replicates that have failed: not finite, or far above the others of their size.
 
     Far is 5 standard deviations of the log error, robustly (1.4826 times the median deviation) from the others of the
-    size, or from all deviations if these are larger. Of fewer than three replicates none can be told.
+    size, or from all deviations if these are larger. Fewer than three replicates have no failed one.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 
 def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> LearningCurve:
-    """Say that there are too few sizes."""
+    """Return the constant that stands for too few sizes."""
     unknown = (float("nan"),) * 2
     reason = f"{len(data)} sizes of training sets, at least {FEWEST_SIZES} are needed"
     height = float(data.log_error[-1])
@@ -258,7 +258,7 @@ def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> Learning
 
 
 def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]:
-    """Predict the largest size from the smaller ones, by every family that has fewer parameters than there are of them.
+    """Predict the largest size from the smaller ones, by every family with fewer parameters than smaller sizes.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]
 
 
 def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str:
-    """Choose the family that predicts best, among those that the data do not rule out; the simplest if none can."""
+    """Choose the family that predicts best among those that the data do not rule out; else the simplest of them."""
     limit = _usual_limit(data, library.lowest)
     fitting = [name for name in FAMILIES if library.misfit[name][0] <= limit]
     checked = [name for name in fitting if name in left_out]
@@ -289,7 +289,7 @@ def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str
 
 
 def _usual_limit(data: Sizes, lowest: float) -> float:
-    """Sum of squares up to which curves are plausible, were they linear in all they depend on (Fisher's F)."""
+    """Sum of squares up to which curves would be plausible if they were linear in their parameters (Fisher's F)."""
     freedom = data.freedom + data.spare
     return lowest + (data.within + lowest) * scipy.stats.f.ppf(CURVE_LEVEL, 1, freedom) / freedom
 
@@ -303,7 +303,7 @@ def _judged(
     family: str,
     rng: np.random.Generator,
 ) -> LearningCurve:
-    """Put together what the curves say."""
+    """Collect the answers of the curves."""
     theta = library.theta[family][0]
     height = _height(data, family, theta)
     n_required = np.nan if target is None else _reaches(data, family, theta, height, target)
@@ -350,7 +350,7 @@ def _height(data: Sizes, family: str, theta: np.ndarray) -> float:
 
 
 def _nearest(data: Sizes) -> float:
-    """Size, over the largest, below which nothing is asked."""
+    """Smallest size considered, over the largest."""
     return 0.1 * data.x[0]
 
 
@@ -412,8 +412,8 @@ def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.nda
     """Draw the noise of mean log errors (b, k), and its sum of squares within sizes (b,).
 
     Replicates are drawn from those of the same size if every size has 5 or more, else from those of all sizes; without
-    replicates the noise is Gaussian, of the size assumed. What was lost to the means is put back, and the noise that
-    misfits show is added.
+    replicates the noise is Gaussian, of the size assumed. The variance that the means took up is restored, and the
+    noise that misfits show is added.
     """
     sigma = np.sqrt(data.variance(misfit))
     known = [each * np.sqrt(len(each) / (len(each) - 1)) for each in data.residuals if len(each) > 1]
@@ -452,7 +452,7 @@ def _interval(data: Sizes, plausible: Plausible, target: float) -> tuple[float, 
 
 
 def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
-    """Where falling values come down to one: 0 if they begin below it, infinity if they end above it."""
+    """Where falling values reach a value: 0 if they begin below it, infinity if they end above it."""
     if falling[0] <= value:
         return 0.0
     if falling[-1] > value:
@@ -462,11 +462,11 @@ def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
 
 
 def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: float) -> LearningCurve:
-    """Say why the data cannot say, if they cannot."""
+    """Add the reasons why the data cannot answer, if they cannot."""
     reasons = [reason for reason in (_rise(data), _misfit(data, library.lowest)) if reason]
     (low, high), largest = curve.interval, data.n[-1]
     if curve.target is None or not high <= largest:
-        # within the sizes tried the curve need not predict anything
+        # a target within the sizes tried needs no extrapolation
         reasons += _unproven(curve, data, limit)
     if curve.target is not None:
         reasons += _too_wide(curve, curve.target, low, high)
@@ -474,7 +474,7 @@ def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: fl
 
 
 def _rise(data: Sizes) -> str:
-    """Name two sizes of which the larger has the higher error, if noise is no explanation."""
+    """Name two sizes whose larger one has a higher error than noise explains."""
     freedom = data.squares_freedom
     sigma = np.sqrt(data.squares / freedom) if freedom else ASSUMED_NOISE
     smaller, larger = np.triu_indices(len(data), 1)
@@ -488,7 +488,7 @@ def _rise(data: Sizes) -> str:
 
 
 def _misfit(data: Sizes, lowest: float) -> str:
-    """Say that no family fits, if the replicates' noise is no explanation."""
+    """Report that no family fits, if the noise of replicates does not explain the misfit."""
     if not data.squares_freedom or not data.spare:
         return ""
     ratio = lowest / data.spare / (data.within / data.freedom)
@@ -498,7 +498,7 @@ def _misfit(data: Sizes, lowest: float) -> str:
 
 
 def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
-    """Say where a constant does as well."""
+    """Report if a constant fits or predicts as well as the curve."""
     mean = np.average(data.log_error, weights=data.replicates)
     if data.replicates @ (data.log_error - mean) ** 2 <= limit:
         return ["a constant fits as well as any curve"]
@@ -516,7 +516,7 @@ def _too_wide(curve: LearningCurve, target: float, low: float, high: float) -> l
         return [f"the target {target:.3g} lies below the floor {floor}"]
     if np.isinf(high):
         return [f"the interval, from {_spectra(low)} spectra, has no upper end"]
-    # a size below all that were tried is bounded from above, which is an answer
+    # an upper bound below all sizes tried is an answer
     if low > 0 and high > WIDEST * low:
         return [f"the interval, {_spectra(low)} to {_spectra(high)} spectra, is wider than a factor {WIDEST:g}"]
     return []

@@ -1,10 +1,10 @@
 """Intervals over the test set: objects are drawn with replacement, repeat observations of one together.
 
-Where all or none of a few quasars are found, drawing them anew gives the same again, and an interval without width. So
-a quasar that is found and one that is called but at a wrong redshift are drawn along, in the manner of Agresti & Coull
-(1998, Am. Stat. 52, 119), who add successes and failures to a share. They add two of each; for shares near 1, as they
-are here, that moves the interval too far down (with 200 spectra a true purity of 99.3 % was in it in 77 % of cases),
-and one of each does not (96 %).
+Where a model finds all or none of a few quasars, every draw is the same and the interval has no width. So two quasars
+are added to the test set: one that is found, and one that is called a quasar at a wrong redshift. Agresti & Coull
+(1998, Am. Stat. 52, 119) add two successes and two failures to a share. The shares here are near 1, where that moves
+the interval too far down: with 200 spectra it held a true purity of 99.3 % in 77 % of cases. With one of each it
+held it in 96 %.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quasarcurves.quasarnet.metrics import share
 
 DRAWS = 499
 ADDED = 1
-"""Quasars of either kind that are added to the test set."""
+"""Quasars of each kind that are added to the test set."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Draws:
     ----------
     weights : (draws, n) float32 array
     right, wrong : (draws,) arrays
-        The same of the quasars added.
+        How often the added quasars were drawn: the one that is found, and the one at a wrong redshift.
     """
 
     weights: np.ndarray
@@ -41,7 +41,7 @@ class Draws:
 
 
 def once(n: int) -> Draws:
-    """Give the test set itself: each of n spectra once, nothing added."""
+    """Return the test set itself: each of n spectra once, nothing added."""
     return Draws(np.ones((1, n), np.float32), np.zeros(1), np.zeros(1))
 
 

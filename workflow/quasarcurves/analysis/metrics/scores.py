@@ -20,25 +20,25 @@ from quasarcurves.analysis.stats.resampling import (
 from quasarcurves.quasarnet.metrics import DV_MAX, THRESHOLDS, crossing, has_good_redshift, velocity
 
 WORKING_THRESHOLD = 0.5
-"""Confidence threshold of what is not given for all of them; DESI's."""
+"""Confidence threshold of measures that are not tabulated for all thresholds; DESI uses it too."""
 
 CURVES = ("purity", "completeness", "bal_purity", "bal_completeness")
-"""What there is one of per threshold."""
+"""Measures with a value per threshold."""
 
 WITH_INTERVALS = ("purity", "completeness")
-"""Those of them that have an interval at each, in the main sample."""
+"""The curves that have an interval at each threshold, in the main sample."""
 
 OF_DV = ("median_dv", "sigma_dv", "sigma_dv_mad")
-"""What describes the distribution of dv."""
+"""Measures of the distribution of dv."""
 
 MEASURES = ("crossing", *CURVES, *OF_DV, "outlier_share")
-"""What every sample has one of, with an interval."""
+"""Measures of every sample, each with an interval."""
 
 DV_EDGES = np.linspace(-DV_MAX, DV_MAX, 121)
 """km/s: edges of the bins of the distribution of dv."""
 
 FEWEST = 10
-"""Redshifts that it takes for an interval of what describes their distribution."""
+"""Fewest redshifts for an interval of the measures of their distribution."""
 
 _WORKING = int(np.searchsorted(THRESHOLDS, WORKING_THRESHOLD))
 _MAIN = (N_DETECT[0], SAMPLES[0])
@@ -54,7 +54,7 @@ def score(tested: Tested, predicted: Predicted, draws: Draws) -> Iterator[tuple[
     predicted : Predicted
         Of the same.
     draws : Draws
-        Of the same. If all models get the same draws, their intervals are over the same test sets.
+        Of the same spectra. With the same draws for all models, their intervals are over the same test sets.
     """
     parts = samples(tested, predicted)
     for n_detect in N_DETECT:
@@ -87,7 +87,7 @@ def dv_counts(tested: Tested, predicted: Predicted) -> np.ndarray:
 
 
 def _bounds(values: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Give the intervals of some values, NaN where the value itself is."""
+    """Return the intervals of some values; NaN where the value itself is NaN."""
     found = {}
     for name, value in values.items():
         for end, bound in zip(("low", "high"), percentile_interval(drawn[name]), strict=True):
@@ -96,7 +96,7 @@ def _bounds(values: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> dict
 
 
 class Marks:
-    """What each test spectrum counts for in one sample.
+    """The role of each test spectrum in one sample.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Marks:
         self.quasars = tested.is_qso & sample.for_completeness
         self.found = called & (good & self.quasars)[:, None]
         is_bal = tested.is_qso & (tested.bal == 1)
-        # a quasar of which it is not known whether it has broad absorption lines is on neither side
+        # a quasar whose broad absorption is unknown counts neither as right nor as wrong
         known = ~tested.is_qso | (tested.bal != 0)
         called_bal = predicted.bal_score[:, None] > THRESHOLDS
         self.selected_bal = self.selected & called_bal & known[:, None]

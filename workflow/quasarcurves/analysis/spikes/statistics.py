@@ -1,4 +1,4 @@
-"""What the spikes of a run amount to, with intervals, and whether they follow steps or epochs over many runs.
+"""Statistics of the spikes of a run, with intervals, and whether spikes follow steps or epochs over many runs.
 
 All intervals are at 95 %. Runs of several studies are pooled by concatenating their rows.
 """
@@ -18,7 +18,7 @@ from quasarcurves.analysis.stats.rates import poisson_interval, weighted_poisson
 from quasarcurves.analysis.stats.regression import PoissonFit, likelihood_ratio_p, poisson_regression
 
 SHUFFLES = 499
-"""Random placements of the spikes that a test of periodicity compares with."""
+"""Random placements of the spikes in a test of periodicity."""
 
 _MOST_TESTED = 100
 _PERMUTATIONS = 1999
@@ -53,12 +53,12 @@ def variation_interval(spacings: np.ndarray) -> tuple[float, float]:
 
 
 def periodicity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Period of spikes and the probability that as clear a one arises by chance.
+    """Period of spikes and the probability that chance makes one as clear.
 
     The strength of a period is its power in the Lomb-Scargle periodogram of unit spikes,
     |sum exp(2 pi i onset/period)|^2, at its highest between half the mean spacing and half the run. It is compared with
-    that of the same spikes thrown down at random where they do not overlap: two spikes cannot begin in one, which alone
-    would look regular.
+    that of the same spikes placed at random without overlap: no spike begins within another one, which alone looks
+    regular.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def periodicity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.rando
 
 
 def regularity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.random.Generator) -> float:
-    """Probability that spikes thrown down at random, as in `periodicity`, are as evenly spaced; NaN for fewer than 4.
+    """Probability that spikes placed at random, as in `periodicity`, are as evenly spaced; NaN for fewer than 4.
 
-    Unlike a period it also sees spacings that repeat while the phase drifts, as if each spike wound up a clock anew.
+    Unlike a period it also finds even spacings whose phase drifts, as if each spike restarted a clock.
     """
     if len(onsets) < 4:
         return float("nan")
@@ -102,7 +102,7 @@ def _power(onsets: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
 
 
 def _thrown(durations: np.ndarray, t: float, rng: np.random.Generator) -> np.ndarray:
-    """Give onsets of spikes in random order that lie at random without overlap."""
+    """Place spikes in random order at random without overlap; return their onsets."""
     durations = rng.permutation(durations)
     free = max(t - durations.sum(), 1)
     return np.sort(rng.uniform(0, free, len(durations))) + np.cumsum(durations) - durations
@@ -118,11 +118,11 @@ def describe(spikes: pd.DataFrame, loss: np.ndarray, steps_per_point: float, ste
     Parameters
     ----------
     spikes : DataFrame
-        As `find_spikes` gives it.
+        The table of `find_spikes`.
     loss : (t,) array
-        That they were found in.
+        The loss that was searched.
     steps_per_point : float
-        Steps that one value of the loss stands for: 1, or those of an epoch.
+        Steps per value of the loss: 1, or those of an epoch.
     steps_per_epoch : float
 
     Returns
@@ -160,7 +160,7 @@ def _with_interval(name: str, value: float, interval: tuple[float, float]) -> di
 
 
 def _other_measures(loss: np.ndarray) -> dict[str, float]:
-    """Numbers that other work gives, for comparison."""
+    """Measures of other work, for comparison."""
     score, ratio = olmo_spike_score(loss), loss_ratio(loss)
     return {
         "end_over_best": float(loss[-1] / loss.min()) if len(loss) else np.nan,
@@ -177,7 +177,7 @@ def locking(
 
     log(spikes per step) = a + b log(steps per epoch) + c log(number of spectra) + ...: spikes locked to steps have all
     slopes 0, those locked to epochs b = -1 and the others 0. At one batch size the covariates are collinear: one that
-    those before determine is left out, and a dependence on the number of spectra cannot be told from one on epochs.
+    those before it determine is left out, and a dependence on the number of spectra looks like one on epochs.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def locking(
         `dispersion`, `verdict`: steps, epochs, neither, or undecided.
     """
     names = [*covariates, *nuisance]
-    runs = runs[runs["steps"] > 0]  # one that diverged at once says nothing of rates
+    runs = runs[runs["steps"] > 0]  # a run that diverged at once has no rate
     if runs.empty:
         slopes = {key: value for name in names for key, value in _slope(name, None, None).items()}
         unknown = dict.fromkeys(("dispersion", "steps_p", "epochs_p"), float("nan"))
@@ -222,7 +222,7 @@ def locking(
 
 
 def _independent(columns: np.ndarray) -> list[int]:
-    """Indices of the columns that those before do not determine."""
+    """Return the indices of the columns that those before do not determine."""
     kept: list[int] = []
     for i in range(columns.shape[1]):
         if np.linalg.matrix_rank(columns[:, [*kept, i]], tol=1e-6) > len(kept):
@@ -235,13 +235,13 @@ def _slope(name: str, fit: PoissonFit | None, place: int | None) -> dict[str, fl
         return _with_interval(f"slope_{name}", np.nan, (np.nan, np.nan))
     value = float(fit.coefficients[place])
     reach = scipy.stats.norm.isf(ALPHA / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
-    # where all runs of one size have no spike, no slope is too steep
+    # where all runs of one size have no spike, any slope is steep enough
     reach = float("inf") if reach > 100 else float(reach)
     return _with_interval(f"slope_{name}", value, (value - reach, value + reach))
 
 
 def _verdict(steps_p: float, epochs_p: float) -> str:
-    """Name the hypothesis that is left when the others are refused."""
+    """Name the hypothesis that remains when the others are rejected."""
     refused = (steps_p < ALPHA, epochs_p < ALPHA)
     return {(False, True): "steps", (True, False): "epochs", (True, True): "neither"}.get(refused, "undecided")
 
@@ -252,7 +252,7 @@ def rank_trend(runs: pd.DataFrame, of: str, against: str = "steps_per_epoch") ->
     if len(pairs) < 4 or (pairs.nunique() < 2).any():
         return float("nan"), float("nan")
     x, y = (scipy.stats.zscore(pairs[name].rank().to_numpy()) for name in (against, of))
-    # few runs with ties: the usual approximation by t would be wrong
+    # by permutations: with few runs and ties the usual approximation by t is wrong
     shuffled = np.random.default_rng(0).permuted(np.tile(x, (_PERMUTATIONS, 1)), axis=1)
     chance, seen = np.abs(shuffled @ y), abs(x @ y)
     p = (1 + np.sum(chance >= seen - 1e-9)) / (1 + _PERMUTATIONS)
@@ -277,7 +277,7 @@ def trends(runs: pd.DataFrame) -> pd.DataFrame:
     """Trends over the runs of each optimizer and scale: a row each, from the rows of many runs (see `describe`).
 
     Optimizers that differ in batch size or memory alone (their `family` is the same) are also pooled, in a row under
-    the name of the family: only among them steps, epochs, spectra and the optimizer's memory can be told apart.
+    the name of the family: only they tell steps, epochs, spectra and the optimizer's memory apart.
     """
     rows = []
     for (optimizer, scale), group in runs.groupby(["optimizer", "scale"], sort=True):
