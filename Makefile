@@ -4,7 +4,7 @@ STUDY ?= config.yaml
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: study help setup setup-dev test test-slow test-cluster test-image bench lint lock
+.PHONY: study help setup setup-dev test test-slow test-cluster test-image bench docs lint lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
@@ -35,11 +35,15 @@ test-image: setup-dev  ## build the container image and run the smoke study in i
 bench: setup-dev  ## speed of training against keras.Model.fit, side by side: benchmarks/fit.csv and fit.png; minutes
 	$(BIN)/python benchmarks/fit.py
 
-lint: setup-dev  ## format and style
+docs: setup-dev  ## build the site into site/: the pages, and the reference of the library
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+lint: setup-dev  ## format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy
 
 lock: setup-dev  ## resolve the locks anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv

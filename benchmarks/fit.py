@@ -97,7 +97,7 @@ def trainer(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]
     ours = build_trainer(spectra, Subset(train=rows, validation=rows[:0], test=rows[:0]), run)
 
     def train(epochs: int) -> Seconds:
-        ours.plan = replace(ours.plan, epochs=ours.progress.epoch + epochs)
+        ours.plan = replace(ours.plan, epochs=ours.record.epoch + epochs)
         start = time.perf_counter(), time.process_time()
         ours.train()
         return time.perf_counter() - start[0], time.process_time() - start[1]

@@ -77,9 +77,9 @@ def test_a_job_with_a_gpu_asks_for_more_memory(snakemake, tmp_path, given):
     assert memory["evaluate"] < GPU_MB
 
 
-def test_spectra_of_files_are_counted_once_they_are_prepared(snakemake, smoke_config, reference, tmp_path):
-    padded, truth = tmp_path / "data.fits", reference / "boss_like" / "truth.fits"
-    with fits.open(reference / "boss_like" / "data.fits") as hdus:
+def test_spectra_of_files_are_counted_once_they_are_prepared(snakemake, smoke_config, made_up, tmp_path):
+    padded, truth = tmp_path / "data.fits", made_up / "boss_like" / "truth.fits"
+    with fits.open(made_up / "boss_like" / "data.fits") as hdus:
         few = [fits.PrimaryHDU(hdus[0].data[:400]), fits.BinTableHDU(hdus[1].data[:400])]
         # makes the file look as if it held some 17,000 more
         fits.HDUList([*few, fits.ImageHDU(np.zeros(15_000_000, np.float32))]).writeto(padded)

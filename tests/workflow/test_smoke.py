@@ -185,12 +185,23 @@ def test_nothing_is_pickled(results):
     assert not [path for path in results.rglob("*") if path.suffix in (".pkl", ".pickle", ".npy", ".npz")]
 
 
-def test_readme_shows_how_to_read_a_history(finished, monkeypatch):
+def test_page_shows_how_to_read_a_history(finished, monkeypatch):
     from pathlib import Path
 
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1].replace("quickstart", "smoke")
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("quickstart", "smoke")
     monkeypatch.chdir(finished)
     scope = {}
     exec(code, scope)
     assert len(scope["history"].steps["loss"]) == 480
+
+
+def test_page_names_every_file(results):
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    made = {path.name + "/" * path.is_dir() for path in results.iterdir()} - {"data/", "runs/"}
+    assert len(made) > 20
+    assert not {name for name in made if f"`{name}`" not in page}
+    assert "`data/" in page
+    assert "`runs/" in page

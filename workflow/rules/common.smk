@@ -113,16 +113,16 @@ def benchmark_of(name):
 # Commands ------------------------------------------------------------------------------------------------------------
 
 
-def command(name, also=None, modules=(), backend="", **told):
+def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
     """Return the parameters of a step.
 
     `told` is what it is told besides files: a change reruns it. `also` returns, for wildcards and threads, what changes
-    no result: Snakemake does not track functions of the input. `modules` are imported by name.
+    no result: Snakemake does not track functions of the input. `modules` returns those that it imports by name.
     """
     step = STEPS[name]
     script = "draw" if step.figure else name
     if step.figure:
-        modules = (f"quasarcurves.figures.{step.draws}",)
+        modules = lambda wildcards: (f"quasarcurves.figures.{step.draws}",)
 
     def options(wildcards, input, output, threads):
         words = [step.draws] if step.figure else []
@@ -138,7 +138,7 @@ def command(name, also=None, modules=(), backend="", **told):
         return " ".join(map(shlex.quote, words))
 
     # the code is a function, so that a job on a cluster node, which reads all rules, works out its own fingerprint alone
-    code = lambda wildcards: fingerprint.code(script, modules)
+    code = lambda wildcards: fingerprint.code(script, modules(wildcards))
     environment = f"KERAS_BACKEND={backend}" if backend else ""
     return {**told, "code": code, "script": script, "environment": environment, "options": options}
 
@@ -233,17 +233,20 @@ def run_params(run):
     return json.dumps(params), json.dumps(own)
 
 
-def train_command(runs_of, module):
+def train_command(runs_of):
     """Return the parameters of a rule that trains the runs that `runs_of` returns for its wildcards."""
 
     def also(wildcards, threads):
         states = [at(f"state/{run.name}") for run in runs_of(wildcards)]
-        code, settings = fingerprint.code("train", (module,)), json.dumps(study.state_settings())
+        code, settings = fingerprint.code("train", modules(wildcards)), json.dumps(study.state_settings())
         return {"code": code, "settings": settings, "threads": threads, "state": states}
+
+    def modules(wildcards):
+        return study.training_modules(*runs_of(wildcards))
 
     shared = lambda wildcards: run_params(runs_of(wildcards)[0])[0]
     own = lambda wildcards: [run_params(run)[1] for run in runs_of(wildcards)]
-    return command("train", also=also, modules=(module,), backend=study.backend, shared=shared, run=own)
+    return command("train", also=also, modules=modules, backend=study.backend, shared=shared, run=own)
 
 
 def packed(pattern):

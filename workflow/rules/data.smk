@@ -11,7 +11,11 @@ use rule step as prepare_spectra with:
     benchmark:
         benchmark_of("prepare_spectra")
     params:
-        **command("prepare_spectra", modules=(study.source_module,), data=json.dumps(study.data, sort_keys=True)),
+        **command(
+            "prepare_spectra",
+            modules=lambda wildcards: (study.source_module,),
+            data=json.dumps(study.data, sort_keys=True),
+        ),
         content=fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
 
 

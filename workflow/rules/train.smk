@@ -14,7 +14,7 @@ use rule train_step as train with:
         # all but those of the pack; a pattern that nothing fits, if there are no others
         optimizer="|".join(re.escape(name) for name in study.optimizers if name not in study.packed) or "(?!)",
     params:
-        **train_command(lambda wildcards: [run_of(wildcards)], study.backend_module),
+        **train_command(lambda wildcards: [run_of(wildcards)]),
 
 
 if study.packs:
@@ -29,7 +29,7 @@ if study.packs:
         benchmark:
             benchmark_of("train_pack")
         params:
-            **train_command(pack_of, study.pack_module),
+            **train_command(pack_of),
 
 
 use rule step as evaluate with:

@@ -71,11 +71,10 @@ def _receipt(rule: str, kinds: dict, options: dict, known: list[Path]) -> receip
     imported = {name for name in sys.modules if name.split(".")[0] in fingerprint.PACKAGES}
     # the script itself is called __main__
     script = sys.modules["__main__"].__spec__.name
-    modules = (imported | {script}) - fingerprint.BOOKKEEPING
     return receipts.Receipt(
         rule=rule,
         settings={name: options[name] for name, kind in kinds.items() if kind in (str, int, float, dict, list[str])},
-        code={name: fingerprint.module_hash(name) for name in sorted(modules)},
+        code=fingerprint.module_hashes(imported | {script}),
         versions=fingerprint.versions(),
         inputs={path: value for path, value in receipts.made(known).items() if path in read},
         outputs=receipts.hashes(files[Output]),

@@ -13,6 +13,7 @@ from quasarcurves.spectra.table import Spectra
 from quasarcurves.study import Study, resources
 from quasarcurves.study.steps import LIGHT, STEPS, Need, Sizes
 from quasarcurves.training.settings import CurvatureSettings, TrainingSettings
+from support import made_up_survey
 
 ROOT = Path(__file__).parents[3]
 MEASURED, EVALUATED, GROWTH = (
@@ -239,14 +240,13 @@ def test_sizes_of_a_study(monkeypatch):
     ]  # fmt: skip
 
 
-def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, reference):
+def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, made_up):
     pair = {
-        name: [str(reference / "boss_like" / f"{file}.fits")]
-        for name, file in (("spectra", "data"), ("truth", "truth"))
+        name: [str(made_up / "boss_like" / f"{file}.fits")] for name, file in (("spectra", "data"), ("truth", "truth"))
     }
     study = Study.from_config(SMALL | {"data": {"source": "quasarnet_fits", **pair}})
     # before they are prepared, from the files they come from
-    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(8000, rel=0.05)
+    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(made_up_survey.ROWS, rel=0.05)
     n = 3000
     columns = {name: np.zeros(n) for name in ("z", "label", "bal", "target_id", "snr")}
     Spectra(np.zeros((n, 443)), **columns).save(tmp_path / "spectra.h5")

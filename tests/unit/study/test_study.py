@@ -311,7 +311,7 @@ def test_every_optimizer_of_keras_is_accepted_and_built(name):
     import keras
 
     from quasarcurves.training import optimizers
-    from quasarcurves.training.stable_adamw import StableAdamW
+    from quasarcurves.training.optimizers.stable_adamw import StableAdamW
 
     study = Study.from_config(changed(optimizers={"it": {"class": name, "learning_rate": "2e-3"}}))
     optimizer = optimizers.build(study.config["optimizers"]["it"], total_steps=10)

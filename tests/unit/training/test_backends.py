@@ -64,7 +64,7 @@ def trained(trainer):
 found = {}
 for name, spec in specs.items():
     trainer = trained(make(spec))
-    history = trainer.progress.history()
+    history = trainer.record.history()
     for kind in ("epochs", "steps", "curvature"):
         found |= {f"{name}/{kind}/{column}": values for column, values in getattr(history, kind).items()}
     found |= {f"{name}/weights/{variable.path}": variable for variable in trainer.task.model.variables}
@@ -80,8 +80,8 @@ trained(second)
 for which, trainer in (("whole", whole), ("resumed", second)):
     found |= {f"{which}/{i}": w for i, w in enumerate(trainer.task.model.get_weights())}
 mixed = trained(make(spec, precision="mixed_bfloat16"))
-found |= {f"mixed/{name}": values for name, values in mixed.progress.history().steps.items()}
-found["mixed/sharpness"] = mixed.progress.history().curvature["sharpness"]
+found |= {f"mixed/{name}": values for name, values in mixed.record.history().steps.items()}
+found["mixed/sharpness"] = mixed.record.history().curvature["sharpness"]
 found["threads"] = backends.active().threads()
 np.savez(path, **found)
 """

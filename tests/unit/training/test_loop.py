@@ -51,9 +51,9 @@ def make_task(spec, model=None, loss=squares, **options):
 def train(task, data, plan, validation=None, after_epoch=lambda progress: None):
     """Train from the beginning to the end."""
     trainer = Trainer(task, plan, data, validation)
-    trainer.train(after_epoch=lambda: after_epoch(trainer.progress))
+    trainer.train(after_epoch=lambda: after_epoch(trainer.record))
     trainer.finish()
-    return trainer.progress
+    return trainer.record
 
 
 def forward(weights, x):
@@ -376,16 +376,16 @@ def test_a_training_stopped_between_blocks_goes_on_where_it_was(monkeypatch):
     trainer = Trainer(make_task(spec), plan, make_data(23), make_data(6))
 
     def stop():
-        if trainer.progress.step == 7:
+        if trainer.record.step == 7:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         trainer.train(stop)
-    assert (trainer.progress.epoch, trainer.progress.step_in_epoch) == (1, 2)
+    assert (trainer.record.epoch, trainer.record.step_in_epoch) == (1, 2)
     trainer.train()
     trainer.finish()
     for group in ("epochs", "steps"):
-        got, expected = (getattr(progress.history(), group) for progress in (trainer.progress, through))
+        got, expected = (getattr(progress.history(), group) for progress in (trainer.record, through))
         assert got.keys() == expected.keys()
         for name in got.keys() - {"seconds"}:
             np.testing.assert_array_equal(got[name], expected[name])

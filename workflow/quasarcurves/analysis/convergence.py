@@ -15,7 +15,7 @@ import pandas as pd
 import scipy
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.spikes.statistics import LEVEL
+from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.training.history import History
 
 MATTERS = 1.1
@@ -72,7 +72,7 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
     tested = read_test_losses(test_losses)
     rows = [_of_run(history) for history in tables.by_run(histories)]
     runs = pd.DataFrame(rows).merge(tested, how="left", on=tables.RUN_KEYS)
-    runs["concern"] = ["; ".join(concerns(row)) for row in runs.to_dict("records")]
+    runs["concern"] = ["; ".join(concerns(row)) for row in tables.records(runs)]
     tables.write(runs, path)
 
 
@@ -92,7 +92,7 @@ def read_test_losses(path: Path | None) -> pd.DataFrame:
     """
     names = {model: f"test_loss_{model}" for model in TEST_MODELS}
     if path is None:
-        return pd.DataFrame(columns=[*tables.RUN_KEYS, *names.values()]).astype({"optimizer": str} | _NUMBERS)
+        return pd.DataFrame(columns=[*tables.RUN_KEYS, *names.values()]).astype(_TYPES)
     losses = tables.read(path)
     needed = [*tables.RUN_KEYS, "model", "test_loss"]
     if missing := [name for name in needed if name not in losses]:
@@ -107,7 +107,13 @@ def read_test_losses(path: Path | None) -> pd.DataFrame:
     return wide.rename(columns=names).rename_axis(columns=None).reset_index()
 
 
-_NUMBERS = {"fraction": float, "replicate": int, "test_loss_final": float, "test_loss_best": float}
+_TYPES: dict[str, type] = {
+    "optimizer": str,
+    "fraction": float,
+    "replicate": int,
+    "test_loss_final": float,
+    "test_loss_best": float,
+}
 
 
 def effective_size(values: np.ndarray) -> float:
@@ -155,13 +161,13 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     loss = np.asarray(loss, float)
     loss = loss[np.isfinite(loss) & (loss > 0)]
     if not len(loss):
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     worse = loss > MATTERS * np.median(loss)
     share = float(worse.mean())
     n = effective_size(worse if 0 < share < 1 else np.log(loss))
-    tail = (1 - LEVEL) / 2
-    low, high = scipy.stats.beta.ppf([tail, 1 - tail], share * n + 0.5, (1 - share) * n + 0.5)
-    return share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
+    chances = scipy.stats.beta(share * n + 0.5, (1 - share) * n + 0.5)
+    low, high = float(chances.ppf(ALPHA / 2)), float(chances.ppf(1 - ALPHA / 2))
+    return share, low if share > 0 else 0.0, high if share < 1 else 1.0
 
 
 def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
@@ -187,7 +193,7 @@ def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
     """
     places = np.flatnonzero(np.isfinite(loss) & (np.asarray(loss) > 0))
     if len(places) < _FEWEST:
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     blocks = np.array_split(places, min(_BLOCKS, len(places)))
     x = np.array([block.mean() for block in blocks])
     y = np.array([np.median(np.log(np.asarray(loss, float)[block])) for block in blocks])
@@ -196,11 +202,10 @@ def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
     if n <= 2:
         return float(np.exp(fit.slope * length)), 0.0, float("inf")
     error = fit.stderr * np.sqrt((len(y) - 2) / (n - 2))
-    reach = scipy.stats.t.isf((1 - LEVEL) / 2, n - 2) * error
-    # beyond e^700 there is no float; nothing is known there anyway
-    return tuple(
-        float(value) for value in np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))
-    )
+    reach = scipy.stats.t.isf(ALPHA / 2, n - 2) * error
+    # e^700 is near the largest float; so wide an interval tells nothing anyway
+    ratio, low, high = np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))
+    return float(ratio), float(low), float(high)
 
 
 def _effective_blocks(residuals: np.ndarray) -> float:

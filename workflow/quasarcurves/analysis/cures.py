@@ -17,16 +17,9 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, read_test_losses
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
-from quasarcurves.analysis.stats.comparisons import (
-    Counts,
-    compare,
-    holm,
-    paired_ratio,
-    rate,
-    rate_ratio,
-    rate_ratio_p,
-    removes,
-)
+from quasarcurves.analysis.stats.comparisons import compare, holm, removes
+from quasarcurves.analysis.stats.rates import Counts, rate
+from quasarcurves.analysis.stats.ratios import paired_ratio, rate_ratio, rate_ratio_p
 from quasarcurves.training.history import History, runs_of
 
 REMOVED = 0.5
@@ -88,7 +81,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         infinite; it is left out of ratios, its spikes count up to where it ended, and the verdict on removing spikes is
         never `yes`.
     spikes_<kind>, tall_per_1000_steps, per_epoch, per_1000_steps
-        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`comparisons.rate`).
+        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`stats.rates.rate`).
     share_in_spike, height_step, height_epoch
         Medians over replicates: share of the steps in a spike, median height of a run's spikes in the losses of steps
         and of epochs.
@@ -96,7 +89,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
         and at the lowest validation loss, mean over the last 10 % of steps of the median effective step.
     rate_ratio_<kind>
-        Rate of spikes over that of the reference (`comparisons.rate_ratio`).
+        Rate of spikes over that of the reference (`stats.ratios.rate_ratio`).
     removes_spikes, removes_spikes_epoch, removes_spikes_step
         `yes` if spikes (tall ones, all of epochs, all of steps) are certainly rarer than half the reference's, `no` if
         certainly not, else `cannot say`; so too for a single replicate, as nothing shows how far replicates differ. The
@@ -272,11 +265,12 @@ def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str) -> 
     row["pairs"] = len(both)
     pair = (runs.loc[both], groups[reference].loc[both])
     for kind, verdict in REMOVALS.items():
-        counts = [_counts(side, kind) for side in pair]
-        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(*counts)))
-        row[f"{verdict}_p"] = rate_ratio_p(*counts, REMOVED)
+        counts, others = (_counts(side, kind) for side in pair)
+        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(counts, others)))
+        row[f"{verdict}_p"] = rate_ratio_p(counts, others, REMOVED)
     for name, of in RATIOS.items():
-        ratio = paired_ratio(*(side[of].where(~side["diverged"]) for side in pair))
+        losses, others_losses = (side[of].where(~side["diverged"]).to_numpy(float) for side in pair)
+        ratio = paired_ratio(losses, others_losses)
         row |= _columns(name, astuple(ratio)) | {f"{name}_pairs": ratio.pairs}
     return row
 
@@ -356,8 +350,8 @@ def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str
     different, settled = [], not row["diverged"]
     if row.get("pairs", 0) < 2:
         return "not settled", ""
-    for (name, values), p in zip(ratios.items(), adjusted, strict=True):
-        verdict = compare(*values[:3], p, margins[name])
+    for (name, (value, low, high, _)), p in zip(ratios.items(), adjusted, strict=True):
+        verdict = compare(value, low, high, p, margins[name])
         if verdict in ("lower", "higher"):
             different.append(name)
         settled &= verdict == "same" or name.removeprefix("rate_ratio_") in gone

@@ -15,10 +15,10 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import read_test_losses
-from quasarcurves.analysis.learning_curve import FAMILIES, LEVEL, LearningCurve, fit
+from quasarcurves.analysis.learning_curve import CURVE_LEVEL, FAMILIES, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.families import BASELINE
 from quasarcurves.analysis.learning_curve.fitting import SMALLEST_GAIN, WIDEST
-from quasarcurves.analysis.verdict import number
+from quasarcurves.analysis.wording import number
 from quasarcurves.files import whole_file
 
 METRICS = {
@@ -151,8 +151,14 @@ def _read_metrics(path: Path | None) -> pd.DataFrame:
     """Read crossing points and scatters of final models, of all test spectra and one line."""
     columns = [*tables.RUN_KEYS, "crossing", "sigma_dv", "failed"]
     if path is None:
-        numbers = {"fraction": float, "replicate": int, "crossing": float, "sigma_dv": float}
-        return pd.DataFrame(columns=columns).astype({"optimizer": str} | numbers)
+        types: dict[str, type] = {
+            "optimizer": str,
+            "fraction": float,
+            "replicate": int,
+            "crossing": float,
+            "sigma_dv": float,
+        }
+        return pd.DataFrame(columns=columns).astype(types)
     table = tables.read(path)
     needed = [*columns, "model", "n_detect", "sample"]
     if missing := [name for name in needed if name not in table]:
@@ -181,7 +187,8 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
     """
     aims = _errors_to_reach(targets)
     rows, bands, judged = [], [], []
-    for (optimizer, metric), group in errors.groupby(["optimizer", "metric"], sort=False):
+    for key, group in errors.groupby(["optimizer", "metric"], sort=False):
+        optimizer, metric = map(str, key)
         keys = {"optimizer": optimizer, "metric": metric}
         curve, problem = _fit(group, aims.get(metric))
         failed = group["failed"].to_numpy(bool) | ~np.isfinite(group["error"].to_numpy())
@@ -223,14 +230,15 @@ def _row(
 ) -> dict[str, Any]:
     used = group[~failed]
     lost = group[failed]
-    row = {
+    row: dict[str, Any] = {
         "sizes": used["n_train"].nunique(), "n_smallest": used["n_train"].min(), "n_largest": used["n_train"].max(),
         "runs": len(used), "failed": len(lost), "target": target, "answered": curve is not None and not curve.reasons,
         "failed_runs": " ".join(f"{f:g}/{r}" for f, r in zip(lost["fraction"], lost["replicate"], strict=True)),
-        "reasons": problem or "; ".join(curve.reasons), "certain_gain": curve is not None and curve.certain_gain,
+        "reasons": problem, "certain_gain": False,
     }  # fmt: skip
     if curve is None:
         return row
+    row |= {"reasons": "; ".join(curve.reasons), "certain_gain": curve.certain_gain}
     intervals = (curve.interval, curve.floor_interval, curve.doubling_gain_interval)
     for name, (low, high) in zip(_ESTIMATES, intervals, strict=True):
         row |= {name: getattr(curve, name), f"{name}_low": low, f"{name}_high": high}
@@ -264,7 +272,7 @@ def compose(curves: pd.DataFrame) -> str:
     parts = ["# How much training data is enough?", _PREAMBLE]
     for optimizer, rows in curves.groupby("optimizer", sort=True):
         parts.append(f"## {optimizer}")
-        parts += [" ".join(_of_curve(row)) for row in rows.to_dict("records")]
+        parts += [" ".join(_of_curve(row)) for row in tables.records(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -273,7 +281,7 @@ _CHECKED_FROM = min(family.parameters for family in FAMILIES.values()) + 2
 
 _PREAMBLE = " ".join(
     [
-        f"Intervals in brackets are at {100 * LEVEL:g} %, over all families of curves that fit.",
+        f"Intervals in brackets are at {100 * CURVE_LEVEL:g} %, over all families of curves that fit.",
         f"A number of spectra is given only where the data can say: with {_CHECKED_FROM} sizes or more, a curve that",
         "predicts the largest from the smaller ones better than a constant does (or need not predict), and an interval",
         f"narrower than a factor {WIDEST:g}.",

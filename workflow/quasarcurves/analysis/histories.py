@@ -43,7 +43,8 @@ def _epochs_of(history: History) -> pd.DataFrame:
     epochs.insert(0, "epoch", np.arange(1, len(epochs) + 1))
     epochs.insert(0, "n_train", history.params["outcome"]["n_train"])
     columns = _FIRST_COLUMNS + sorted(set(epochs.columns) - set(_FIRST_COLUMNS))
-    return epochs[columns].assign(**dict(zip(RUN_KEYS, run_key(history.params), strict=True)))[RUN_KEYS + columns]
+    epochs["fraction"], epochs["replicate"], epochs["optimizer"] = run_key(history.params)
+    return epochs[RUN_KEYS + columns]
 
 
 def _run_of(history: History) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: str) -> dict
     found = resampling.median_interval(change, replicate, np.random.default_rng(_SEED))
     value, low, high = map(float, np.exp(found)) if ratio else found
     runs = len(costs[tables.RUN_KEYS].drop_duplicates())
-    row = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
+    row: dict[str, Any] = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
     row |= {"spikes": len(costs), "runs": runs, "value": value, "low": low, "high": high, "verdict": "", "sentence": ""}
     if ratio:
         row["verdict"] = _verdict(value, low, high, len(np.unique(replicate)))
@@ -174,7 +174,7 @@ def _verdict(value: float, low: float, high: float, replicates: int) -> str:
         return "no spikes"
     if replicates < 2:
         return VERDICTS["not settled"]
-    return VERDICTS[compare(value, low, high, 1.0 if low <= 1 <= high else 0.0, MATTERS)]
+    return VERDICTS[compare(value, low, high, None, MATTERS)]
 
 
 def _sentence(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -25,7 +25,13 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     ValueError
         If a column asked for is missing.
     """
-    return pd.read_csv(path, dtype={"optimizer": str, "reference": str}, usecols=columns)
+    wanted = None if columns is None else list(columns)
+    return pd.read_csv(path, dtype={"optimizer": str, "reference": str}, usecols=wanted)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, each by the names of its columns."""
+    return cast(list[dict[str, Any]], table.to_dict("records"))
 
 
 def by_run(histories: Path, **wanted: object) -> Iterator[History]:
@@ -40,8 +46,8 @@ def by_run(histories: Path, **wanted: object) -> Iterator[History]:
 
 
 def run_key(params: Mapping[str, Any]) -> tuple[float, int, str]:
-    """Give fraction, replicate and optimizer of a run from its parameters."""
-    return tuple(params[key] for key in RUN_KEYS)
+    """Return fraction, replicate and optimizer of a run from its parameters."""
+    return params["fraction"], params["replicate"], params["optimizer"]
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -43,7 +43,7 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="RUN_OR_FILE", required=True, help=_RUN_OR_FILE)
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="FITS table to write")
     parser.add_argument(
-        "--source", choices=sources.FILE_SOURCES, help="format of the spectra (default: as the first is)"
+        "--source", choices=sources.file_sources(), help="format of the spectra (default: as the first is)"
     )
     parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
     parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")

@@ -152,8 +152,8 @@ def _name(axes: Axes, shown: pd.DataFrame, column: str) -> None:
     bars = [_bars(row, column) for row in rows]
     labels.place(
         axes,
-        shown[column].to_numpy(),
-        shown["rate"].to_numpy(),
+        shown[column].to_numpy(float),
+        shown["rate"].to_numpy(float),
         [row["optimizer"] for row in rows],
         np.concatenate(bars),
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,12 +26,12 @@ from quasarcurves.figures import style
 from quasarcurves.training.history import History
 
 _PANEL_HEIGHT = 1.5
-_LINES = {
+_LINES: dict[str, dict[str, Any]] = {
     "sharpness": {"color": style.OKABE_ITO[0], "label": "sharpness"},
     "gradient_curvature": {"color": style.OKABE_ITO[1], "label": "curvature along the gradient"},
     "threshold": {"color": "black", "linestyle": "--", "label": "stability threshold"},
 }
-_ONSETS = {
+_ONSETS: dict[str, Any] = {
     "color": style.OKABE_ITO[2],
     "marker": "|",
     "markersize": 7,
@@ -105,7 +106,7 @@ def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> N
     panels[0].set_yscale("log")
     panels[0].margins(x=0.02)
     panels[0].xaxis.set_major_formatter(style.thousands)
-    panels[0].xaxis.get_major_locator().set_params(nbins=4)
+    panels[0].locator_params(axis="x", nbins=4)
     style.decades(panels[0].yaxis)
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low / (high / low) ** 0.15, high)  # room for the onsets

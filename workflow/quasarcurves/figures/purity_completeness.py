@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ class Published(NamedTuple):
     sigma_dv: float
 
 
-PUBLISHED = {
+PUBLISHED: dict[str, list[Published]] = {
     "none": [],
     "farr2020": [
         Published(563_000, 0.9, 0.9953, 0.15, -7.8, 618),
@@ -137,7 +137,7 @@ def draw(
             _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin)
             handles.append(Line2D([], [], color=color, label=_describe(runs)))
         for each, marker in zip(others, "Ds^", strict=False):
-            shown = {
+            shown: dict[str, Any] = {
                 "color": "black",
                 "marker": marker,
                 "markersize": 5,
@@ -151,7 +151,7 @@ def draw(
     return figure
 
 
-def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: object) -> None:
+def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: Any) -> None:
     """Draw purity and completeness of one size."""
     failed = set(runs.loc[runs["failed"], "replicate"])
     kept = metrics[~metrics["replicate"].isin(failed)]
@@ -179,7 +179,7 @@ def _dv_range(scores: pd.DataFrame) -> tuple[float, int]:
     return limit, next((n for n in _PER_BIN if 2 * limit / (_WIDTH * n) <= bins), _PER_BIN[-1])
 
 
-def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color: object, per_bin: int) -> None:
+def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color: Any, per_bin: int) -> None:
     """Draw the distribution of dv of one size; each replicate's adds up to 1."""
     failed = runs.loc[runs["failed"], "replicate"]
     kept = histogram[~histogram["replicate"].isin(failed)]
@@ -198,10 +198,13 @@ def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color:
 def _describe(runs: pd.DataFrame) -> str:
     """Say what the replicates of one size are like, for the legend."""
     good, failed = runs[~runs["failed"]], int(runs["failed"].sum())
-    values = (good[name].median() for name in ("crossing", "crossing_threshold", "median_dv", "sigma_dv"))
+    measures = ("crossing", "crossing_threshold", "median_dv", "sigma_dv")
+    crossing, threshold, median_dv, sigma_dv = (float(good[name].median()) for name in measures)
     named = f"{runs['n_train'].median():,.0f} ({runs['fraction'].iat[0]:g})"
-    digits = 2 if runs["quasars"].iat[0] >= _MANY else 1
-    return _sentence(named, *values, digits) + (f"; {failed} of {len(runs)} failed" if failed else "")
+    digits = 2 if runs["quasars"].to_numpy()[0] >= _MANY else 1
+    return _sentence(named, crossing, threshold, median_dv, sigma_dv, digits) + (
+        f"; {failed} of {len(runs)} failed" if failed else ""
+    )
 
 
 def _describe_published(each: Published) -> str:
@@ -248,4 +251,5 @@ def _add_legend(panels: np.ndarray, handles: list[Line2D], scores: pd.DataFrame,
 
 def plot(*, metrics: Path, test_metrics: Path, dv_histogram: Path, optimizer: str, style: dict) -> Figure:
     """Return what the models of one optimizer are worth on the test set."""
-    return draw(*(load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram)), **style)
+    curves, scores, dv = (load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram))
+    return draw(curves, scores, dv, **style)

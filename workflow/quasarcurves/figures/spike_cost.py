@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,14 @@ _ABREAST = 2
 _NAMES = {"before": "just before", "peak": "at the peak", "end": "at the end"}
 _MEASURES = {"test_loss": "test loss", "completeness": f"completeness at c > {WORKING_THRESHOLD:g}"}
 _SINGLE = style.OKABE_ITO[0]
-_MEDIAN = {"color": "black", "linewidth": 1.8, "marker": "o", "markersize": 4, "zorder": 3, "label": "median"}
+_MEDIAN: dict[str, Any] = {
+    "color": "black",
+    "linewidth": 1.8,
+    "marker": "o",
+    "markersize": 4,
+    "zorder": 3,
+    "label": "median",
+}
 
 
 def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
@@ -75,7 +83,7 @@ def _share(panels: np.ndarray) -> None:
         axes.sharey(panels.flat[0])
 
 
-def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[float, object]) -> None:
+def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[float, Any]) -> None:
     values = spikes[[f"{measure}_{moment}" for moment in MOMENTS]].to_numpy(float)
     for fraction, line in zip(spikes["fraction"], values, strict=True):
         label = f"a spike, fraction {fraction:g}"

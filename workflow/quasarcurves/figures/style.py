@@ -7,7 +7,9 @@ sequential map instead, as lightness survives a photocopy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -34,7 +36,7 @@ _MARKS_PER_INCH = 72
 """Symbols, which are larger than this, cover each other if they stand closer."""
 
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
+DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
 _RC = {
     "font.size": 8,
@@ -63,7 +65,7 @@ def new_figure(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
 
-def house_style() -> object:
+def house_style() -> AbstractContextManager[None]:
     """Context in which axes are made and drawn on in the house style."""
     return mpl.rc_context(_RC)
 
@@ -73,7 +75,7 @@ def sequential(n: int) -> list[tuple[float, float, float, float]]:
     return [mpl.colormaps["viridis"](position) for position in np.linspace(0.0, 0.85, n)]
 
 
-def categorical(n: int) -> list[tuple[str, object]]:
+def categorical(n: int) -> list[tuple[str, Any]]:
     """n pairs of colour and line style for things without an order."""
     return [(OKABE_ITO[i % len(OKABE_ITO)], DASHES[i % len(DASHES)]) for i in range(n)]
 
@@ -106,24 +108,29 @@ def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndar
     return np.union1d(chosen.astype(np.int64), [0, len(values) - 1])
 
 
-def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: object) -> Line2D:
+def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: Any) -> Line2D:
     """Draw a line through the points of a series (t,), or through those that are seen if there are very many."""
     shown = seen(y, _dots(axes))
     return axes.plot(x[shown], y[shown], **line)[0]
 
 
-def plot_marks(axes: Axes, x: np.ndarray, y: np.ndarray, **mark: object) -> None:
+def plot_marks(axes: Axes, x: np.ndarray, y: np.ndarray, **mark: Any) -> None:
     """Draw a symbol at each point (t,), by rising x; where many would cover each other, at those that are seen."""
-    shown = seen(y, round(axes.figure.get_figwidth() * _MARKS_PER_INCH), at=x)
+    shown = seen(y, round(_width(axes) * _MARKS_PER_INCH), at=x)
     axes.plot(x[shown], y[shown], linestyle="none", **mark)
 
 
 def _dots(axes: Axes) -> int:
-    """Give the pixels of the figure's width: more than any of its panels has."""
-    return round(axes.figure.get_figwidth() * DOTS_PER_INCH)
+    """Return the width of the figure in pixels: no panel is wider."""
+    return round(_width(axes) * DOTS_PER_INCH)
 
 
-def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: object) -> None:
+def _width(axes: Axes) -> float:
+    """Return the width of the figure in inches."""
+    return float(axes.figure.bbox.width / axes.figure.dpi)
+
+
+def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: Any) -> None:
     """Draw a quantity against epoch: the median over replicates, and the band from the lowest to the highest.
 
     Parameters
@@ -146,7 +153,7 @@ def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label
         axes.fill_between(epoch[shown], low[shown], high[shown], color=drawn.get_color(), alpha=0.2, linewidth=0)
 
 
-def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: object) -> None:
+def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: Any) -> None:
     """Mark the last finite loss of runs that diverged with a cross."""
     for run in runs:
         finite = run[np.isfinite(run["loss"])]
@@ -157,14 +164,19 @@ def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: object) -> No
 
 def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
     """Add an upper x axis in optimizer steps to axes in epochs."""
-    upper = axes.secondary_xaxis(
-        "top", functions=(lambda epoch: epoch * steps_per_epoch, lambda step: step / steps_per_epoch)
-    )
+
+    def to_steps(epoch: Any) -> Any:
+        return epoch * steps_per_epoch
+
+    def to_epochs(step: Any) -> Any:
+        return step / steps_per_epoch
+
+    upper = axes.secondary_xaxis("top", functions=(to_steps, to_epochs))
     upper.xaxis.set_major_formatter(thousands)
     upper.set_xlabel(label)
 
 
-def thousands(value: float, _position: int | None = None) -> str:
+def thousands(value: float, _position: float = 0) -> str:
     """Format a number of steps or spectra, as tick labels are."""
     return f"{value:,.0f}"
 

@@ -1,4 +1,4 @@
-"""What a run of a study trains with, built from its settings: network, order of batches, optimizer, examples."""
+"""Build what a run trains with from its settings: network, order of batches, optimizer, examples."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import keras
 import numpy as np
 
 from quasarcurves.quasarnet import network
-from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D, UnbiasedDense
+from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
 from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.examples import load_examples
@@ -28,17 +27,20 @@ from quasarcurves.training.snapshots import Snapshots
 _WEIGHTS, _ORDER, _PROBE = 1, 2, 3
 """Tags that keep the random streams of initial weights, batch order and the curvature's probe apart."""
 
-_LAYERS = {
-    "tensorflow": {"convolution": UnbiasedConv1D, "dense": UnbiasedDense, "normalisation": FusedBatchNormalization},
-    "jax": {"convolution": MatrixConv1D, "dense": UnbiasedDense},
-}
-"""How layers are computed where Keras's own are slow on a backend: see docs/speed.md."""
-
 
 def build_model(settings: NetworkSettings, seed: int, replicate: int, precision: str = "float32") -> keras.Model:
     """Build the network of a study's `network` block; initial weights depend on seed, replicate and backend."""
     keras.utils.set_random_seed(int(np.random.SeedSequence([seed, _WEIGHTS, replicate]).generate_state(1)[0]))
-    return build_network(settings, precision=precision, **_LAYERS[keras.backend.backend()])
+    return build_network(settings, precision=precision, **_fast_layers())
+
+
+def _fast_layers() -> dict[str, type[keras.Layer]]:
+    """Return classes of layers to use where those of Keras are slow on its backend: see docs/speed.md."""
+    if keras.backend.backend() == "jax":
+        return {"convolution": MatrixConv1D, "dense": BiasFreeDense}
+    from quasarcurves.quasarnet.fused_batch_norm import FusedBatchNormalization  # noqa: PLC0415  (needs TensorFlow)
+
+    return {"convolution": BiasFreeConv1D, "dense": BiasFreeDense, "normalisation": FusedBatchNormalization}
 
 
 def build_network(settings: NetworkSettings, **computed: Any) -> keras.Model:
@@ -88,7 +90,7 @@ def build_trainer(spectra: Path, rows: Subset, run: RunSettings, matched: Path |
 def build_trainers(
     spectra: Path, subsets: Sequence[Subset], runs: Sequence[RunSettings], matched: Sequence[Path | None]
 ) -> list[Trainer]:
-    """Build everything that runs of a study train with; each spectrum is read once, whoever trains on it.
+    """Build everything that runs of a study train with; a spectrum is read once, however many runs train on it.
 
     Parameters
     ----------

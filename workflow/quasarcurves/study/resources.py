@@ -14,8 +14,10 @@ import math
 from collections.abc import Sequence
 
 from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
+from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.study.steps import STEPS, Need
+from quasarcurves.training import optimizer_traits
 
 MEMORY_SAFETY = 1.4
 """Of memory asked for over the need. Estimates are within 15 % of the use."""
@@ -37,8 +39,6 @@ GPU_MB = 3000
 
 _KERNEL, _STRIDE = 10, 2
 _SPECTRUM_BYTES = 4 * N_BINS
-_SOURCE_BYTES = {"quasarnet_fits": 2 * _SPECTRUM_BYTES, "sdss": 100_000, "desi": 100_000}
-"""Of a spectrum in the files of a source, roughly; for plans made before the spectra are prepared."""
 
 _TENSORFLOW_MB, _TENSORFLOW_SECONDS = 585, 12
 """What importing it, building a network and compiling takes."""
@@ -59,10 +59,7 @@ _RECORD_BYTES = 4 * 10 * 4
 """Of a step: ten measures, copied where the training state is saved."""
 
 _STEP_SECONDS = 0.002
-"""Of a step without its arithmetic; optimizers differ by `_STEP_COST`."""
-
-_STEP_COST = {"SGD": 0.6, "Lion": 0.8, "StableAdamW": 1.4}
-"""Of a step without the network's arithmetic, over that of Adam; of optimizers that are measured to differ."""
+"""Of a step without its arithmetic, with Adam; other optimizers differ by their trait `step_cost`."""
 
 _FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
 """Arithmetic per second in convolutions, and what batch normalisation and the like take for each number they treat."""
@@ -99,7 +96,7 @@ def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_
     batch = min(settings.batch_size, n_train)
     epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
     spectrum = spectrum_seconds(network) / threads**_SPEEDUP
-    step = _STEP_SECONDS * _STEP_COST.get(run.optimizer_spec["class"], 1) + batch * spectrum
+    step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * spectrum
     validation = n_validation * spectrum / 3
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(
@@ -188,7 +185,7 @@ def spectra_in_file(size_mb: float) -> int:
 
 def spectra_in_source(source: str, source_bytes: int) -> int:
     """Number of spectra in the files of a source, roughly."""
-    return round(source_bytes / _SOURCE_BYTES[source])
+    return round(source_bytes / sources.bytes_per_spectrum(source))
 
 
 def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = False) -> dict[str, int]:

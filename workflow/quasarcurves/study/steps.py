@@ -80,7 +80,7 @@ class Sizes:
 class File(NamedTuple):
     """A file that a step makes.
 
-    Parameters
+    Attributes
     ----------
     name : str
         The option of the scripts that read or make it.

@@ -1,4 +1,4 @@
-"""Study: the validated configuration, its runs, where their files go and what each step needs to know of it."""
+"""Study: the validated configuration, its runs, the places of their files and the arguments of each step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quasarcurves.files import workflow_root
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
-from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.schema import StudyError, validate, with_sources
 from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
 from quasarcurves.training.extras import install_hint
@@ -95,7 +95,7 @@ class Study:
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
-        study = cls(validate(config, schema))
+        study = cls(validate(config, with_sources(schema, sources.schemas())))
         _check_lengths(config)
         try:
             study._check_subsets()
@@ -224,9 +224,9 @@ class Study:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
+        """The `data` block as a source reads it; one that draws spectra has the study's seed unless it has its own."""
         data = dict(self.config["data"])
-        if data["source"] == "simulated":
+        if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", self.seed)
         return data
 
@@ -244,15 +244,11 @@ class Study:
         """What computes the trainings."""
         return self.config["training"]["backend"]
 
-    @property
-    def backend_module(self) -> str:
-        """Module that compiles them one by one."""
-        return f"{_BACKENDS}.{self.backend}"
-
-    @property
-    def pack_module(self) -> str:
-        """Module that compiles several into one program."""
-        return f"{_BACKENDS}.packed"
+    def training_modules(self, *runs: Run) -> tuple[str, ...]:
+        """Return the modules that training some runs together imports by names known only then: sorted."""
+        specs = [self.config["optimizers"][run.optimizer] for run in runs]
+        own = {kind.module for kind in map(optimizer_specs.own_class, specs) if kind}
+        return f"{_BACKENDS}.{'packed' if len(runs) > 1 else self.backend}", *sorted(own)
 
     @cached_property
     def packed(self) -> list[str]:
@@ -312,7 +308,7 @@ class Study:
         return TrainingSettings(**{key: settings[key] for key in keys}, pack=optimizer in self.packed)
 
     def matched_run(self, run: Run) -> Run | None:
-        """Give the run whose effective step a run is held to, if it is."""
+        """Return the run whose effective step a run is held to; None for most."""
         match = self.config["optimizers"][run.optimizer].get("match")
         return Run(run.fraction, run.replicate, match) if match else None
 
@@ -330,8 +326,8 @@ class Study:
         return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
 
     def n_spectra(self, spectra: Path) -> int:
-        """Number of prepared spectra, from the size of their file; before there is one, what it will be, roughly."""
-        if self.config["data"]["source"] == "simulated":
+        """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
+        if "n_spectra" in self.config["data"]:
             return self.config["data"]["n_spectra"]
         try:
             return resources.spectra_in_file(spectra.stat().st_size / 2**20)
@@ -341,7 +337,7 @@ class Study:
     def resources(
         self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
     ) -> dict[str, int]:
-        """Say what memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
+        """Return the memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
 
         Parameters
         ----------
@@ -369,24 +365,30 @@ class Study:
         return {}
 
     def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
-        training, n_test = self.config["training"], self._share(n_spectra, "test_fraction")
+        need = STEPS[rule].need
+        if need:
+            return need(self._sizes(n_spectra))
+        if run is None:
+            raise ValueError(f"the need of {rule} depends on the run, and none is given")
+        return self._need_of_run(rule, n_spectra, run)
+
+    def _need_of_run(self, rule: str, n_spectra: int, run: Run) -> Need:
+        """Estimate the need of a training, of a pack of them, or of an evaluation."""
+        training, n_validation = self.config["training"], self._share(n_spectra, "validation_fraction")
         if rule == "train":
-            n_validation = self._share(n_spectra, "validation_fraction")
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
             return resources.training_need(self.run_settings(run), run.n_train(n_spectra), n_validation, **how)
         if rule == "train_pack":
             alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
-            each = run.n_train(n_spectra) + self._share(n_spectra, "validation_fraction")
+            each = run.n_train(n_spectra) + n_validation
             return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
-        if rule == "evaluate":
-            models = 2 + 2 * self.config["diagnosis"]["snapshots"]
-            return resources.evaluation_need(self.network, n_spectra, n_test, models)
-        return STEPS[rule].need(self._sizes(n_spectra, n_test))
+        models = 2 + 2 * self.config["diagnosis"]["snapshots"]
+        return resources.evaluation_need(self.network, n_spectra, self._share(n_spectra, "test_fraction"), models)
 
     def _share(self, n_spectra: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_spectra)
 
-    def _sizes(self, n_spectra: int, n_test: int) -> Sizes:
+    def _sizes(self, n_spectra: int) -> Sizes:
         """What the needs of the steps after the trainings grow with."""
         groups = [
             (self.training_settings(optimizer), round(fraction * n_spectra))
@@ -397,7 +399,7 @@ class Study:
         replicates = self.config["study"]["replicates"]
         return Sizes(
             spectra=n_spectra,
-            tested=n_test,
+            tested=self._share(n_spectra, "test_fraction"),
             source_bytes=self._source_bytes,
             runs=len(self.runs),
             replicates=replicates,

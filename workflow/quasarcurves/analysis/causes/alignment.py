@@ -191,7 +191,7 @@ def settled_step(history: History) -> int:
     return int(min(SETTLED_EPOCH * history.params["outcome"]["steps_per_epoch"], len(history.steps["loss"]) // 4))
 
 
-def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]:
+def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarray]:
     """Give all measures of a run by step: those of the step record, and curvatures over their threshold.
 
     Parameters
@@ -217,7 +217,7 @@ def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]
     return MadeOnDemand(makers)
 
 
-class MadeOnDemand(Mapping):
+class MadeOnDemand(Mapping[str, np.ndarray]):
     """Arrays by name, each made when it is asked for; the last one is kept, as it is often asked for again.
 
     Parameters
@@ -228,13 +228,13 @@ class MadeOnDemand(Mapping):
 
     def __init__(self, makers: Mapping[str, Callable[[], np.ndarray]]) -> None:
         self._makers = dict(makers)
-        self._last: tuple[str | None, np.ndarray | None] = None, None
+        self._last: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name != self._last[0]:
-            self._last = None, None  # its memory is free before the next one is made
-            self._last = name, self._makers[name]()
-        return self._last[1]
+        if name not in self._last:
+            self._last.clear()  # frees its memory before the next array is made
+            self._last[name] = self._makers[name]()
+        return self._last[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._makers

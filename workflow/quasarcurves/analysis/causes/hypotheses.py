@@ -6,9 +6,9 @@ share of the quiet windows matched to them, as a condition that is always met ex
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy import signal
 
 from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, MadeOnDemand, RunEvents, lags, median, positive
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
-from quasarcurves.analysis.stats import resampling
+from quasarcurves.analysis.stats import ALPHA, resampling
 
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
 
@@ -220,8 +220,12 @@ class Facts:
 
 def facts_of(run: RunEvents) -> Facts:
     """Look up what a run says."""
-    scores = {"gradient_norm_z": lambda: z_score(run.measures["gradient_norm"])}
-    measures = ChainMap(MadeOnDemand(scores if "gradient_norm" in run.measures else {}), run.measures)
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        name: partial(run.measures.__getitem__, name) for name in run.measures
+    }
+    if "gradient_norm" in run.measures:
+        makers["gradient_norm_z"] = lambda: z_score(run.measures["gradient_norm"])
+    measures = MadeOnDemand(makers)
     values = {
         condition.hypothesis: {kind: condition.value(run.windows(measures[condition.measure], kind)) for kind in KINDS}
         for condition in CONDITIONS
@@ -453,7 +457,7 @@ def slope_verdict(interval: tuple[float, float], expected: float, p: float) -> s
     p : float
         Of the slope expected.
     """
-    if p < 1 - resampling.LEVEL:
+    if p < ALPHA:
         return CONTRADICTED
     return SUPPORTED if max(abs(end - expected) for end in interval) < 0.5 else NOT_SETTLED
 

@@ -19,7 +19,7 @@ from quasarcurves.analysis.causes.alignment import (
     median,
     positive,
 )
-from quasarcurves.analysis.stats import resampling
+from quasarcurves.analysis.stats import LEVEL, resampling
 
 FEWEST_SPIKES = 10
 """Of fewer spikes nothing is said."""
@@ -148,7 +148,7 @@ def first_moves(
         rival = drawn[:, [j for j in others if seen[j]]].max(axis=1, initial=0)
         first, later = np.mean(drawn[:, i] > rival), np.mean(drawn[:, i] < rival)
         low, high = resampling.bounds(drawn[:, i], len(ranks)) if seen[i] else (np.nan, np.nan)
-        verdict = True if seen[i] and first >= resampling.LEVEL else False if later >= resampling.LEVEL else None
+        verdict = True if seen[i] and first >= LEVEL else False if later >= LEVEL else None
         rows.append((seen[i] or np.nan, low, high, verdict if seen.any() else None))
     return pd.DataFrame(rows, columns=_RESULTS[:4]).astype({"moves_first": object})
 
@@ -178,7 +178,7 @@ def exchange_band(ranks: np.ndarray, rng: np.random.Generator) -> float:
     spread = np.sqrt((flat**2).sum(axis=0))
     sums = rng.choice([-1.0, 1.0], (_FLIPS, len(ranks))) @ flat[:, spread > 0]
     largest = np.abs(sums / spread[spread > 0]).max(axis=1, initial=0)
-    return float(np.quantile(largest, resampling.LEVEL))
+    return float(np.quantile(largest, LEVEL))
 
 
 def leads(statistics: np.ndarray, band: float, large: np.ndarray) -> np.ndarray:
@@ -272,6 +272,8 @@ def _spike_auc(values: np.ndarray, quiet: np.ndarray, onset: int) -> float:
 
 def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
     """Area under the ROC curve: the share of pairs whose positive is higher, ties counting half (Hanley & McNeil 1982).
+
+    `scipy.stats.mannwhitneyu` has the same statistic but takes 40 times as long; a large study asks 100,000 times.
 
     Parameters
     ----------

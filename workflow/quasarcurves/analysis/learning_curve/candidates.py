@@ -169,8 +169,11 @@ def best(family: Family, data: Sizes, starts: np.ndarray) -> tuple[np.ndarray, f
         return root * (apart - apart @ share)
 
     inside = np.clip(starts[:, free], low[free] + 1e-4, high[free] - 1e-4)
-    options = {"bounds": (low[free], high[free]), "ftol": _PRECISION, "xtol": _PRECISION, "max_nfev": 15}
-    fits = [least_squares(residuals, start, **options) for start in inside]
+    within = (low[free], high[free])
+    fits = [
+        least_squares(residuals, start, bounds=within, ftol=_PRECISION, xtol=_PRECISION, max_nfev=15)
+        for start in inside
+    ]
     fit = min(fits, key=lambda each: each.cost)
     theta[free] = fit.x
     if theta[2] < _PRECISION:  # bounds are never quite reached

@@ -18,8 +18,9 @@ from scipy.optimize import brentq
 
 from quasarcurves.analysis.learning_curve.candidates import ASSUMED_NOISE, Library, Sizes, misfits, search
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
-LEVEL = 0.9
+CURVE_LEVEL = 0.9
 """Of all intervals here."""
 
 FEWEST_SIZES = 4
@@ -238,10 +239,10 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
         others = log[(n == n[i]) & ~failed & (np.arange(len(n)) != i)]
         if len(others) >= 2:
             apart[i] = log[i] - np.median(others)
-            spread[i] = 1.4826 * np.median(np.abs(others - np.median(others)))
+            spread[i] = MAD_TO_SIGMA * np.median(np.abs(others - np.median(others)))
     if np.isnan(apart).all():
         return failed
-    pooled = 1.4826 * np.nanmedian(np.abs(apart))
+    pooled = MAD_TO_SIGMA * np.nanmedian(np.abs(apart))
     return failed | (apart > FAILED * np.fmax(spread, pooled))
 
 
@@ -290,7 +291,7 @@ def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str
 def _usual_limit(data: Sizes, lowest: float) -> float:
     """Sum of squares up to which curves are plausible, were they linear in all they depend on (Fisher's F)."""
     freedom = data.freedom + data.spare
-    return lowest + (data.within + lowest) * scipy.stats.f.ppf(LEVEL, 1, freedom) / freedom
+    return lowest + (data.within + lowest) * scipy.stats.f.ppf(CURVE_LEVEL, 1, freedom) / freedom
 
 
 def _judged(
@@ -308,21 +309,29 @@ def _judged(
     n_required = np.nan if target is None else _reaches(data, family, theta, height, target)
     limit = _limit(data, library, (family, theta, height), n_required, target, rng)
     plausible = _plausible(data, library, limit)
-    floor, gain = height + np.log(theta[2]) if theta[2] > 0 else -np.inf, _log_gain(family, theta[None])[0]
     gains = np.concatenate([_log_gain(name, curves) for name, curves in plausible.theta.items()])
-    fields = {
-        "interval": (np.nan, np.nan) if target is None else _interval(data, plausible, target),
-        "floor_interval": tuple(float(np.exp(bound[0])) for bound in plausible.band(np.array([np.inf]))),
-        "doubling_gain": float(-np.expm1(gain)),
-        "doubling_gain_interval": (max(0.0, float(-np.expm1(gains.max()))), float(-np.expm1(gains.min()))),
-    }
-    floor, scale = float(np.exp(floor)), data.n[-1]
-    parameters = FAMILIES[family].published(*theta[:2], floor, float(np.exp(height)) - floor, scale)
+    floor = float(np.exp(height + np.log(theta[2]))) if theta[2] > 0 else 0.0
+    floor_low, floor_high = (float(np.exp(bound[0])) for bound in plausible.band(np.array([np.inf])))
+    first, second, above_floor = float(theta[0]), float(theta[1]), float(np.exp(height)) - floor
+    parameters = FAMILIES[family].published(first, second, floor, above_floor, float(data.n[-1]))
     curve = LearningCurve(
-        family=family, parameters={name: float(value) for name, value in parameters.items()}, sizes=data.n,
-        target=target, n_required=n_required, floor=floor, left_out=left_out, reasons=(), failed=failed,
-        _theta=theta, _height=height, _plausible=plausible, **fields,
-    )  # fmt: skip
+        family=family,
+        parameters={name: float(value) for name, value in parameters.items()},
+        sizes=data.n,
+        target=target,
+        n_required=n_required,
+        interval=(np.nan, np.nan) if target is None else _interval(data, plausible, target),
+        floor=floor,
+        floor_interval=(floor_low, floor_high),
+        doubling_gain=float(-np.expm1(_log_gain(family, theta[None])[0])),
+        doubling_gain_interval=(max(0.0, float(-np.expm1(gains.max()))), float(-np.expm1(gains.min()))),
+        left_out=left_out,
+        reasons=(),
+        failed=failed,
+        _theta=theta,
+        _height=height,
+        _plausible=plausible,
+    )
     return _with_reasons(curve, data, library, limit)
 
 
@@ -387,7 +396,7 @@ def _limit(
         there = np.concatenate([_log_curve(name, each, x)[:, 0] for name, each in curves.items()])
         held.append((square + data.replicates.sum() * (value - there - heights) ** 2).min(axis=1))
     free = within + square.min(axis=1)
-    ratio = max(float(np.quantile((within + each) / free, LEVEL)) for each in held)
+    ratio = max(float(np.quantile((within + each) / free, CURVE_LEVEL)) for each in held)
     return max((data.within + library.lowest) * ratio - data.within, _usual_limit(data, library.lowest))
 
 
@@ -460,7 +469,7 @@ def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: fl
         # within the sizes tried the curve need not predict anything
         reasons += _unproven(curve, data, limit)
     if curve.target is not None:
-        reasons += _too_wide(curve, low, high)
+        reasons += _too_wide(curve, curve.target, low, high)
     return replace(curve, reasons=tuple(reasons))
 
 
@@ -501,10 +510,10 @@ def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
     return []
 
 
-def _too_wide(curve: LearningCurve, low: float, high: float) -> list[str]:
-    if curve.target < curve.floor_interval[0]:
+def _too_wide(curve: LearningCurve, target: float, low: float, high: float) -> list[str]:
+    if target < curve.floor_interval[0]:
         floor = f"{curve.floor:.3g} ({curve.floor_interval[0]:.3g} to {curve.floor_interval[1]:.3g})"
-        return [f"the target {curve.target:.3g} lies below the floor {floor}"]
+        return [f"the target {target:.3g} lies below the floor {floor}"]
     if np.isinf(high):
         return [f"the interval, from {_spectra(low)} spectra, has no upper end"]
     # a size below all that were tried is bounded from above, which is an answer

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quasarcurves.analysis.stats.resampling import LEVEL
 from quasarcurves.quasarnet.metrics import share
 
 DRAWS = 499
 ADDED = 1
 """Quasars of either kind that are added to the test set."""
-
-_HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -93,62 +90,3 @@ def _count(mask: np.ndarray, draws: Draws) -> np.ndarray:
     rows = mask.any(axis=1) if mask.ndim == 2 else mask
     # sums of whole numbers: float32 holds them up to 2^24
     return draws.weights[:, rows] @ mask[rows].astype(np.float32)
-
-
-def medians(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median of values, and median distance from it, in every draw.
-
-    Parameters
-    ----------
-    values : (n,) array
-    weights : (draws, n) array
-        Whole numbers.
-
-    Returns
-    -------
-    median, distance : (draws,) float64 arrays
-        NaN where nothing was drawn. Of an even number of values it is the mean of the two middle ones.
-    """
-    if not len(values):
-        return np.full((2, len(weights)), np.nan)
-    order = np.argsort(values)
-    values, cumulative = np.asarray(values, np.float64)[order], np.cumsum(weights[:, order], axis=1, dtype=np.float64)
-    half = cumulative[:, -1:] / 2
-    below, upto = (cumulative < half).sum(axis=1), (cumulative <= half).sum(axis=1)
-    drawn = cumulative[:, -1] > 0
-    median = np.where(drawn, (values[below] + values[np.minimum(upto, len(values) - 1)]) / 2, np.nan)
-    cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
-    # as with the median: of an even number there are two that are in the middle
-    widths = [_half_width(values, cumulative, median, reached) for reached in (np.greater_equal, np.greater)]
-    return median, np.where(drawn, np.mean(widths, axis=0), np.nan)
-
-
-def _half_width(values: np.ndarray, cumulative: np.ndarray, centre: np.ndarray, reached: np.ufunc) -> np.ndarray:
-    """Smallest distance from a centre within which half of the weight is reached, found by halving."""
-    draws, half = np.arange(len(centre)), cumulative[:, -1] / 2
-    low, high = np.zeros(len(centre)), np.full(len(centre), np.ptp(values))
-    for _ in range(_HALVINGS):
-        distance = (low + high) / 2
-        first = np.searchsorted(values, centre - distance, side="left")
-        beyond = np.searchsorted(values, centre + distance, side="right")
-        enough = reached(cumulative[draws, beyond] - cumulative[draws, first], half)
-        low, high = np.where(enough, low, distance), np.where(enough, distance, high)
-    return high
-
-
-def spread(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(draws,) standard deviation of values (n,) by weights (draws, n), NaN where fewer than two were drawn."""
-    total = weights.sum(axis=1)
-    centred = values - values.mean() if len(values) else values
-    mean = share(weights @ centred, total)
-    square = weights @ centred**2 - total * mean**2
-    return np.sqrt(np.maximum(share(square, total - 1), 0))
-
-
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the 95 % interval: percentiles over draws, which stand along the first axis; NaN are left out."""
-    values = np.asarray(values, np.float64)
-    known = np.isfinite(values).any(axis=0)
-    tail = (1 - LEVEL) / 2
-    bounds = np.nanquantile(np.where(known, values, 0.0), [tail, 1 - tail], axis=0)
-    return np.where(known, bounds[0], np.nan), np.where(known, bounds[1], np.nan)

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.metrics.bootstrap import Draws, interval, medians, once, shares, spread
+from quasarcurves.analysis.metrics.bootstrap import Draws, once, shares
 from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Sample, Tested, samples
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
+from quasarcurves.analysis.stats.resampling import (
+    percentile_interval,
+    weighted_deviations,
+    weighted_median_deviations,
+    weighted_medians,
+)
 from quasarcurves.quasarnet.metrics import DV_MAX, THRESHOLDS, crossing, has_good_redshift, velocity
 
 WORKING_THRESHOLD = 0.5
 """Confidence threshold of what is not given for all of them; DESI's."""
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
 
 CURVES = ("purity", "completeness", "bal_purity", "bal_completeness")
 """What there is one of per threshold."""
@@ -86,7 +90,7 @@ def _bounds(values: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> dict
     """Give the intervals of some values, NaN where the value itself is."""
     found = {}
     for name, value in values.items():
-        for end, bound in zip(("low", "high"), interval(drawn[name]), strict=True):
+        for end, bound in zip(("low", "high"), percentile_interval(drawn[name]), strict=True):
             found[f"{name}_{end}"] = np.where(np.isnan(value), np.nan, bound)[()]
     return found
 
@@ -129,7 +133,7 @@ class Marks:
         value, threshold = crossing(purity, completeness)
         rows = np.flatnonzero(self.well_measured)
         dv, weights = self.dv[rows], draws.take(rows)
-        median, distance = medians(dv, weights)
+        median = weighted_medians(dv, weights)
         return {
             "crossing": value,
             "crossing_threshold": threshold,
@@ -138,8 +142,8 @@ class Marks:
             "bal_purity": shares(self.right_bal, self.selected_bal, draws),
             "bal_completeness": shares(self.found_bal, self.bals, draws),
             "median_dv": median,
-            "sigma_dv": spread(dv, weights),
-            "sigma_dv_mad": MAD_TO_SIGMA * distance,
+            "sigma_dv": weighted_deviations(dv, weights),
+            "sigma_dv_mad": MAD_TO_SIGMA * weighted_median_deviations(dv, weights, median),
             "outlier_share": 1 - shares(self.well_measured, self.called_quasars, draws),
         }
 

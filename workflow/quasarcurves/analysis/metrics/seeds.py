@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from quasarcurves.analysis.metrics.scores import MAD_TO_SIGMA
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 SIGMAS = 5.0
 """A failed replicate is further below the median than this many robust standard deviations of the replicates."""

@@ -14,9 +14,10 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
-from quasarcurves.analysis.metrics.scores import DV_EDGES, MAD_TO_SIGMA, MEASURES, dv_counts, score
+from quasarcurves.analysis.metrics.scores import DV_EDGES, MEASURES, dv_counts, score
 from quasarcurves.analysis.metrics.seeds import find_failed
 from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 _SEED = 1
 """Of the draws of the test set, the same for all studies."""
@@ -131,15 +132,14 @@ class _Model:
 
 def _scored(predictions: Iterable[Path], spectra: Path) -> Iterator[_Model]:
     """Score the models of every run; truth and draws of the test set are those of the first and good for all."""
-    rows, tested, draws = None, None, None
+    test_set: tuple[np.ndarray, Tested, Draws] | None = None
     for path in predictions:
         with h5py.File(path, "r") as file:
             if missing := [name for name in ("row", *MODELS) if name not in file]:
                 raise ValueError(f"{path}: expected row and the models {', '.join(MODELS)}, {missing[0]} not found")
-            if rows is None:
-                rows = file["row"][:]
-                tested = Tested.load(spectra, rows)
-                draws = draw(tested.target_id, np.random.default_rng(_SEED))
+            if test_set is None:
+                test_set = _test_set(spectra, file["row"][:])
+            rows, tested, draws = test_set
             if not np.array_equal(file["row"], rows):
                 raise ValueError(f"{path}: expected the test set of the other runs, found another one")
             run = json.loads(file.attrs["run"])
@@ -147,6 +147,11 @@ def _scored(predictions: Iterable[Path], spectra: Path) -> Iterator[_Model]:
                 predicted = Predicted.load(file[name])
                 keys = {key: run[key] for key in tables.RUN_KEYS} | {"model": name}
                 yield _score(keys, tested, predicted, draws)
+
+
+def _test_set(spectra: Path, rows: np.ndarray) -> tuple[np.ndarray, Tested, Draws]:
+    tested = Tested.load(spectra, rows)
+    return rows, tested, draw(tested.target_id, np.random.default_rng(_SEED))
 
 
 def _score(keys: dict[str, Any], tested: Tested, predicted: Predicted, draws: Draws) -> _Model:

@@ -11,8 +11,7 @@ import numpy as np
 import scipy
 from scipy import ndimage
 
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of Gaussian noise over its median absolute deviation."""
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 LOST_RATIO = 1.5
 """A running median that rises above this many times its lowest value so far follows a spike, not the course."""
@@ -190,5 +189,5 @@ def threshold(weight: float, probability: float, heavy_probability: float, value
 
 
 def _quantile(weight: np.ndarray | float, probability: float) -> np.ndarray:
-    """Give what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
-    return scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6))
+    """Return what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
+    return np.asarray(scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6)))

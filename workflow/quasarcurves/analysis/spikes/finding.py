@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import ndimage
 
 from quasarcurves.analysis.spikes import baseline
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 EPOCH_WINDOW = 51
 """Epochs of the running median."""
@@ -148,8 +149,9 @@ def find_spikes(
     width = _odd(window or np.clip(len(log_loss) // 5, *_WINDOWS))
     thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
     spikes: list[_Spike] = []
+    excess = np.empty(0)
     for number in range(_PASSES):
-        excess = sigma = None  # of the last pass: their memory is needed
+        excess = sigma = np.empty(0)  # frees those of the last pass: their memory is needed
         known = _quiet(spikes, len(log_loss))
         excess, sigma = _excess(log_loss, known, width)
         noise_window = baseline.NOISE_WINDOWS * width
@@ -207,14 +209,14 @@ def _search(
     telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
     noise = excess / sigma
     spikes: list[_Spike] = []
-    for width, *rates in thresholds:
+    for width, false_rate, heavy_false_rate in thresholds:
         signal = _signal(noise, spikes, width)
-        spread = max(baseline.MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
+        spread = max(MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
         signal /= spread
         # the noise of a step is judged over its window, that of a mean over all means that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
         weight = baseline.tail_weight(signal[telling], quiet[telling], width) if heavy else 0.0
-        high = signal > baseline.threshold(weight, *rates, values)
+        high = signal > baseline.threshold(weight, false_rate, heavy_false_rate, values)
         high[high] = signal[high] * spread * sigma[high] >= min_log_height
         spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
         del signal  # its memory is needed for the next

@@ -6,17 +6,17 @@ All intervals are at 95 %. Runs of several studies are pooled by concatenating t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy
-from scipy import special
 
 from quasarcurves.analysis.spikes.finding import loss_ratio, olmo_spike_score
+from quasarcurves.analysis.stats import ALPHA
+from quasarcurves.analysis.stats.rates import poisson_interval, weighted_poisson_interval
+from quasarcurves.analysis.stats.regression import PoissonFit, likelihood_ratio_p, poisson_regression
 
-LEVEL = 0.95
 SHUFFLES = 499
 """Random placements of the spikes that a test of periodicity compares with."""
 
@@ -24,47 +24,17 @@ _MOST_TESTED = 100
 _PERMUTATIONS = 1999
 
 
-def poisson_interval(count: int, exposure: float = 1.0) -> tuple[float, float]:
-    """Exact interval of a Poisson rate (Garwood 1936).
-
-    Parameters
-    ----------
-    count : int
-        Events seen.
-    exposure : float
-        Time they were seen in.
-    """
-    tail = (1 - LEVEL) / 2
-    low = scipy.stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
-    return float(low / exposure), float(scipy.stats.chi2.isf(tail, 2 * count + 2) / 2 / exposure)
-
-
-def weighted_poisson_interval(weights: Sequence[float], exposure: float) -> tuple[float, float]:
-    """Interval of a rate to which every event adds a weight of its own (Fay & Feuer 1997, Stat. Med. 16, 791).
-
-    With weights of 1 it is the exact interval of a Poisson rate. Without events the upper end is not known.
-    """
-    weights = np.asarray(weights, float)
-    if not len(weights):
-        return 0.0, float("nan")
-    tail, total, variance, largest = (1 - LEVEL) / 2, weights.sum(), (weights**2).sum(), weights.max()
-    low = variance / (2 * total) * scipy.stats.chi2.ppf(tail, 2 * total**2 / variance)
-    above, spread = total + largest, variance + largest**2
-    high = spread / (2 * above) * scipy.stats.chi2.isf(tail, 2 * above**2 / spread)
-    return float(low / exposure), float(high / exposure)
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
+def median_interval(values: np.ndarray | Sequence[float]) -> tuple[float, float]:
     """Interval of a median between two of the values, whatever their distribution; NaN if they are fewer than 6."""
-    values = np.sort(values)
-    rank = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
+    ordered = np.sort(np.asarray(values, float))
+    rank = int(scipy.stats.binom.ppf(ALPHA / 2, len(ordered), 0.5))
     # the interval from the rank-th to the rank-th last value (from 1) covers with P(rank <= below <= n - rank)
-    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(values), 0.5) > (1 - LEVEL) / 2:
+    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(ordered), 0.5) > ALPHA / 2:
         rank -= 1
-    return (float(values[rank - 1]), float(values[-rank])) if rank > 0 else (float("nan"), float("nan"))
+    return (float(ordered[rank - 1]), float(ordered[-rank])) if rank > 0 else (float("nan"), float("nan"))
 
 
-def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
+def variation_interval(spacings: np.ndarray) -> tuple[float, float]:
     """Interval of the coefficient of variation of spacings that follow a gamma distribution.
 
     For a shape k, 2 n k ln(arithmetic / geometric mean) / (1 + (1 + 1/n) / (6 k)) is very nearly chi squared with
@@ -75,7 +45,7 @@ def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
     spread = np.log(spacings.mean()) - np.log(spacings).mean() if n > 1 and spacings.min() > 0 else 0.0
     if spread <= 0:
         return float("nan"), float("nan")
-    bounds = scipy.stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) / (2 * n * spread)
+    bounds = scipy.stats.chi2.ppf([1 - ALPHA / 2, ALPHA / 2], n - 1) / (2 * n * spread)
     shapes = (bounds + np.sqrt(bounds**2 + 4 * bounds * (1 + 1 / n) / 6)) / 2
     seen = _variation(spacings)
     # spacings that follow another distribution may lie outside
@@ -200,69 +170,6 @@ def _other_measures(loss: np.ndarray) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class PoissonFit:
-    """A Poisson regression with logarithmic link.
-
-    Parameters
-    ----------
-    coefficients : (k,) array
-    covariance : (k, k) array
-    log_likelihood : float
-        Up to a constant of the counts.
-    dispersion : float
-        Pearson's chi squared per degree of freedom: 1 for Poisson counts, more if runs differ by more.
-    """
-
-    coefficients: np.ndarray
-    covariance: np.ndarray
-    log_likelihood: float
-    dispersion: float
-
-
-def poisson_regression(counts: np.ndarray, design: np.ndarray, offset: np.ndarray) -> PoissonFit:
-    """Fit counts with mean exp(design @ coefficients + offset) by iteratively reweighted least squares.
-
-    McCullagh & Nelder 1989, Generalized Linear Models, section 2.5.
-
-    Parameters
-    ----------
-    counts : (n,) array
-    design : (n, k) array
-    offset : (n,) array
-        Log of the exposure.
-    """
-    linear = np.log(counts + 0.5)
-    for _ in range(100):
-        mean = np.exp(linear)
-        working = linear - offset + (counts - mean) / mean
-        root = np.sqrt(mean)
-        coefficients = np.linalg.lstsq(root[:, None] * design, root * working, rcond=None)[0]
-        # counts that are all zero on one side drive a slope to infinity: means stop where nothing changes any more
-        updated = np.clip(design @ coefficients + offset, -30, 30)
-        done = np.allclose(updated, linear, atol=1e-10)
-        linear = updated
-        if done:
-            break
-    mean = np.exp(linear)
-    covariance = np.linalg.pinv(design.T @ (mean[:, None] * design))
-    freedom = max(len(counts) - design.shape[1], 1)
-    dispersion = float(((counts - mean) ** 2 / mean).sum() / freedom)
-    return PoissonFit(coefficients, covariance, float((special.xlogy(counts, mean) - mean).sum()), dispersion)
-
-
-def likelihood_ratio_p(full: PoissonFit, restricted: PoissonFit, restrictions: int, freedom: int) -> float:
-    """Probability of a restriction to fit so much worse by chance.
-
-    Runs that differ by more than Poisson counts do are allowed for: the likelihood ratio is divided by their dispersion
-    and compared with F. Less dispersed ones are not given credit for it.
-    """
-    statistic = max(2 * (full.log_likelihood - restricted.log_likelihood), 0.0)
-    if freedom < 1 or full.dispersion <= 1:
-        return float(scipy.stats.chi2.sf(statistic, restrictions))
-    return float(scipy.stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
-
-
 def locking(
     runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", "n_train"), nuisance: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -327,7 +234,7 @@ def _slope(name: str, fit: PoissonFit | None, place: int | None) -> dict[str, fl
     if fit is None or place is None:
         return _with_interval(f"slope_{name}", np.nan, (np.nan, np.nan))
     value = float(fit.coefficients[place])
-    reach = scipy.stats.norm.isf((1 - LEVEL) / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
+    reach = scipy.stats.norm.isf(ALPHA / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
     # where all runs of one size have no spike, no slope is too steep
     reach = float("inf") if reach > 100 else float(reach)
     return _with_interval(f"slope_{name}", value, (value - reach, value + reach))
@@ -335,7 +242,7 @@ def _slope(name: str, fit: PoissonFit | None, place: int | None) -> dict[str, fl
 
 def _verdict(steps_p: float, epochs_p: float) -> str:
     """Name the hypothesis that is left when the others are refused."""
-    refused = (steps_p < 1 - LEVEL, epochs_p < 1 - LEVEL)
+    refused = (steps_p < ALPHA, epochs_p < ALPHA)
     return {(False, True): "steps", (True, False): "epochs", (True, True): "neither"}.get(refused, "undecided")
 
 
@@ -361,7 +268,7 @@ def height_trend(runs: pd.DataFrame, against: str = "steps_per_epoch") -> dict[s
     if len(pairs) < 4 or np.ptp(pairs[:, 0]) == 0:
         return _with_interval("slope_height", np.nan, (np.nan, np.nan)) | {"height_p": np.nan}
     fit = scipy.stats.linregress(pairs[:, 0], pairs[:, 1])
-    reach = scipy.stats.t.isf((1 - LEVEL) / 2, len(pairs) - 2) * fit.stderr
+    reach = scipy.stats.t.isf(ALPHA / 2, len(pairs) - 2) * fit.stderr
     interval = (float(fit.slope - reach), float(fit.slope + reach))
     return _with_interval("slope_height", float(fit.slope), interval) | {"height_p": float(fit.pvalue)}
 

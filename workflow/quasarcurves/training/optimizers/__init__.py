@@ -1,30 +1,23 @@
-"""Optimizers by name from a study."""
+"""Optimizers by name from a study; those of this library are a module each, imported when one is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import keras
 import numpy as np
 
-from quasarcurves.training import optimizer_specs
-from quasarcurves.training.matched_adam import MatchedAdam
-from quasarcurves.training.stable_adamw import StableAdamW
-
-_OWN = {StableAdamW.__name__: StableAdamW}
-
-_BY_ELEMENT = {
-    "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", MatchedAdam.__name__, "Nadam", "RMSprop", "SGD",
-    "ScheduleFreeAdamW",
-}  # fmt: skip
-"""Classes that treat each number by itself. Adafactor, Lamb, Muon and StableAdamW look at whole tensors."""
+from quasarcurves.training import optimizer_specs, optimizer_traits
 
 
 def works_by_element(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Tell whether an optimizer's step is the same, but for rounding, however parameters are cut into tensors."""
+    """Return whether an optimizer's step is the same, but for rounding, however parameters are cut into tensors."""
     # averaged weights are given back tensor by tensor
-    return type(optimizer).__name__ in _BY_ELEMENT and optimizer.clipnorm is None and not optimizer.use_ema
+    return (
+        optimizer_traits.of_class(type(optimizer)).by_element and optimizer.clipnorm is None and not optimizer.use_ema
+    )
 
 
 def build(
@@ -55,9 +48,10 @@ def build(
     if "match" in spec:
         if effective_step is None:
             raise ValueError(f"optimizer: the effective step of {spec['match']!r}, which it is held to, is not given")
-        return MatchedAdam(effective_step, **arguments)
+        arguments["effective_step"] = effective_step
     if "schedule" in spec:
         schedule = getattr(keras.optimizers.schedules, spec["schedule"]["class"])
         arguments["learning_rate"] = schedule(**optimizer_specs.schedule_arguments(spec, total_steps))
-    kind = _OWN.get(spec["class"]) or getattr(keras.optimizers, spec["class"])
-    return kind(**arguments)
+    own = optimizer_specs.own_class(spec)
+    module = import_module(own.module) if own else keras.optimizers
+    return getattr(module, optimizer_specs.class_name(spec))(**arguments)

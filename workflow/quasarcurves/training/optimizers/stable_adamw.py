@@ -5,15 +5,21 @@ Wortsman et al. (2023), arXiv:2304.13013, algorithm 2.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from quasarcurves.training.optimizer_traits import Traits
+from quasarcurves.training.preconditioners import CorrectedPreconditioner
+from quasarcurves.training.step import Step
 
 
 @keras.saving.register_keras_serializable(package="quasarcurves")
 class StableAdamW(keras.optimizers.AdamW):
     """AdamW with update clipping.
 
-    For each tensor, with m and v corrected for their start at zero (which is what the paper's time-dependent betas do):
+    For each tensor, with m and v bias-corrected (which is what the paper's time-dependent betas do):
     RMS_t = sqrt(mean(g^2 / max(v, epsilon^2))), eta = learning_rate / max(1, RMS_t), and
     w <- w - eta weight_decay w - eta m / (sqrt(v) + epsilon). Differs from AdamW of Keras also in that epsilon is
     added to the corrected sqrt(v), and that the decay is shortened together with the step, both as in the paper.
@@ -25,6 +31,8 @@ class StableAdamW(keras.optimizers.AdamW):
     clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, name
         As of every optimizer of Keras.
     """
+
+    traits = Traits(momentum="mean", preconditioner="StableAdamWPreconditioner", beta_2=0.99, step_cost=1.4)
 
     def __init__(
         self,
@@ -60,7 +68,7 @@ class StableAdamW(keras.optimizers.AdamW):
             **others,
         )
 
-    def update_step(self, gradient: object, variable: object, learning_rate: object) -> None:
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update a variable and its moments."""
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
@@ -78,3 +86,11 @@ class StableAdamW(keras.optimizers.AdamW):
 
     def _apply_weight_decay(self, variables: object) -> None:
         """Leave the decay to `update_step`, which knows by how much the step is shortened."""
+
+
+class StableAdamWPreconditioner(CorrectedPreconditioner):
+    """That of Adam with epsilon beside the corrected v; the step is divided by max(1, RMS_t) of the tensor."""
+
+    def factor(self, step: Step) -> Any:
+        """Return 1 / max(1, RMS_t) of each parameter's tensor; (n_parameters,)."""
+        return step.spread(1 / ops.maximum(1.0, step.rms))
