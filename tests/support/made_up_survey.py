@@ -97,7 +97,8 @@ def _objects(kind: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
     n = len(kind)
     z = np.where(kind == "galaxy", rng.uniform(0.1, 0.9, n), 0.0)
     z = np.where((kind == "qso_low") | (kind == "bad"), rng.uniform(0.5, 2.0, n), z)
-    # the first redshift is below 2.1
+    # the first of these redshifts is below 2.1, the others are above
+    z = np.where((kind == "qso_low") & (rng.random(n) < 0.3), BOX_REDSHIFTS[0], z)
     z = np.where(kind == "qso_high", rng.choice(BOX_REDSHIFTS[1:], n), z)
     flag, index = np.zeros((2, n))
     bals = np.flatnonzero(kind == "qso_high")[-BALS - DISAGREEING :]
