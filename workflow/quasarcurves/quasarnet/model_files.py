@@ -34,8 +34,13 @@ def about_run(run: RunSettings, model: str) -> dict[str, Any]:
     model : str
         Which of the run's models: final or best.
     """
-    name = f"{run.study}/f{run.fraction}_r{run.replicate}/{run.optimizer} {model}"
-    return {"lines": list(run.network.lines), "bal_lines": list(run.network.bal_lines), "name": name}
+    return _about(run.to_json(), model)
+
+
+def _about(params: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return lines and name from a run's stored settings; those of earlier versions may lack others."""
+    name = "{study}/f{fraction}_r{replicate}/{optimizer}".format_map(params) + f" {model}"
+    return {"lines": params["network"]["lines"], "bal_lines": params["network"]["bal_lines"], "name": name}
 
 
 def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -> None:
@@ -93,6 +98,4 @@ def _about_beside(path: Path) -> dict[str, Any]:
     if not history.is_file():
         return {}
     with h5py.File(history) as file:
-        params = json.loads(file.attrs["params"])
-    params.pop("outcome", None)
-    return about_run(RunSettings.from_json(params), BEST if path.stem == BEST else FINAL)
+        return _about(json.loads(file.attrs["params"]), BEST if path.stem == BEST else FINAL)
