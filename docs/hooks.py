@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "workflow" / "quasarcurves"
-BESIDE = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+BESIDE = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "tests/README.md": "tests.md",
+    "CHANGELOG.md": "changelog.md",
+}
 """Pages outside of docs/, and their names on the site."""
 
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)#\s]+)(#[^)\s]*)?\)")

@@ -1,4 +1,4 @@
-"""Learning curves whose truth is known, in the published form of each family: what intervals are tested on."""
+"""Learning curves whose truth is known, in the published form of each family: for tests of intervals."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def flat(
 
 
 def draw_curve(kind: str, rng: np.random.Generator) -> tuple[Curve, float]:
-    """Draw a curve that falls by a factor 1.5 to 50 and gains at least 2 % by doubling; give it and its floor."""
+    """Draw a curve that falls by a factor 1.5 to 50 and gains at least 2 % by doubling; return it and its floor."""
     smallest, largest = LARGEST / 10**DECADES, float(LARGEST)
     while True:
         share = rng.uniform(0, 0.8) if rng.random() < 0.75 else 0.0

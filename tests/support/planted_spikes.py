@@ -1,4 +1,4 @@
-"""Losses whose spikes are known, and how many of them a detector finds: what thresholds are set and tested on."""
+"""Losses whose spikes are known, and how many of them a detector finds: for setting and testing thresholds."""
 
 from __future__ import annotations
 

@@ -18,10 +18,11 @@ from quasarcurves import cli
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "controls.md").read_text()
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(DOCS.glob("*.md"))
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")
+PAGES = [ROOT / name for name in BESIDE] + sorted(DOCS.glob("*.md"))
 tables = runpy.run_path(str(DOCS / "tables.py"))
 
-by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def test_tables_are_those_of_the_files():
@@ -90,7 +91,7 @@ def test_files_and_commands_named_in_passing_exist(page):
 
 
 SUBCOMMANDS = {command.name: command for group in cli.GROUPS.values() for command in group}
-ELSEWHERE = {"apptainer", "aws", "cp", "docker", "export", "sed", "snakemake", "squeue", "pre-commit"}
+ELSEWHERE = {"apptainer", "aws", "cp", "docker", "export", "pip", "sed", "snakemake", "squeue", "pre-commit"}
 """Programs that are not ours, or whose options are checked with the pages on where a study runs."""
 
 

@@ -265,7 +265,7 @@ SCENARIOS = {
     ),
     "the verdict": (
         change_code("quasarcurves/analysis/verdict.py"),
-        {("write_verdict",)} | LEARNING_CURVES | TABLES,
+        {("write_verdict",)} | TABLES,
     ),
     "learning curves": (change_code("quasarcurves/analysis/learning_curve/families.py"), LEARNING_CURVES | TABLES),
     "a target": (

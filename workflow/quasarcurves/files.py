@@ -1,4 +1,4 @@
-"""Whole files: what has its final name is complete, whatever happens while it is written.
+"""Whole files: a file with its final name is complete, whatever happens while it is written.
 
 The folder of the workflow's own files is found here, too.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; move it to `path` once the block has succeeded.
+    """Yield a temporary name beside `path` to write to; move that file to `path` once the block has succeeded.
 
     The data are on disk before the new name is, so a crash leaves the old file or the new one, never a part.
 
@@ -22,7 +22,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     ----------
     path : str or Path
         The final name. Missing folders are made. The temporary name keeps the suffix (libraries that
-        choose a format by it must see it) and is never used twice: process ids are, by the hosts of a cluster.
+        choose a format by it must see it). It is random: hosts of a cluster that share the folder may use the same
+        process id.
 
     Yields
     ------

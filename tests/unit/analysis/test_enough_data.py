@@ -8,7 +8,7 @@ import pytest
 
 from quasarcurves.analysis import enough_data
 from quasarcurves.analysis.learning_curve import fit
-from quasarcurves.analysis.verdict import number
+from quasarcurves.analysis.wording import number
 
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
 TARGETS = {"test_loss": 0.6, "crossing": 0.985}

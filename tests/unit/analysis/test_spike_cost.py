@@ -189,6 +189,11 @@ def test_a_run_that_diverged_has_no_end():
     assert with_all["verdict"] == "worse"
 
 
+def test_no_loss_at_the_end_settles_nothing():
+    costs = study(np.random.default_rng(8), 2.0).assign(test_loss_end=np.nan)
+    assert summarised(costs, "end")["verdict"] == "cannot say"
+
+
 def test_the_sentence_has_the_numbers():
     row = summarised(study(np.random.default_rng(9), 2.0))
     assert row["sentence"] == (

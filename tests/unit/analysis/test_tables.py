@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.histories import write_epochs, write_runs
 from quasarcurves.training.history import History, collect
 
 STEPS = 4
@@ -62,13 +63,13 @@ ORDER = [(0.8, 0, "adam"), (0.8, 0, "amsgrad"), (0.8, 1, "adam"), (0.05, 2, "ada
 
 @pytest.fixture
 def epochs(histories, tmp_path):
-    histories.write_epochs(histories, tmp_path / "epochs.csv")
+    write_epochs(histories, tmp_path / "epochs.csv")
     return tables.read(tmp_path / "epochs.csv")
 
 
 @pytest.fixture
 def runs(histories, tmp_path):
-    histories.write_runs(histories, tmp_path / "runs.csv")
+    write_runs(histories, tmp_path / "runs.csv")
     return tables.read(tmp_path / "runs.csv").set_index(tables.RUN_KEYS)
 
 
@@ -158,7 +159,7 @@ def test_a_diverged_run_says_where_and_keeps_what_it_had(runs):
 def test_a_run_that_diverges_at_once_has_no_lowest_loss(tmp_path):
     make(0.1, 0, "adam", [np.nan], diverged_step=0).save(tmp_path / "0.h5")
     collect([("a", tmp_path / "0.h5")], tmp_path / "all.h5")
-    histories.write_runs(tmp_path / "all.h5", tmp_path / "runs.csv")
+    write_runs(tmp_path / "all.h5", tmp_path / "runs.csv")
     (run,) = tables.read(tmp_path / "runs.csv").to_dict("records")
     assert np.isnan(run["loss_lowest"])
     assert (run["diverged"], run["diverged_step"], run["spikes_above_3x"]) == (True, 0, 0)
@@ -167,5 +168,5 @@ def test_a_run_that_diverges_at_once_has_no_lowest_loss(tmp_path):
 def test_names_of_optimizers_stay_text(tmp_path):
     make(0.1, 0, "007", [1.0, 2.0]).save(tmp_path / "0.h5")
     collect([("a", tmp_path / "0.h5")], tmp_path / "all.h5")
-    histories.write_epochs(tmp_path / "all.h5", tmp_path / "epochs.csv")
+    write_epochs(tmp_path / "all.h5", tmp_path / "epochs.csv")
     assert tables.read(tmp_path / "epochs.csv")["optimizer"].tolist() == ["007", "007"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quasarcurves.analysis.spikes.statistics import poisson_interval
+from quasarcurves.analysis.stats.rates import poisson_interval
 from quasarcurves.figures import cures
 
 MANY = [

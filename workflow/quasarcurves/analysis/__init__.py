@@ -1,1 +1,1 @@
-"""What the histories mean."""
+"""The analyses of a study's histories and predictions, as tables and texts."""

@@ -1,7 +1,7 @@
 """Has a run converged, and should one be concerned? A row per run, with 95 % intervals that honour autocorrelation.
 
-The losses of successive epochs resemble each other: n of them say less than n independent ones would. Every interval
-here is over an effective number of values.
+The losses of successive epochs are correlated, so n of them are worth fewer than n independent values. Every interval
+here counts an effective number of values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 import scipy
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.spikes.statistics import LEVEL
+from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.training.history import History
 
 MATTERS = 1.1
@@ -40,7 +40,7 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
     -------
     fraction, replicate, optimizer, n_train, epochs, diverged, diverged_step
         The run, and whether and where its loss became infinite or NaN. If it did, `convergence` says `diverged`, and
-        what is judged on the last epochs is empty.
+        the columns about the last epochs are empty.
     epoch_best
         Epoch of the lowest validation loss, from 1.
     test_loss_final, test_loss_best
@@ -48,7 +48,7 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
     val_loss_late
         Mean of the validation losses computed in the last 20 % of epochs, `validations_late` of them.
     stop_chance_val, stop_chance_train, each with _low and _high
-        Chance that a stop at a random one of the last 20 % of epochs gives a model whose loss is more than 10 % above
+        Chance that a stop at a random one of the last 20 % of epochs ends at a model whose loss is more than 10 % above
         their median: by the validation loss where computed, and by the training loss of every epoch. Epochs that are
         worse because the loss still falls count as well as those in spikes.
     change_train, change_val, each with _low and _high
@@ -72,7 +72,7 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
     tested = read_test_losses(test_losses)
     rows = [_of_run(history) for history in tables.by_run(histories)]
     runs = pd.DataFrame(rows).merge(tested, how="left", on=tables.RUN_KEYS)
-    runs["concern"] = ["; ".join(concerns(row)) for row in runs.to_dict("records")]
+    runs["concern"] = ["; ".join(concerns(row)) for row in tables.records(runs)]
     tables.write(runs, path)
 
 
@@ -92,7 +92,7 @@ def read_test_losses(path: Path | None) -> pd.DataFrame:
     """
     names = {model: f"test_loss_{model}" for model in TEST_MODELS}
     if path is None:
-        return pd.DataFrame(columns=[*tables.RUN_KEYS, *names.values()]).astype({"optimizer": str} | _NUMBERS)
+        return pd.DataFrame(columns=[*tables.RUN_KEYS, *names.values()]).astype(_TYPES)
     losses = tables.read(path)
     needed = [*tables.RUN_KEYS, "model", "test_loss"]
     if missing := [name for name in needed if name not in losses]:
@@ -107,14 +107,20 @@ def read_test_losses(path: Path | None) -> pd.DataFrame:
     return wide.rename(columns=names).rename_axis(columns=None).reset_index()
 
 
-_NUMBERS = {"fraction": float, "replicate": int, "test_loss_final": float, "test_loss_best": float}
+_TYPES: dict[str, type] = {
+    "optimizer": str,
+    "fraction": float,
+    "replicate": int,
+    "test_loss_final": float,
+    "test_loss_best": float,
+}
 
 
 def effective_size(values: np.ndarray) -> float:
-    """Give the number of independent values that autocorrelated ones are worth for their mean.
+    """Return the number of independent values whose mean is as uncertain as that of autocorrelated values.
 
-    n / (1 + 2 sum of autocorrelations), the sum by Geyer's initial positive sequence (Geyer 1992, Stat. Sci. 7, 473,
-    section 3.3): pairs of neighbouring lags are added while they are positive.
+    n / (1 + 2 sum of autocorrelations), summed by Geyer's initial positive sequence (Geyer 1992, Stat. Sci. 7, 473,
+    section 3.3): pairs of neighbouring lags are added while their sum is positive.
 
     Parameters
     ----------
@@ -139,13 +145,13 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     """Chance that a random one of the models is worse than their median, with its interval.
 
     The interval is Jeffreys' for a binomial share (Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101, section 3.1.2), over
-    the effective number of values: that of the worse ones, or of the log losses if none or all are worse. It covers in
-    95 % of cases or more, but only in 83 % to 86 % at worst where neighbours are correlated by 0.9.
+    the effective number of values: that of the worse ones, or of the log losses if none or all are worse. It covers the
+    truth in at least 95 % of cases, but in only 83 % to 86 % where neighbours are correlated by 0.9.
 
     Parameters
     ----------
     loss : (n,) array
-        Losses of the models that training might have stopped at; what is not finite is left out.
+        Losses of the models that training might have stopped at; only finite and positive losses count.
 
     Returns
     -------
@@ -155,13 +161,13 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     loss = np.asarray(loss, float)
     loss = loss[np.isfinite(loss) & (loss > 0)]
     if not len(loss):
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     worse = loss > MATTERS * np.median(loss)
     share = float(worse.mean())
     n = effective_size(worse if 0 < share < 1 else np.log(loss))
-    tail = (1 - LEVEL) / 2
-    low, high = scipy.stats.beta.ppf([tail, 1 - tail], share * n + 0.5, (1 - share) * n + 0.5)
-    return share, float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
+    chances = scipy.stats.beta(share * n + 0.5, (1 - share) * n + 0.5)
+    low, high = float(chances.ppf(ALPHA / 2)), float(chances.ppf(1 - ALPHA / 2))
+    return share, low if share > 0 else 0.0, high if share < 1 else 1.0
 
 
 def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
@@ -170,24 +176,24 @@ def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
     The running median of the log loss is taken where its windows do not overlap: in up to 20 blocks. A straight line is
     fitted to it, and its interval taken with the effective number of blocks that the lag-1 autocorrelation of the
     residuals leaves, in the standard error and in the degrees of freedom (Santer et al. 2000, J. Geophys. Res. 105,
-    7337, eqs. 3-6). That autocorrelation comes out too small by about (2 + 4 rho)/n after a line is fitted (Marriott &
-    Pope 1954, Biometrika 41, 390, extended to a line), which is put right.
+    7337, eqs. 3-6). After a line is fitted, that autocorrelation comes out too small by about (2 + 4 rho)/n (Marriott &
+    Pope 1954, Biometrika 41, 390, extended to a line), which is corrected.
 
     Parameters
     ----------
     loss : (n,) array
-        Evenly spaced over the stretch; what is not finite and positive is passed over.
+        Evenly spaced over the stretch; only finite and positive losses count.
     length : int
         Places of `loss` that the change is over.
 
     Returns
     -------
     ratio, low, high : float
-        exp(slope * length). NaN for fewer than 6 values; 0 and infinity bound what is not known at all.
+        exp(slope * length). NaN for fewer than 6 values; bounds of 0 and infinity: nothing is known.
     """
     places = np.flatnonzero(np.isfinite(loss) & (np.asarray(loss) > 0))
     if len(places) < _FEWEST:
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     blocks = np.array_split(places, min(_BLOCKS, len(places)))
     x = np.array([block.mean() for block in blocks])
     y = np.array([np.median(np.log(np.asarray(loss, float)[block])) for block in blocks])
@@ -196,15 +202,14 @@ def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
     if n <= 2:
         return float(np.exp(fit.slope * length)), 0.0, float("inf")
     error = fit.stderr * np.sqrt((len(y) - 2) / (n - 2))
-    reach = scipy.stats.t.isf((1 - LEVEL) / 2, n - 2) * error
-    # beyond e^700 there is no float; nothing is known there anyway
-    return tuple(
-        float(value) for value in np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))
-    )
+    reach = scipy.stats.t.isf(ALPHA / 2, n - 2) * error
+    # e^700 is near the largest float; so wide an interval tells nothing anyway
+    ratio, low, high = np.exp(np.clip((fit.slope + np.array([0, -reach, reach])) * length, -700, 700))
+    return float(ratio), float(low), float(high)
 
 
 def _effective_blocks(residuals: np.ndarray) -> float:
-    """Effective number of residuals of a straight line; negative autocorrelation is given no credit."""
+    """Effective number of residuals of a straight line; negative autocorrelation counts as none."""
     n, square = len(residuals), float(residuals @ residuals)
     if square < 1e-20 * n:
         return float(n)
@@ -214,7 +219,7 @@ def _effective_blocks(residuals: np.ndarray) -> float:
 
 
 def judge(low: float, high: float) -> str:
-    """Give the verdict on a change with its interval: converged, still falling, rising, or cannot say."""
+    """Judge a change by its interval: converged, still falling, rising, or cannot say."""
     if low > 1 / MATTERS and high < MATTERS:
         return "converged"
     if high < 1:
@@ -223,7 +228,7 @@ def judge(low: float, high: float) -> str:
 
 
 def concerns(run: Mapping[str, Any]) -> list[str]:
-    """List what there is to be concerned about in a run.
+    """List the concerns about a run.
 
     Parameters
     ----------
@@ -235,7 +240,7 @@ def concerns(run: Mapping[str, Any]) -> list[str]:
     list of str
         `diverged`; `training loss still falling` or `rising`; `validation loss rising`; `depends on when it stops`: the
         chance of a worse model is certainly above 5 %, by the validation loss (training loss if none was computed);
-        `worse than its best`: the final model's test loss is more than 10 % above that of the best. If none of it:
+        `worse than its best`: the final model's test loss is more than 10 % above that of the best. If nothing applies:
         `none`, or `cannot say` if the convergence, the chance or the test losses are not known well enough.
     """
     if run["diverged"]:
@@ -259,7 +264,7 @@ def _of_run(history: History) -> dict[str, Any]:
     row = {key: history.params[key] for key in tables.RUN_KEYS}
     row |= {key: outcome[key] for key in ("n_train", "epochs", "diverged", "diverged_step")}
     row["epoch_best"] = int(np.nanargmin(val_loss)) + 1 if validated else len(loss)
-    if outcome["diverged"]:  # what came before is not how it ended
+    if outcome["diverged"]:  # the epochs before it diverged tell nothing about its end
         loss, val_loss = loss[:0], val_loss[:0]
     return row | _late(loss, val_loss) | _changes(loss, val_loss, outcome["diverged"])
 

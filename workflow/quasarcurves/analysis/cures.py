@@ -17,16 +17,9 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, read_test_losses
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
-from quasarcurves.analysis.stats.comparisons import (
-    Counts,
-    compare,
-    holm,
-    paired_ratio,
-    rate,
-    rate_ratio,
-    rate_ratio_p,
-    removes,
-)
+from quasarcurves.analysis.stats.comparisons import compare, holm, removes
+from quasarcurves.analysis.stats.rates import Counts, rate
+from quasarcurves.analysis.stats.ratios import paired_ratio, rate_ratio, rate_ratio_p
 from quasarcurves.training.history import History, runs_of
 
 REMOVED = 0.5
@@ -58,13 +51,13 @@ RATIOS = {
     "height_ratio": "height_step",
     "step_ratio": "late_effective_step",
 }
-"""Ratios to the reference, and of what."""
+"""Ratios to the reference, by name; the values are the measures that are divided."""
 
 REMOVALS = {"tall": "removes_spikes", "epoch": "removes_spikes_epoch", "step": "removes_spikes_step"}
 """Verdicts on the kinds of spikes."""
 
 PRICES = ("price_train", "price_lowest", "price_test", "price_test_best")
-"""The ratios of losses, which get a verdict."""
+"""The ratios of losses: each has a verdict."""
 
 AMSGRAD = "amsgrad"
 _LATE = 0.1
@@ -88,7 +81,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         infinite; it is left out of ratios, its spikes count up to where it ended, and the verdict on removing spikes is
         never `yes`.
     spikes_<kind>, tall_per_1000_steps, per_epoch, per_1000_steps
-        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`comparisons.rate`).
+        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`stats.rates.rate`).
     share_in_spike, height_step, height_epoch
         Medians over replicates: share of the steps in a spike, median height of a run's spikes in the losses of steps
         and of epochs.
@@ -96,7 +89,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
         and at the lowest validation loss, mean over the last 10 % of steps of the median effective step.
     rate_ratio_<kind>
-        Rate of spikes over that of the reference (`comparisons.rate_ratio`).
+        Rate of spikes over that of the reference (`stats.ratios.rate_ratio`).
     removes_spikes, removes_spikes_epoch, removes_spikes_step
         `yes` if spikes (tall ones, all of epochs, all of steps) are certainly rarer than half the reference's, `no` if
         certainly not, else `cannot say`; so too for a single replicate, as nothing shows how far replicates differ. The
@@ -132,7 +125,7 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
 
 
 def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.DataFrame:
-    """Give a row per run: `spikes_<kind>`, the `exposure_<kind>` that its rate is over, and the values of `MEASURES`.
+    """Return a row per run: `spikes_<kind>`, the `exposure_<kind>` of its rate, and the values of `MEASURES`.
 
     Parameters
     ----------
@@ -150,7 +143,7 @@ def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.D
 
 
 def _of_scale(found: pd.DataFrame, scale: str, runs: pd.Index, path: Path) -> pd.DataFrame:
-    """Give the rows of one scale; every run must have one."""
+    """Return the rows of one scale. Every run must have one."""
     rows = found[found["scale"] == scale]
     if len(missing := runs.difference(rows.index)):
         fraction, replicate, optimizer = missing[0]
@@ -179,7 +172,7 @@ def _last(values: np.ndarray) -> np.ndarray:
 
 
 def matched(histories: Path) -> dict[str, str]:
-    """Name the optimizers that are held to another's effective step, and the other: their spec has a key `match`."""
+    """Return the optimizers with a key `match` in their spec, and the one whose effective step each is held at."""
     return {
         params["optimizer"]: params["optimizer_spec"]["match"]
         for _, params in runs_of(histories)
@@ -193,11 +186,11 @@ def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) 
     Parameters
     ----------
     runs : DataFrame
-        As `measure` gives it.
+        The table of `measure`.
     reference : str
         The main one; its rows come first.
     matches : mapping of str to str
-        As `matched` gives it.
+        The mapping of `matched`.
 
     Returns
     -------
@@ -223,7 +216,7 @@ def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) 
 def _of_fraction(
     groups: Mapping[str, pd.DataFrame], references: Sequence[str], matches: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Give the rows of one fraction, those of the main reference first."""
+    """Return the rows of one fraction, those of the main reference first."""
     rows: list[dict[str, Any]] = []
     removers: dict[str, set[str]] = {}
     for reference in references:
@@ -272,11 +265,12 @@ def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str) -> 
     row["pairs"] = len(both)
     pair = (runs.loc[both], groups[reference].loc[both])
     for kind, verdict in REMOVALS.items():
-        counts = [_counts(side, kind) for side in pair]
-        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(*counts)))
-        row[f"{verdict}_p"] = rate_ratio_p(*counts, REMOVED)
+        counts, others = (_counts(side, kind) for side in pair)
+        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(counts, others)))
+        row[f"{verdict}_p"] = rate_ratio_p(counts, others, REMOVED)
     for name, of in RATIOS.items():
-        ratio = paired_ratio(*(side[of].where(~side["diverged"]) for side in pair))
+        losses, others_losses = (side[of].where(~side["diverged"]).to_numpy(float) for side in pair)
+        ratio = paired_ratio(losses, others_losses)
         row |= _columns(name, astuple(ratio)) | {f"{name}_pairs": ratio.pairs}
     return row
 
@@ -293,7 +287,7 @@ def _summary(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _counts(runs: pd.DataFrame, kind: str) -> Counts:
-    # a run that diverges at once has been seen for no time
+    # a run that diverges at once has no exposure to divide by
     exposures = np.maximum(runs[f"exposure_{kind}"].to_numpy(float), 1e-3)
     return Counts(runs[f"spikes_{kind}"].to_numpy(float), exposures)
 
@@ -318,7 +312,7 @@ def _judge(rows: list[dict[str, Any]]) -> None:
 
 def _removal(row: Mapping[str, Any], kind: str, p: float) -> str:
     verdict = removes(row.get(f"rate_ratio_{kind}", np.nan), p, REMOVED)
-    # a run that blew up is no cure, however few spikes it had until then
+    # an optimizer with a diverged run is no cure, however few spikes it had before
     known = row.get("pairs", 0) > 1 and not (verdict == "yes" and row["diverged"])
     return verdict if known else "cannot say"
 
@@ -326,26 +320,26 @@ def _removal(row: Mapping[str, Any], kind: str, p: float) -> str:
 def _price(row: Mapping[str, Any], name: str, p: float) -> str:
     value, low, high = (row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high"))
     verdict = compare(value, low, high, p, MATTERS)
-    # the runs left out are the worst ones
+    # the diverged runs, which are left out, are the worst ones
     return "not settled" if verdict in ("same", "lower") and row["diverged"] else verdict
 
 
 def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str, str]:
-    """Say whether two optimizers are told apart by their spikes, final training loss and final test loss.
+    """Judge whether spikes, final training loss and final test loss tell two optimizers apart.
 
     Parameters
     ----------
     row : mapping
         Of the table, with the ratios, intervals and `_p` of rate_ratio_tall, rate_ratio_step, price_train, price_test.
     gone : collection of str
-        Kinds of spikes that both remove, against the main reference. Their rates differ by less than half of its rate
-        then, which counts as equivalent unless they are told apart: with no spikes left there is no ratio.
+        Kinds of spikes that both optimizers remove, against the main reference. Both rates are then below half of its
+        rate. That counts as equivalent unless the rates tell them apart: without spikes there is no ratio.
 
     Returns
     -------
     verdict : str
-        `differs` if one of the four does (Holm's method over the four, and by a factor that may matter), `EQUIVALENT`
-        if the intervals of all four lie within its factors, else `not settled`.
+        `differs` if one of the four ratios does (by Holm's method over the four, and by a factor that may matter),
+        `EQUIVALENT` if the intervals of all four lie within its factors, else `not settled`.
     where : str
         The ratios that differ.
     """
@@ -356,8 +350,8 @@ def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str
     different, settled = [], not row["diverged"]
     if row.get("pairs", 0) < 2:
         return "not settled", ""
-    for (name, values), p in zip(ratios.items(), adjusted, strict=True):
-        verdict = compare(*values[:3], p, margins[name])
+    for (name, (value, low, high, _)), p in zip(ratios.items(), adjusted, strict=True):
+        verdict = compare(value, low, high, p, margins[name])
         if verdict in ("lower", "higher"):
             different.append(name)
         settled &= verdict == "same" or name.removeprefix("rate_ratio_") in gone

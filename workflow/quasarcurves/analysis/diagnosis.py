@@ -1,4 +1,4 @@
-"""Why losses spike, as tables: measures aligned at onsets, what moves first, and what hypotheses come to."""
+"""Why losses spike, as tables: measures aligned at onsets, which measure moves first, and verdicts on hypotheses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TREND_COLUMNS = ["optimizer", "scale", "runs", "spikes", "steps_p", "epochs_p",
 
 
 def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors: Path, hypotheses: Path) -> None:
-    """Write the tables of a study; the runs of one optimizer and fraction are read at a time.
+    """Write the tables of a study; the runs of one optimizer and fraction are in memory at a time.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors
         rows.append(_first(predictors_(runs), keys))
         facts += [hypotheses_.facts_of(run) for run in runs]
     tables.write(pd.concat(averages, ignore_index=True), aligned)
-    # as objects: columns that have no value in one group would make the type of the others' uncertain
+    # as objects: pandas warns where it has to guess the type of columns that are empty in one group
     tables.write(pd.concat([table.astype(object) for table in rows], ignore_index=True), predictors)
     tables.write(hypotheses_.judge(facts, _read(trends, _TREND_COLUMNS)), hypotheses)
 
@@ -76,6 +76,6 @@ def groups(histories: Path, spikes: pd.DataFrame) -> Iterator[tuple[str, float, 
 
 
 def _key(run: History) -> tuple[float, int, str]:
-    """Keys of a run as a table has them, whose fractions are of 8 digits."""
+    """Return the keys of a run as a table has them: fractions with 8 digits."""
     fraction, replicate, optimizer = tables.run_key(run.params)
     return float(f"{fraction:.8g}"), replicate, optimizer

@@ -1,6 +1,6 @@
-"""How much training data is enough, for every optimizer of a study: learning curves of its test errors, and in words.
+"""How much training data is enough for every optimizer of a study: learning curves of its test errors, and a text.
 
-Every number of the text is one of the table, or a count.
+Every number of the text stands in the table or is a count.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import read_test_losses
-from quasarcurves.analysis.learning_curve import FAMILIES, LEVEL, LearningCurve, fit
+from quasarcurves.analysis.learning_curve import CURVE_LEVEL, FAMILIES, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.families import BASELINE
 from quasarcurves.analysis.learning_curve.fitting import SMALLEST_GAIN, WIDEST
-from quasarcurves.analysis.verdict import number
+from quasarcurves.analysis.wording import number
 from quasarcurves.files import whole_file
 
 METRICS = {
@@ -32,7 +32,7 @@ _MODEL, _LINES, _SAMPLE = "final", 1, "all"
 _PARAMETERS = ("a", "b", "c", "d")
 _BAND_POINTS = 60
 _FARTHER = 8.0
-"""Times the largest size, up to which curves are given."""
+"""Times the largest size: curves end there."""
 
 _ESTIMATES = ("n_required", "floor", "doubling_gain")
 
@@ -88,7 +88,7 @@ def write(
     certain_gain
         Whether doubling the largest set surely lowers the error, by more than 1 %.
     answered, reasons
-        Whether the data can say, and if not, why not.
+        Whether the data can answer, and if not, why.
 
     Columns of learning_curve_errors.csv, a row per run and metric
     -------
@@ -132,8 +132,8 @@ def read_errors(runs: Path, test_losses: Path, test_metrics: Path | None) -> pd.
     Returns
     -------
     DataFrame
-        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, and `failed`, what
-        test_metrics.csv says of the run.
+        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, and `failed` from
+        test_metrics.csv.
     """
     sizes = tables.read(runs)[[*tables.RUN_KEYS, "n_train"]]
     wide = sizes.merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
@@ -151,8 +151,14 @@ def _read_metrics(path: Path | None) -> pd.DataFrame:
     """Read crossing points and scatters of final models, of all test spectra and one line."""
     columns = [*tables.RUN_KEYS, "crossing", "sigma_dv", "failed"]
     if path is None:
-        numbers = {"fraction": float, "replicate": int, "crossing": float, "sigma_dv": float}
-        return pd.DataFrame(columns=columns).astype({"optimizer": str} | numbers)
+        types: dict[str, type] = {
+            "optimizer": str,
+            "fraction": float,
+            "replicate": int,
+            "crossing": float,
+            "sigma_dv": float,
+        }
+        return pd.DataFrame(columns=columns).astype(types)
     table = tables.read(path)
     needed = [*columns, "model", "n_detect", "sample"]
     if missing := [name for name in needed if name not in table]:
@@ -170,7 +176,7 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
     Parameters
     ----------
     errors : DataFrame
-        As `read_errors` gives it.
+        The table of `read_errors`.
     targets : mapping of str to float
         As `write` takes them.
 
@@ -181,7 +187,8 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
     """
     aims = _errors_to_reach(targets)
     rows, bands, judged = [], [], []
-    for (optimizer, metric), group in errors.groupby(["optimizer", "metric"], sort=False):
+    for key, group in errors.groupby(["optimizer", "metric"], sort=False):
+        optimizer, metric = map(str, key)
         keys = {"optimizer": optimizer, "metric": metric}
         curve, problem = _fit(group, aims.get(metric))
         failed = group["failed"].to_numpy(bool) | ~np.isfinite(group["error"].to_numpy())
@@ -208,7 +215,7 @@ def _errors_to_reach(targets: Mapping[str, float]) -> dict[str, float]:
 
 
 def _fit(group: pd.DataFrame, target: float | None) -> tuple[LearningCurve | None, str]:
-    """Fit a curve to the runs that have an error; or say why there is none."""
+    """Fit a curve to the runs that have an error; return it and why there is none."""
     known = group[~group["failed"] & np.isfinite(group["error"])]
     if known.empty:
         return None, "no run has this error"
@@ -223,14 +230,15 @@ def _row(
 ) -> dict[str, Any]:
     used = group[~failed]
     lost = group[failed]
-    row = {
+    row: dict[str, Any] = {
         "sizes": used["n_train"].nunique(), "n_smallest": used["n_train"].min(), "n_largest": used["n_train"].max(),
         "runs": len(used), "failed": len(lost), "target": target, "answered": curve is not None and not curve.reasons,
         "failed_runs": " ".join(f"{f:g}/{r}" for f, r in zip(lost["fraction"], lost["replicate"], strict=True)),
-        "reasons": problem or "; ".join(curve.reasons), "certain_gain": curve is not None and curve.certain_gain,
+        "reasons": problem, "certain_gain": False,
     }  # fmt: skip
     if curve is None:
         return row
+    row |= {"reasons": "; ".join(curve.reasons), "certain_gain": curve.certain_gain}
     intervals = (curve.interval, curve.floor_interval, curve.doubling_gain_interval)
     for name, (low, high) in zip(_ESTIMATES, intervals, strict=True):
         row |= {name: getattr(curve, name), f"{name}_low": low, f"{name}_high": high}
@@ -254,7 +262,7 @@ def _band(curve: LearningCurve) -> pd.DataFrame:
 
 
 def compose(curves: pd.DataFrame) -> str:
-    """Say in words what the curves say, as Markdown.
+    """Return the curves in plain words, as Markdown.
 
     Parameters
     ----------
@@ -264,7 +272,7 @@ def compose(curves: pd.DataFrame) -> str:
     parts = ["# How much training data is enough?", _PREAMBLE]
     for optimizer, rows in curves.groupby("optimizer", sort=True):
         parts.append(f"## {optimizer}")
-        parts += [" ".join(_of_curve(row)) for row in rows.to_dict("records")]
+        parts += [" ".join(_of_curve(row)) for row in tables.records(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -273,7 +281,7 @@ _CHECKED_FROM = min(family.parameters for family in FAMILIES.values()) + 2
 
 _PREAMBLE = " ".join(
     [
-        f"Intervals in brackets are at {100 * LEVEL:g} %, over all families of curves that fit.",
+        f"Intervals in brackets are at {100 * CURVE_LEVEL:g} %, over all families of curves that fit.",
         f"A number of spectra is given only where the data can say: with {_CHECKED_FROM} sizes or more, a curve that",
         "predicts the largest from the smaller ones better than a constant does (or need not predict), and an interval",
         f"narrower than a factor {WIDEST:g}.",

@@ -1,4 +1,4 @@
-"""What all runs left behind as tables: one row per epoch, per run, or per model on the test set."""
+"""The histories and predictions of all runs as tables: one row per epoch, per run, or per model on the test set."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def write_runs(histories: Path, path: Path) -> None:
 def write_test_losses(predictions: Iterable[Path], path: Path) -> None:
     """Write one row per run and model with its mean loss over the test set, from files of predictions to CSV.
 
-    The column `predictions` is a hash of the run's file: what else is computed from all of these follows this table, as
-    thousands of files more in another rule would take Snakemake long to sort out.
+    The column `predictions` is a hash of the run's file. Other rules that read all predictions depend on this table
+    instead, because Snakemake is slow with thousands of input files.
     """
     write(pd.DataFrame([row for each in predictions for row in _test_losses_of(each)]), path)
 
@@ -43,7 +43,8 @@ def _epochs_of(history: History) -> pd.DataFrame:
     epochs.insert(0, "epoch", np.arange(1, len(epochs) + 1))
     epochs.insert(0, "n_train", history.params["outcome"]["n_train"])
     columns = _FIRST_COLUMNS + sorted(set(epochs.columns) - set(_FIRST_COLUMNS))
-    return epochs[columns].assign(**dict(zip(RUN_KEYS, run_key(history.params), strict=True)))[RUN_KEYS + columns]
+    epochs["fraction"], epochs["replicate"], epochs["optimizer"] = run_key(history.params)
+    return epochs[RUN_KEYS + columns]
 
 
 def _run_of(history: History) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _test_losses_of(predictions: Path) -> Iterator[dict[str, Any]]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     with h5py.File(predictions, "r") as file:
         run = json.loads(file.attrs["run"])
-        # a group without losses of its own holds models from on the way
+        # a group without losses of its own holds the snapshots taken during training
         models = (name for name, item in file.items() if isinstance(item, h5py.Group) and "loss" in item)
         for model in sorted(models):
             loss = file[model]["loss"][:].astype(np.float64)

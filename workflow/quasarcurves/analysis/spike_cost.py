@@ -1,4 +1,4 @@
-"""Do spikes hurt? What models from just before a spike, from its peak and from the end are worth on the test set."""
+"""Do spikes hurt? Test scores of models from just before a spike, from its peak and from the end of training."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path
     Columns of spike_cost_summary.csv
     ---------------------------------
     optimizer, moment, measure, change
-        What is compared with before the spike: `peak` or `end`, by which measure, and whether by `ratio` or
-        `difference`. What training does from before a spike to the end is in the latter, not the spike alone.
+        The moment that is compared with the one before the spike (`peak` or `end`), the measure, and whether by `ratio`
+        or `difference`. A comparison with `end` holds all training since the spike, not the spike alone.
     spikes, runs
         Spikes of all runs of the optimizer, and the runs they are of.
     value, low, high
-        Median over spikes with its 95 % interval, as `change` gives it.
+        Median over spikes of the change, with its 95 % interval.
     verdict, sentence
         On ratios of test losses: `VERDICTS`, or `no spikes`; and the same in plain words.
 
@@ -76,7 +76,7 @@ def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path
 
 
 def measure(predictions: Iterable[Path], spectra: Path) -> pd.DataFrame:
-    """Give a row per run and spike, with the columns of `write`; runs without a spike have none."""
+    """Return a row per run and spike, with the columns of `write`; runs without a spike have no row."""
     rows = [row for path in predictions for row in _of_run(path, spectra)]
     names = [*tables.RUN_KEYS, *_FACTS, *(f"{name}_{moment}" for name in MEASURES for moment in MOMENTS)]
     return pd.DataFrame(rows, columns=names)
@@ -106,7 +106,7 @@ def _of_run(predictions: Path, spectra: Path) -> Iterator[dict[str, Any]]:
 
 
 def _worth(group: h5py.Group, truth: Tested) -> dict[str, float]:
-    """Give every measure of one model, from its predictions."""
+    """Return every measure of one model, from its predictions."""
     predicted = Predicted.load(group)
     confidence = predicted.score(n_detect=1)
 
@@ -123,13 +123,13 @@ def _worth(group: h5py.Group, truth: Tested) -> dict[str, float]:
 def summarise(costs: pd.DataFrame, optimizers: Sequence[str]) -> pd.DataFrame:
     """Compare the peaks of spikes, and the end of training, with before the spikes.
 
-    The interval is a bootstrap over replicates and over their spikes (`resampling.median_interval`). That of a single
-    replicate says nothing of others: there is no verdict then.
+    The interval is a bootstrap over replicates and over their spikes (`resampling.median_interval`). A single
+    replicate tells nothing about others, so it has no verdict.
 
     Parameters
     ----------
     costs : DataFrame
-        As `measure` gives it.
+        The table of `measure`.
     optimizers : sequence of str
         All of the study, with spikes or without.
 
@@ -145,7 +145,7 @@ def summarise(costs: pd.DataFrame, optimizers: Sequence[str]) -> pd.DataFrame:
 
 
 def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: str) -> dict[str, Any]:
-    """Give one row of what `summarise` gives.
+    """Return one row of `summarise`.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: str) -> dict
     found = resampling.median_interval(change, replicate, np.random.default_rng(_SEED))
     value, low, high = map(float, np.exp(found)) if ratio else found
     runs = len(costs[tables.RUN_KEYS].drop_duplicates())
-    row = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
+    row: dict[str, Any] = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
     row |= {"spikes": len(costs), "runs": runs, "value": value, "low": low, "high": high, "verdict": "", "sentence": ""}
     if ratio:
         row["verdict"] = _verdict(value, low, high, len(np.unique(replicate)))
@@ -174,7 +174,7 @@ def _verdict(value: float, low: float, high: float, replicates: int) -> str:
         return "no spikes"
     if replicates < 2:
         return VERDICTS["not settled"]
-    return VERDICTS[compare(value, low, high, 1.0 if low <= 1 <= high else 0.0, MATTERS)]
+    return VERDICTS[compare(value, low, high, None, MATTERS)]
 
 
 def _sentence(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from quasarcurves.training.history import History, runs_of
 
 RUN_KEYS = ["fraction", "replicate", "optimizer"]
 LOSS_COLUMNS = [*RUN_KEYS, "epoch", "loss"]
-"""Of epochs.csv: those that a loss is drawn from, a quarter of the table."""
+"""The columns of epochs.csv that figures of losses need: a quarter of the table."""
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -25,11 +25,17 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     ValueError
         If a column asked for is missing.
     """
-    return pd.read_csv(path, dtype={"optimizer": str, "reference": str}, usecols=columns)
+    wanted = None if columns is None else list(columns)
+    return pd.read_csv(path, dtype={"optimizer": str, "reference": str}, usecols=wanted)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, each by the names of its columns."""
+    return cast(list[dict[str, Any]], table.to_dict("records"))
 
 
 def by_run(histories: Path, **wanted: object) -> Iterator[History]:
-    """Yield histories by falling fraction, then replicate and optimizer; those alone whose keys are as wanted."""
+    """Yield histories by falling fraction, then replicate and optimizer; only those whose parameters are as wanted."""
     keys = {
         name: run_key(params)
         for name, params in runs_of(histories)
@@ -40,8 +46,8 @@ def by_run(histories: Path, **wanted: object) -> Iterator[History]:
 
 
 def run_key(params: Mapping[str, Any]) -> tuple[float, int, str]:
-    """Give fraction, replicate and optimizer of a run from its parameters."""
-    return tuple(params[key] for key in RUN_KEYS)
+    """Return fraction, replicate and optimizer of a run from its parameters."""
+    return params["fraction"], params["replicate"], params["optimizer"]
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -58,7 +64,7 @@ def write_parts(parts: Iterable[pd.DataFrame], path: Path, digits: int = 6) -> N
     parts : iterable of DataFrame
     path : Path
     digits : int
-        Of numbers that are no integers.
+        Significant digits of numbers that are no integers.
 
     Raises
     ------

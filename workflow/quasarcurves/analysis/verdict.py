@@ -1,6 +1,6 @@
-"""The tables in plain words: what each optimizer's spikes are, what removes them, what it costs, what is not settled.
+"""The tables in plain words: the spikes of each optimizer, what removes them, at what cost, and what is not settled.
 
-Every number and every verdict is taken from convergence.csv and cures.csv, or is a count of their rows.
+Every number and every verdict stands in convergence.csv or cures.csv, or is a count of their rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, STOP_CHANCE
 from quasarcurves.analysis.cures import AMSGRAD, EQUIVALENT, REMOVED
 from quasarcurves.analysis.spikes import EPOCH_WINDOW, HIGH_RATIO, SETTLED_EPOCH
-from quasarcurves.analysis.spikes.statistics import LEVEL
+from quasarcurves.analysis.stats import LEVEL
+from quasarcurves.analysis.wording import interval, number, percent
 from quasarcurves.files import whole_file
 
 _REMOVES = {
@@ -56,7 +57,7 @@ def write(convergence: Path, cures: Path, path: Path) -> None:
 
 
 def compose(convergence: pd.DataFrame, cures: pd.DataFrame) -> str:
-    """Say what the tables hold, as Markdown.
+    """Return the tables in plain words, as Markdown.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ def compose(convergence: pd.DataFrame, cures: pd.DataFrame) -> str:
     parts = ["# Verdict", _preamble(main)]
     for optimizer in sorted(set(main["optimizer"]), key=lambda name: (name != main["reference"].iloc[0], name)):
         parts.append(f"## {optimizer}")
-        for row in main[main["optimizer"] == optimizer].to_dict("records"):
+        for row in tables.records(main[main["optimizer"] == optimizer]):
             parts.append(" ".join(_of_optimizer(row, _runs_of(convergence, row))))
     if (matched := list(_matched(cures))) or AMSGRAD in set(main["optimizer"]):
         parts += ["## Does AMSGrad do more than take smaller steps?", *(matched or [_NO_MATCH])]
@@ -94,7 +95,7 @@ def _preamble(main: pd.DataFrame) -> str:
     reference = main["reference"].iloc[0]
     return " ".join(
         [
-            f"Intervals in brackets are at {_percent(LEVEL)}.",
+            f"Intervals in brackets are at {percent(LEVEL)}.",
             f"A tall spike is a loss above {HIGH_RATIO:g} times its median over {EPOCH_WINDOW} epochs,"
             f" after epoch {SETTLED_EPOCH}.",
             f"Spikes are removed if they are certainly rarer than {REMOVED:g} times those of {reference}.",
@@ -126,25 +127,25 @@ def _of_optimizer(row: Mapping[str, Any], runs: pd.DataFrame) -> Iterator[str]:
 
 def _spikes(row: Mapping[str, Any]) -> str:
     if row["spikes_tall"]:
-        tall = f"{_interval(row, 'tall_per_1000_steps')} tall spikes per 1,000 steps"
+        tall = f"{interval(row, 'tall_per_1000_steps')} tall spikes per 1,000 steps"
     else:
         tall = f"No tall spike, so fewer than {number(row['tall_per_1000_steps_high'])} per 1,000 steps"
     heights = f", of median height {number(row['height_step'])}" if row["spikes_step"] else ""
-    steps = f"{_interval(row, 'per_1000_steps')} spikes per 1,000 steps{heights}"
-    return f"{tall}; in the losses of steps, {steps}, which take {_percent(row['share_in_spike'])} of the time."
+    steps = f"{interval(row, 'per_1000_steps')} spikes per 1,000 steps{heights}"
+    return f"{tall}; in the losses of steps, {steps}, which take {percent(row['share_in_spike'])} of the time."
 
 
 def _cure(row: Mapping[str, Any]) -> str:
     alone = "" if row["removes_spikes"] == row["removes_spikes_adjusted"] else f", alone: {row['removes_spikes']}"
     if not np.isfinite(row["rate_ratio_tall"]):
         return f"There is nothing to remove: {row['reference']} has no tall spike."
-    ratio = f"{_interval(row, 'rate_ratio_tall')} times as many as {row['reference']}"
+    ratio = f"{interval(row, 'rate_ratio_tall')} times as many as {row['reference']}"
     return f"{_REMOVES[row['removes_spikes_adjusted']]} ({ratio}{alone})."
 
 
 def _prices(row: Mapping[str, Any]) -> str:
     parts = [
-        f"{name} {_interval(row, column)} times that of {row['reference']} ({_price(row, column)})"
+        f"{name} {interval(row, column)} times that of {row['reference']} ({_price(row, column)})"
         for name, column in (("final training loss", "price_train"), ("final test loss", "price_test"))
         if np.isfinite(row[column])
     ]
@@ -157,9 +158,9 @@ def _price(row: Mapping[str, Any], column: str) -> str:
 
 
 def _late(runs: pd.DataFrame) -> str:
-    """Say whether runs have converged, and what there is to be concerned about."""
+    """Write whether runs have converged, and the concerns about them."""
     concerns = (concern for text in runs["concern"] for concern in text.split("; "))
-    chance = _percent(_chances(runs)["value"].median())
+    chance = percent(_chances(runs)["value"].median())
     return (
         f"Training loss at the end: {_counted(runs['convergence'])}. Concerns: {_counted(concerns)}. "
         f"A stop at a random late epoch gives a worse model in {chance} of cases."
@@ -178,11 +179,11 @@ def _count(runs: int) -> str:
 
 def _matched(cures: pd.DataFrame) -> Iterator[str]:
     """Yield a paragraph for each fraction and optimizer whose step is held at another's."""
-    for row in cures[cures["matched"].astype(bool)].to_dict("records"):
-        ratios = ", ".join(f"{name} {_interval(row, column)}" for column, name in _COMPARED.items())
+    for row in tables.records(cures[cures["matched"].astype(bool)]):
+        ratios = ", ".join(f"{name} {interval(row, column)}" for column, name in _COMPARED.items())
         yield (
             f"**Fraction {row['fraction']:g}.** {row['optimizer']} against {row['reference']}: {_equivalence(row)}. "
-            f"Ratios: {ratios}; late effective step {_interval(row, 'step_ratio')}.{_unmatched(row)}"
+            f"Ratios: {ratios}; late effective step {interval(row, 'step_ratio')}.{_unmatched(row)}"
         )
 
 
@@ -205,7 +206,7 @@ def _unmatched(row: Mapping[str, Any]) -> str:
 
 
 def unsettled(convergence: pd.DataFrame, cures: pd.DataFrame) -> Iterator[str]:
-    """Yield what the study leaves open, by rule: a question, and for which fractions and optimizers.
+    """Yield the questions that the study leaves open, each with its fractions and optimizers.
 
     Comparisons with the main reference whose adjusted verdict is `cannot say` or `not settled`; matched steps that
     neither differ nor are equivalent; runs whose convergence cannot be said, or of which 5 % lies within the interval
@@ -236,7 +237,7 @@ def _open_runs(convergence: pd.DataFrame, cures: pd.DataFrame) -> Iterator[tuple
     main = cures[cures["reference"] == cures["reference"].iloc[0]]
     yield "Whether the training loss has converged", convergence[convergence["convergence"] == "cannot say"]
     yield (
-        f"Whether a stop at a random late epoch gives a worse model in more than {_percent(STOP_CHANCE)} of cases",
+        f"Whether a stop at a random late epoch gives a worse model in more than {percent(STOP_CHANCE)} of cases",
         convergence[~known & ~diverged],
     )
     yield "How runs would have ended that diverged", convergence[diverged]
@@ -249,13 +250,13 @@ def _where(rows: pd.DataFrame) -> str:
     parts = []
     for fraction, some in rows.groupby("fraction", sort=False):
         counts = some["optimizer"].value_counts().sort_index()
-        names = (name if count == 1 else f"{name} ({_count(count)})" for name, count in counts.items())
+        names = (str(name) if count == 1 else f"{name} ({_count(count)})" for name, count in counts.items())
         parts.append(f"fraction {fraction:g}, {', '.join(names)}")
     return "; ".join(parts)
 
 
 def _chances(runs: pd.DataFrame) -> pd.DataFrame:
-    """Give each run's chance to stop at a worse model: by the validation loss, or the training loss without one."""
+    """Return each run's chance to stop at a worse model: by the validation loss, else by the training loss."""
     by_val, by_train = (
         runs[[f"stop_chance_{name}{end}" for end in ("", "_low", "_high")]].set_axis(["value", "low", "high"], axis=1)
         for name in ("val", "train")
@@ -270,21 +271,3 @@ def _runs_of(convergence: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFrame:
 def _names(text: Any) -> list[str]:
     # an empty cell comes back as NaN, and a column of single numbers as numbers
     return [] if pd.isna(text) else str(text).removesuffix(".0").split()
-
-
-def number(value: float) -> str:
-    """Write a number to three digits; what is not finite in words."""
-    if np.isnan(value):
-        return "unknown"
-    return f"{value:.3g}" if np.isfinite(value) else "unbounded"
-
-
-def _percent(share: float) -> str:
-    return "an unknown part" if np.isnan(share) else f"{number(100 * share)} %"
-
-
-def _interval(row: Mapping[str, Any], name: str) -> str:
-    """Write a value with its interval."""
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    interval = "no interval" if np.isnan(low) or np.isnan(high) else f"{number(low)} to {number(high)}"
-    return f"{number(row[name])} ({interval})"

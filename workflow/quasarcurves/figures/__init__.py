@@ -1,1 +1,1 @@
-"""What one looks at: one module per figure."""
+"""The figures: a module each, with the figure's name and a function `draw`."""

@@ -1,4 +1,4 @@
-"""What the measures of a step do around the onset of a spike: averages over all spikes of an optimizer.
+"""The measures of steps around the onset of spikes, averaged over all spikes of an optimizer.
 
 Caption
 -------

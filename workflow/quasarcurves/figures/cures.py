@@ -1,4 +1,4 @@
-"""What cures the spikes and at what price: their rate against the loss that the training ends with.
+"""What cures the spikes and at what price: their rate against the final loss.
 
 Caption
 -------
@@ -27,13 +27,13 @@ from quasarcurves.figures import labels, style
 _PANEL_HEIGHT = 2.9
 _PRICES = {"train": "final training loss", "test": "test loss"}
 _COLUMNS = {"tall_per_1000_steps": "rate", "price_train": "train_ratio", "price_test": "test_ratio"}
-"""What is drawn, by its name in the table."""
+"""Columns of the table that are drawn, and their names here."""
 
 _CURE, _REFERENCE = style.OKABE_ITO[0], "black"
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Read `cures.csv` as `draw` takes it.
+    """Read `cures.csv` for `draw`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def draw(cures: pd.DataFrame) -> Figure:
     Parameters
     ----------
     cures : DataFrame
-        As `load` gives it: a row per `fraction`, `optimizer` and `reference`, with `rate` (tall spikes per 1,000
+        The table of `load`: a row per `fraction`, `optimizer` and `reference`, with `rate` (tall spikes per 1,000
         steps), `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`.
         The reference of the first row is the one drawn.
 
@@ -89,7 +89,7 @@ def draw(cures: pd.DataFrame) -> Figure:
 
 
 def _with_itself(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Give the reference the ratio 1, where the table does not compare it with itself."""
+    """Set the ratio of the reference to itself, which the table lacks, to 1."""
     itself = {
         f"{price}_ratio": table[f"{price}_ratio"].where(table["optimizer"] != reference, 1.0) for price in _PRICES
     }
@@ -97,7 +97,7 @@ def _with_itself(table: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> tuple[pd.DataFrame, str]:
-    """Draw the points of one panel; give what is drawn, and the column of its price."""
+    """Draw the points of one panel; return their rows and the column of the price."""
     column = f"{price}_ratio"
     shown = table[_finite(table, column)]
     axes.set_xlabel(f"{_PRICES[price]} / that of {reference}")
@@ -125,7 +125,7 @@ def _finite(table: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _interval(row: dict, name: str) -> tuple[float, float]:
-    """Ends of an interval; where they are not known it is as short as the point."""
+    """Return the ends of an interval; an unknown end is the value itself."""
     return tuple(row[name] if pd.isna(row[f"{name}_{end}"]) else row[f"{name}_{end}"] for end in ("low", "high"))
 
 
@@ -152,8 +152,8 @@ def _name(axes: Axes, shown: pd.DataFrame, column: str) -> None:
     bars = [_bars(row, column) for row in rows]
     labels.place(
         axes,
-        shown[column].to_numpy(),
-        shown["rate"].to_numpy(),
+        shown[column].to_numpy(float),
+        shown["rate"].to_numpy(float),
         [row["optimizer"] for row in rows],
         np.concatenate(bars),
     )

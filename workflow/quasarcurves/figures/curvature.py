@@ -1,4 +1,4 @@
-"""How curved the loss is, in the metric of the optimizer, against the curvature beyond which its steps are unstable.
+"""Curvature of the loss in the metric of the optimizer, against the curvature beyond which its steps are unstable.
 
 Caption
 -------
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,12 +26,12 @@ from quasarcurves.figures import style
 from quasarcurves.training.history import History
 
 _PANEL_HEIGHT = 1.5
-_LINES = {
+_LINES: dict[str, dict[str, Any]] = {
     "sharpness": {"color": style.OKABE_ITO[0], "label": "sharpness"},
     "gradient_curvature": {"color": style.OKABE_ITO[1], "label": "curvature along the gradient"},
     "threshold": {"color": "black", "linestyle": "--", "label": "stability threshold"},
 }
-_ONSETS = {
+_ONSETS: dict[str, Any] = {
     "color": style.OKABE_ITO[2],
     "marker": "|",
     "markersize": 7,
@@ -51,7 +52,7 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        Logarithmic: what is not positive leaves a gap.
+        Logarithmic: values that are not positive leave a gap.
     """
     runs = {run.params["optimizer"]: run for run in histories}
     measured = {name: run for name, run in runs.items() if len(_curvature(run).get("step", ()))}
@@ -105,7 +106,7 @@ def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> N
     panels[0].set_yscale("log")
     panels[0].margins(x=0.02)
     panels[0].xaxis.set_major_formatter(style.thousands)
-    panels[0].xaxis.get_major_locator().set_params(nbins=4)
+    panels[0].locator_params(axis="x", nbins=4)
     style.decades(panels[0].yaxis)
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low / (high / low) ** 0.15, high)  # room for the onsets

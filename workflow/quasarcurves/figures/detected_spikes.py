@@ -1,4 +1,4 @@
-"""The spikes that were found, on the loss they were found in: over all epochs, and the highest one step by step.
+"""The spikes found, on the loss that was searched: over all epochs, and the highest one step by step.
 
 Caption
 -------
@@ -10,8 +10,9 @@ own running median.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from quasarcurves.training.history import History
 
 _PANEL_HEIGHT = 1.8
 _LOSS, _PEAK, _ONSET = style.OKABE_ITO[:3]
-_MARKS = {
+_MARKS: dict[str, dict[str, Any]] = {
     # open and larger: still seen where a spike peaks at its first step
     "onset": {"marker": "^", "color": _ONSET, "markerfacecolor": "none", "markersize": 6},
     "peak": {"marker": "o", "color": _PEAK, "markersize": 3},
@@ -34,10 +35,10 @@ _PAD = 20
 """Least number of steps shown before and after the highest spike."""
 
 
-def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: Sequence[float] | None = None) -> Figure:
+def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
     """Draw the spikes of one optimizer, a row per training-set size.
 
-    Of each size the replicate is shown that has the highest spike per step (or else per epoch, or the first).
+    Each size shows the replicate with the highest spike of steps; without any, of epochs; without any, the first.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def _most_spiky(histories: Iterable[History], spikes: pd.DataFrame) -> list[Hist
     return [chosen[fraction] for fraction in sorted(chosen, reverse=True)]
 
 
-def _draw_epochs(axes: Axes, run: History, spikes: pd.DataFrame, loss_range: Sequence[float] | None) -> None:
+def _draw_epochs(axes: Axes, run: History, spikes: pd.DataFrame, loss_range: tuple[float, float] | None) -> None:
     loss = np.asarray(run.epochs["loss"], float)
     epoch = np.arange(1, len(loss) + 1)
     style.plot_series(axes, epoch, loss, color=_LOSS)
@@ -115,7 +116,7 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
         style.say(axes, "no spike found in the losses of steps")
         return
     loss = run.steps["loss"]
-    highest = spikes.loc[spikes["height_ratio"].idxmax()]
+    highest = spikes.iloc[int(spikes["height_ratio"].to_numpy().argmax())]
     onset, end = highest["onset"], len(loss) - 1 if pd.isna(highest["end"]) else highest["end"]
     pad = max(_PAD, (end - onset) / 4)
     first, last = int(max(onset - pad, 0)), int(min(end + pad, len(loss) - 1))
@@ -125,7 +126,7 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
     style.decades(axes.yaxis)
     axes.set_title(f"highest of {_count(spikes)} in steps: {highest['height_ratio']:.3g}x")
     axes.xaxis.set_major_formatter(style.thousands)
-    axes.xaxis.get_major_locator().set_params(nbins=4)
+    axes.locator_params(axis="x", nbins=4)
     per_epoch = run.params["outcome"]["steps_per_epoch"]
     overview.axvspan(first / per_epoch + 0.5, last / per_epoch + 1.5, color="0.85", linewidth=0, zorder=0)
 

@@ -1,4 +1,8 @@
-"""Names beside points, where they cover neither each other nor the points."""
+"""Names beside points, where they cover neither each other nor the points.
+
+adjustText pushes names apart step by step: of 18 optimizers some names still overlap after 2,000 steps, which take
+longer. Here each name tries 240 places and takes the cheapest.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +15,24 @@ from matplotlib.text import Annotation
 _RADII = (7, 11, 16, 22, 29, 37, 46, 56, 67, 79)
 _ANGLES = np.radians(np.arange(0, 360, 15))
 _NEAR = 11
-"""Points up to which a name needs no line to what it names."""
+"""Farthest distance, in points, of a name without a line."""
 
 _FONT_SIZE = 7
 _PAD = 1.5
 _POINT = 3.5
 _COST_OF_CROSSING = 12.0
-"""A name would rather be this much further away than across an error bar."""
+"""Points by which a name is moved further away rather than placed across an error bar."""
 
 
-def place(
-    axes: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str], bars: np.ndarray
-) -> list[Annotation]:
-    """Write a name beside each point, as near as there is room; further ones are joined to their point by a line.
+def place(axes: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], bars: np.ndarray) -> list[Annotation]:
+    """Write a name beside each point, as near as there is room; a line joins a distant name to its point.
 
     The layout of the figure must be final: room is counted in points of the page.
 
     Parameters
     ----------
     axes : Axes
-    x, y : (n,) sequence of float
+    x, y : (n,) array
         Data coordinates.
     names : (n,) sequence of str
     bars : (m, 4) array
@@ -46,7 +48,7 @@ def place(
     taken = [np.concatenate([point - _POINT, point + _POINT]) for point in points]
     crossed = axes.transData.transform(np.reshape(bars, (-1, 2))).reshape(-1, 4) * scale
     placed = []
-    # those in the thick of it first: they have the least choice
+    # the most crowded first: they have the least choice
     for i in np.argsort(_distance_to_next(points)):
         distance, box = _best(points[i], _size(axes, names[i]) * scale, np.array(taken), crossed, frame)
         taken.append(box)
@@ -58,7 +60,7 @@ def place(
 def _size(axes: Axes, name: str) -> np.ndarray:
     """Width and height of a name in pixels."""
     text = axes.text(0, 0, name, fontsize=_FONT_SIZE)
-    extent = text.get_window_extent(axes.figure.canvas.get_renderer())
+    extent = text.get_window_extent()
     text.remove()
     return np.array([extent.width, extent.height])
 
@@ -66,8 +68,8 @@ def _size(axes: Axes, name: str) -> np.ndarray:
 def _write(axes: Axes, name: str, point: tuple[float, float], offset: np.ndarray, joined: bool) -> Annotation:
     line = {"arrowstyle": "-", "linewidth": 0.4, "color": "0.4", "shrinkA": 0, "shrinkB": 2} if joined else None
     note = axes.annotate(
-        name, point, xytext=offset, textcoords="offset points", fontsize=_FONT_SIZE, ha="center", va="center",
-        arrowprops=line,
+        name, point, xytext=(offset[0], offset[1]), textcoords="offset points", fontsize=_FONT_SIZE, ha="center",
+        va="center", arrowprops=line,
     )  # fmt: skip
     note.set_in_layout(False)
     return note
@@ -82,7 +84,7 @@ def _distance_to_next(points: np.ndarray) -> np.ndarray:
 def _best(
     point: np.ndarray, size: np.ndarray, taken: np.ndarray, bars: np.ndarray, frame: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Find the cheapest place for a text of that size; give its distance and its box."""
+    """Find the cheapest place for a text of that size; return its distance and its box."""
     radius, angle = (grid.ravel() for grid in np.meshgrid(_RADII, _ANGLES, indexing="ij"))
     towards = np.column_stack([np.cos(angle), np.sin(angle)])
     # the edge of the text, not its middle, is at that distance
@@ -106,6 +108,6 @@ def _along(point: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Say which boxes (n, 4) overlap which others (m, 4), as (n, m) bool array."""
+    """Return which boxes (n, 4) overlap which others (m, 4), as (n, m) bool array."""
     apart = (boxes[:, None, :2] > others[None, :, 2:]) | (boxes[:, None, 2:] < others[None, :, :2])
-    return ~apart.any(axis=2)
+    return np.logical_not(apart.any(axis=2))

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.tables import records
 from quasarcurves.figures import style
 
 _LABELS = {
@@ -89,7 +90,7 @@ def _draw_metric(
     """Draw the panels of one metric, and give them the same axes."""
     shown = _finite(errors, metric)
     for axes, optimizer in zip(panels, optimizers, strict=False):
-        row = curves[(curves["metric"] == metric) & (curves["optimizer"] == optimizer)].iloc[0].to_dict()
+        row = records(curves[(curves["metric"] == metric) & (curves["optimizer"] == optimizer)])[0]
         band = bands[(bands["metric"] == metric) & (bands["optimizer"] == optimizer)]
         _draw_panel(axes, row, shown[shown["optimizer"] == optimizer], band)
     targets = curves.loc[curves["metric"] == metric, "target"].dropna()
@@ -120,7 +121,7 @@ def _draw_panel(axes: Axes, row: Mapping[str, Any], runs: pd.DataFrame, band: pd
         axes.fill_between(band["n"], low, high, color=_COLOR, alpha=0.2, linewidth=0, label="90 % interval")
         axes.plot(band["n"], band["error"], color=_COLOR, label="fitted curve")
     failed = runs["failed"].astype(bool)
-    points = {"color": "black", "markersize": 3, "linestyle": "none"}
+    points: dict[str, Any] = {"color": "black", "markersize": 3, "linestyle": "none"}
     axes.plot(runs.loc[~failed, "n_train"], runs.loc[~failed, "error"], "o", alpha=0.6, label="run", **points)
     axes.plot(runs.loc[failed, "n_train"], runs.loc[failed, "error"], "x", label="failed run", **points)
     if np.isfinite(row["target"]):
@@ -133,7 +134,7 @@ def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
     if not row["answered"]:
         return
     low, high = row["n_required_low"], row["n_required_high"]
-    line = {"color": _TARGET, "linewidth": 2, "solid_capstyle": "butt", "label": "spectra it takes"}
+    line: dict[str, Any] = {"color": _TARGET, "linewidth": 2, "solid_capstyle": "butt", "label": "spectra it takes"}
     if low == 0:
         axes.annotate(
             "", (0, row["target"]), (high, row["target"]), xycoords=("axes fraction", "data"),
@@ -145,15 +146,15 @@ def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
 
 
 def _add_legend(figure: Figure) -> None:
-    """Say below the panels what is drawn; only what is there."""
-    handles: dict[str, object] = {}
+    """Add a legend of what the panels show."""
+    handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             empty = hasattr(handle, "get_xdata") and not len(handle.get_xdata())
             if not empty:
                 handles.setdefault(label, handle)
     ncols = len(handles) if figure.get_figwidth() > style.COLUMN_WIDTH else 3
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=ncols)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=ncols)
 
 
 def plot(*, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path) -> Figure:

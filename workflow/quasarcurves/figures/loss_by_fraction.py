@@ -9,7 +9,6 @@ optimizer steps with the largest set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,9 @@ from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 
 
-def draw(epochs: pd.DataFrame, runs: pd.DataFrame, optimizer: str, loss_range: Sequence[float] | None = None) -> Figure:
+def draw(
+    epochs: pd.DataFrame, runs: pd.DataFrame, optimizer: str, loss_range: tuple[float, float] | None = None
+) -> Figure:
     """Draw the losses of an optimizer.
 
     Parameters
@@ -52,7 +53,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, optimizer: str, loss_range: S
             style.draw_replicates(axes, replicates, "loss", label, color=color, zorder=3 - 0.1 * i)
             style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in set(diverged)], color)
         axes.set(yscale="log", xlabel="epoch", ylabel="training loss", xlim=(0, epochs["epoch"].max()), ylim=loss_range)
-        steps = largest["steps_per_epoch"].iat[0]
+        steps = float(largest["steps_per_epoch"].to_numpy()[0])
         style.add_steps_axis(axes, steps, f"optimizer steps with {largest['n_train'].median():,.0f} spectra")
         axes.legend(title=f"{optimizer}: training spectra (fraction)", loc="upper right", ncols=1)
     return figure

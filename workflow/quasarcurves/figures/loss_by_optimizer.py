@@ -9,7 +9,6 @@ replicates, bands go from the lowest to the highest; a cross marks where a run d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +21,7 @@ from quasarcurves.figures import style
 _PANEL_HEIGHT = 2.0
 
 
-def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] | None = None) -> Figure:
+def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
     """Draw the losses of all optimizers of a study.
 
     Parameters
@@ -56,7 +55,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: Sequence[float] |
 
 
 def _of_one_length(epochs: pd.DataFrame) -> bool:
-    """Whether one axis of epochs does for all: trainings of equal steps have many more epochs of few spectra."""
+    """Whether one axis of epochs fits all sizes: with equal numbers of steps, small sets have many more epochs."""
     longest = epochs.groupby("fraction")["epoch"].max()
     return longest.max() < 2 * longest.min()
 
@@ -77,7 +76,7 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame) -> None:
         ha="right",
         va="top",
     )
-    style.add_steps_axis(axes, runs["steps_per_epoch"].iat[0], "optimizer steps")
+    style.add_steps_axis(axes, float(runs["steps_per_epoch"].to_numpy()[0]), "optimizer steps")
 
 
 def plot(*, epochs: Path, runs: Path, style: dict) -> Figure:

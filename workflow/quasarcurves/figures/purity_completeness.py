@@ -1,4 +1,4 @@
-"""What the models are worth on the test set: purity and completeness against threshold, and the errors of redshifts.
+"""Scores on the test set: purity and completeness against the threshold, and the errors of redshifts.
 
 The figure of Farr, Font-Ribera & Pontzen (2020, arXiv:2007.10348), with this study's runs; their numbers can be drawn
 beside them.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,15 +39,15 @@ _BINS = 8, 40
 """Fewest and most bins of dv that are shown."""
 
 _PER_BIN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
-"""Bins of the table that may make one that is drawn: they divide their number."""
+"""Bins of the table per bin that is drawn: divisors of their number."""
 
 
 _MANY = 1000
-"""Quasars of the test set from which hundredths of a per cent mean something."""
+"""Fewest quasars of the test set for hundredths of a per cent."""
 
 
 class Published(NamedTuple):
-    """What others have found for one size of the training set: science.md, section 3."""
+    """Published results for one size of the training set."""
 
     n_train: int
     fraction: float
@@ -57,7 +57,7 @@ class Published(NamedTuple):
     sigma_dv: float
 
 
-PUBLISHED = {
+PUBLISHED: dict[str, list[Published]] = {
     "none": [],
     "farr2020": [
         Published(563_000, 0.9, 0.9953, 0.15, -7.8, 618),
@@ -65,11 +65,11 @@ PUBLISHED = {
         Published(31_000, 0.05, 0.9905, 0.25, -18.3, 910),
     ],
 }
-"""Farr et al. (2020), by what `figures.purity_completeness.published` may be."""
+"""Published results, by the value of `figures.purity_completeness.published` in the config."""
 
 
 def load(path: Path, optimizer: str, model: str) -> pd.DataFrame:
-    """Read what is drawn of metrics.csv, test_metrics.csv or dv_histogram.csv, a part of the file at a time.
+    """Read the rows of metrics.csv, test_metrics.csv or dv_histogram.csv that are drawn, a part of the file at a time.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ def draw(
     Parameters
     ----------
     metrics, scores, histogram : DataFrame
-        As `load` gives them from metrics.csv, test_metrics.csv and dv_histogram.csv.
+        The tables of `load` from metrics.csv, test_metrics.csv and dv_histogram.csv.
     model : {"final", "best"}
-        What these are of.
+        The models of these tables.
     published : str
         Key of `PUBLISHED`.
 
@@ -137,7 +137,7 @@ def draw(
             _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin)
             handles.append(Line2D([], [], color=color, label=_describe(runs)))
         for each, marker in zip(others, "Ds^", strict=False):
-            shown = {
+            shown: dict[str, Any] = {
                 "color": "black",
                 "marker": marker,
                 "markersize": 5,
@@ -151,7 +151,7 @@ def draw(
     return figure
 
 
-def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: object) -> None:
+def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: Any) -> None:
     """Draw purity and completeness of one size."""
     failed = set(runs.loc[runs["failed"], "replicate"])
     kept = metrics[~metrics["replicate"].isin(failed)]
@@ -170,16 +170,16 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: o
 
 
 def _dv_range(scores: pd.DataFrame) -> tuple[float, int]:
-    """Give how far from 0 dv is shown (km/s), and how many bins of the table make one that is drawn."""
+    """Return the range of dv to either side of 0 (km/s), and the bins of the table per bin that is drawn."""
     widest = scores.loc[~scores["failed"], "sigma_dv_mad"].max()
     limit = 6000.0 if not np.isfinite(widest) else min(max(math.ceil(5 * widest / 1000) * 1000.0, 1000.0), 6000.0)
-    # as many as twice the root of the number of quasars: the peak of a few hundred is well seen, that of ten still is
+    # twice the root of the number of quasars: shows the peak of a few hundred well, that of ten still
     quasars = scores["called_quasars"] * (1 - scores["outlier_share"].fillna(1))
     bins = np.clip(2 * math.sqrt(quasars.median()), *_BINS)
     return limit, next((n for n in _PER_BIN if 2 * limit / (_WIDTH * n) <= bins), _PER_BIN[-1])
 
 
-def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color: object, per_bin: int) -> None:
+def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color: Any, per_bin: int) -> None:
     """Draw the distribution of dv of one size; each replicate's adds up to 1."""
     failed = runs.loc[runs["failed"], "replicate"]
     kept = histogram[~histogram["replicate"].isin(failed)]
@@ -196,12 +196,15 @@ def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color:
 
 
 def _describe(runs: pd.DataFrame) -> str:
-    """Say what the replicates of one size are like, for the legend."""
+    """Describe the replicates of one size, for the legend."""
     good, failed = runs[~runs["failed"]], int(runs["failed"].sum())
-    values = (good[name].median() for name in ("crossing", "crossing_threshold", "median_dv", "sigma_dv"))
+    measures = ("crossing", "crossing_threshold", "median_dv", "sigma_dv")
+    crossing, threshold, median_dv, sigma_dv = (float(good[name].median()) for name in measures)
     named = f"{runs['n_train'].median():,.0f} ({runs['fraction'].iat[0]:g})"
-    digits = 2 if runs["quasars"].iat[0] >= _MANY else 1
-    return _sentence(named, *values, digits) + (f"; {failed} of {len(runs)} failed" if failed else "")
+    digits = 2 if runs["quasars"].to_numpy()[0] >= _MANY else 1
+    return _sentence(named, crossing, threshold, median_dv, sigma_dv, digits) + (
+        f"; {failed} of {len(runs)} failed" if failed else ""
+    )
 
 
 def _describe_published(each: Published) -> str:
@@ -228,7 +231,7 @@ def _set_axes(
     errors.set(xlabel="dv (km/s)", ylabel=f"share of quasars per {_WIDTH * per_bin:,} km/s", xlim=(-limit, limit))
     errors.set_ylim(bottom=0)
     for axes in (curves, errors):
-        axes.tick_params(axis="x", pad=5)  # in the corner two labels meet
+        axes.tick_params(axis="x", pad=5)  # two labels meet in the corner
     errors.axvline(0, color="0.7", linewidth=0.6, linestyle=":", zorder=0)
 
 
@@ -248,4 +251,5 @@ def _add_legend(panels: np.ndarray, handles: list[Line2D], scores: pd.DataFrame,
 
 def plot(*, metrics: Path, test_metrics: Path, dv_histogram: Path, optimizer: str, style: dict) -> Figure:
     """Return what the models of one optimizer are worth on the test set."""
-    return draw(*(load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram)), **style)
+    curves, scores, dv = (load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram))
+    return draw(curves, scores, dv, **style)

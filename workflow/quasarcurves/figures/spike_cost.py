@@ -1,4 +1,4 @@
-"""Do spikes hurt? The test set as models from just before a spike, from its peak and from the end see it.
+"""Do spikes hurt? Test scores of models from just before a spike, from its peak and from the end of training.
 
 Caption
 -------
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,14 @@ _ABREAST = 2
 _NAMES = {"before": "just before", "peak": "at the peak", "end": "at the end"}
 _MEASURES = {"test_loss": "test loss", "completeness": f"completeness at c > {WORKING_THRESHOLD:g}"}
 _SINGLE = style.OKABE_ITO[0]
-_MEDIAN = {"color": "black", "linewidth": 1.8, "marker": "o", "markersize": 4, "zorder": 3, "label": "median"}
+_MEDIAN: dict[str, Any] = {
+    "color": "black",
+    "linewidth": 1.8,
+    "marker": "o",
+    "markersize": 4,
+    "zorder": 3,
+    "label": "median",
+}
 
 
 def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
@@ -70,12 +78,12 @@ def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
 
 def _share(panels: np.ndarray) -> None:
-    """One measure has one scale in all panels."""
+    """Share one scale between all panels of a measure."""
     for axes in panels.flat[1:]:
         axes.sharey(panels.flat[0])
 
 
-def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[float, object]) -> None:
+def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[float, Any]) -> None:
     values = spikes[[f"{measure}_{moment}" for moment in MOMENTS]].to_numpy(float)
     for fraction, line in zip(spikes["fraction"], values, strict=True):
         label = f"a spike, fraction {fraction:g}"
@@ -86,7 +94,7 @@ def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[flo
 
 
 def _finish(panels: np.ndarray, spiking: list[str], summary: pd.DataFrame) -> None:
-    """Scales, labels and titles; panels that are left over are hidden."""
+    """Set scales, labels and titles; hide the panels that are left over."""
     per = len(_MEASURES)
     for i, label in enumerate(_MEASURES.values()):
         rows = panels[i::per]
@@ -115,7 +123,7 @@ def _numbers(name: str, summary: pd.DataFrame) -> str:
 
 
 def _title(summary: pd.DataFrame, spiking: list[str]) -> str:
-    """Say what the ratios are, and which optimizers have none."""
+    """Return the legend's title: what the ratios are, and which optimizers have none."""
     lines = ["ratios of test losses: median over spikes (95 % interval)"]
     absent = sorted(set(summary["optimizer"]) - set(spiking))
     if absent:

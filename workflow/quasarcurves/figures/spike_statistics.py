@@ -11,8 +11,8 @@ sizes, spikes follow steps; if rates per epoch agree, they follow epochs (``spik
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
     statistics : DataFrame
         The study's `spike_statistics.csv`.
     scale : str
-        Whether spikes are those found in the losses of steps or of epochs.
+        `step` or `epoch`: the losses in which the spikes were found.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
     return figure
 
 
-def _places(runs: pd.DataFrame, optimizers: Sequence[str]) -> pd.Series:
-    """Give the place of every run on the x axis: by size, and within a size by optimizer, then replicate."""
+def _places(runs: pd.DataFrame, optimizers: np.ndarray) -> pd.Series:
+    """Return the place of every run on the x axis: by size, and within a size by optimizer, then replicate."""
     size = runs["fraction"].rank(method="dense") - 1
     among = runs["optimizer"].map({name: i for i, name in enumerate(optimizers)}) - (len(optimizers) - 1) / 2
     replicate = runs["replicate"].rank(method="dense")
@@ -104,14 +104,16 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame, measure: str) -> None:
     for (name, group), (color, dash), marker in zip(
         by_optimizer, style.categorical(len(by_optimizer)), _MARKERS, strict=False
     ):
-        x, y, line = group["place"], group[measure], {"color": color, "linewidth": 0.6}
+        x, y = group["place"], group[measure]
+        line: dict[str, Any] = {"color": color, "linewidth": 0.6}
         low, high = (group[f"{measure}_{end}"].fillna(y) for end in ("low", "high"))
         axes.vlines(x, low, high, alpha=0.6, **line)
         medians = group.groupby("fraction")[["place", measure]].median()
         axes.plot(medians["place"], medians[measure], linestyle=dash, **line)
-        some, points = group["spikes"] > 0, {"color": color, "marker": marker, "markersize": 3, "linestyle": "none"}
+        some = group["spikes"] > 0
+        points: dict[str, Any] = {"color": color, "marker": marker, "markersize": 3, "linestyle": "none"}
         axes.plot(x[some], y[some], label=name, **points)
-        if not some.all():  # what is not clipped and empty would upset the layout
+        if not some.all():  # an empty line without clipping would upset the layout
             axes.plot(x[~some], y[~some], markerfacecolor="white", clip_on=False, zorder=3, **points)
 
 

@@ -1,4 +1,4 @@
-"""How all figures look: column width, colours that colour-blind readers can tell apart, and lines that differ in print.
+"""The style of all figures: column width, colours for colour-blind readers, and lines that differ in print.
 
 Colours are those of Okabe & Ito (2008, "Color Universal Design"). Sizes of training sets, which are ordered, get a
 sequential map instead, as lightness survives a photocopy.
@@ -7,7 +7,9 @@ sequential map instead, as lightness survives a photocopy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -28,13 +30,13 @@ PAGE_WIDTH = 7.2
 """Inches: both columns."""
 
 DOTS_PER_INCH = 300
-"""Of the figures in pixels."""
+"""Resolution of the figures in pixels."""
 
 _MARKS_PER_INCH = 72
-"""Symbols, which are larger than this, cover each other if they stand closer."""
+"""Symbols that stand closer cover each other."""
 
 OKABE_ITO = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-DASHES = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
+DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2))]
 
 _RC = {
     "font.size": 8,
@@ -63,7 +65,7 @@ def new_figure(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
 
-def house_style() -> object:
+def house_style() -> AbstractContextManager[None]:
     """Context in which axes are made and drawn on in the house style."""
     return mpl.rc_context(_RC)
 
@@ -73,16 +75,16 @@ def sequential(n: int) -> list[tuple[float, float, float, float]]:
     return [mpl.colormaps["viridis"](position) for position in np.linspace(0.0, 0.85, n)]
 
 
-def categorical(n: int) -> list[tuple[str, object]]:
+def categorical(n: int) -> list[tuple[str, Any]]:
     """n pairs of colour and line style for things without an order."""
     return [(OKABE_ITO[i % len(OKABE_ITO)], DASHES[i % len(DASHES)]) for i in range(n)]
 
 
 def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndarray:
-    """Choose the points of a series that can be seen: all of them, or the lowest and highest in each of many bins.
+    """Choose the visible points of a series: all of them, or the lowest and highest in each of many bins.
 
-    A line through millions of steps would take minutes and gigabytes to draw, and shows no more than one through these:
-    a spike of one step is the highest of its bin.
+    A line through millions of steps takes minutes and gigabytes to draw, and shows no more than one through these
+    points: a spike of one step is the highest of its bin.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndar
     -------
     (n,) int array
         Places in `values`, rising: at most two for each bin, and the first and the last. A bin without any finite value
-        is there with one that is not finite, so that a gap stays a gap.
+        keeps one that is not finite, so that a gap stays a gap.
     """
     if len(values) <= 2 * bins:
         return np.arange(len(values))
@@ -106,24 +108,29 @@ def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndar
     return np.union1d(chosen.astype(np.int64), [0, len(values) - 1])
 
 
-def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: object) -> Line2D:
-    """Draw a line through the points of a series (t,), or through those that are seen if there are very many."""
+def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: Any) -> Line2D:
+    """Draw a line through the points of a series (t,), or through the visible ones if there are very many."""
     shown = seen(y, _dots(axes))
     return axes.plot(x[shown], y[shown], **line)[0]
 
 
-def plot_marks(axes: Axes, x: np.ndarray, y: np.ndarray, **mark: object) -> None:
-    """Draw a symbol at each point (t,), by rising x; where many would cover each other, at those that are seen."""
-    shown = seen(y, round(axes.figure.get_figwidth() * _MARKS_PER_INCH), at=x)
+def plot_marks(axes: Axes, x: np.ndarray, y: np.ndarray, **mark: Any) -> None:
+    """Draw a symbol at each point (t,), by rising x; where many would cover each other, at the visible ones."""
+    shown = seen(y, round(_width(axes) * _MARKS_PER_INCH), at=x)
     axes.plot(x[shown], y[shown], linestyle="none", **mark)
 
 
 def _dots(axes: Axes) -> int:
-    """Give the pixels of the figure's width: more than any of its panels has."""
-    return round(axes.figure.get_figwidth() * DOTS_PER_INCH)
+    """Return the width of the figure in pixels: no panel is wider."""
+    return round(_width(axes) * DOTS_PER_INCH)
 
 
-def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: object) -> None:
+def _width(axes: Axes) -> float:
+    """Return the width of the figure in inches."""
+    return float(axes.figure.bbox.width / axes.figure.dpi)
+
+
+def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: Any) -> None:
     """Draw a quantity against epoch: the median over replicates, and the band from the lowest to the highest.
 
     Parameters
@@ -146,7 +153,7 @@ def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label
         axes.fill_between(epoch[shown], low[shown], high[shown], color=drawn.get_color(), alpha=0.2, linewidth=0)
 
 
-def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: object) -> None:
+def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: Any) -> None:
     """Mark the last finite loss of runs that diverged with a cross."""
     for run in runs:
         finite = run[np.isfinite(run["loss"])]
@@ -157,26 +164,31 @@ def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: object) -> No
 
 def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
     """Add an upper x axis in optimizer steps to axes in epochs."""
-    upper = axes.secondary_xaxis(
-        "top", functions=(lambda epoch: epoch * steps_per_epoch, lambda step: step / steps_per_epoch)
-    )
+
+    def to_steps(epoch: Any) -> Any:
+        return epoch * steps_per_epoch
+
+    def to_epochs(step: Any) -> Any:
+        return step / steps_per_epoch
+
+    upper = axes.secondary_xaxis("top", functions=(to_steps, to_epochs))
     upper.xaxis.set_major_formatter(thousands)
     upper.set_xlabel(label)
 
 
-def thousands(value: float, _position: int | None = None) -> str:
+def thousands(value: float, _position: float = 0) -> str:
     """Format a number of steps or spectra, as tick labels are."""
     return f"{value:,.0f}"
 
 
 def say(axes: Axes, text: str) -> None:
-    """Say in the place of a drawing why there is none."""
+    """Write in the place of a drawing why there is none."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", linespacing=1.5)
 
 
 def say_only(text: str) -> Figure:
-    """Make a figure that says why there is nothing to draw."""
+    """Make a figure with the reason why there is nothing to draw."""
     figure = new_figure(COLUMN_WIDTH, 1.2)
     with house_style():
         say(figure.add_subplot(), text)
@@ -195,7 +207,7 @@ def decades(axis: Axis) -> None:
 
 
 def save(figure: Figure, paths: Iterable[Path]) -> None:
-    """Write a figure to several files, the format of each by its suffix; the same figure gives the same bytes."""
+    """Write a figure to several files, the format of each by its suffix; the same figure always has the same bytes."""
     for path in paths:
         # a date in the file would make every figure differ from its last version
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)

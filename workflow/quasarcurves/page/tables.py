@@ -32,11 +32,11 @@ pre {{ white-space: pre-wrap; }}
 """
 
 _MOST_ROWS = 2000
-"""A page with more rows than a browser shows at ease is cut there, and says so."""
+"""Rows that a browser still shows easily: a longer table is cut there, and its title says so."""
 
 
 def write(source: Path, path: Path) -> None:
-    """Write a file of the results as a page: a CSV as a table with numbers to 4 digits, anything else as it stands."""
+    """Write a file of the results as a page: a CSV as a table with numbers to 4 digits, any other file unchanged."""
     if source.suffix == ".csv":
         title, body = _of_table(source.name, tables.read(source))
     else:

@@ -36,6 +36,7 @@ WITHOUT_EFFECT = {
     "quasarcurves.provenance.fingerprint": "hashes the others",
     "quasarcurves.provenance.inventory": "lists files",
     "quasarcurves.provenance.receipts": "records what was made",
+    "quasarcurves.training.extras": "says what to install",
     "quasarcurves.training.gpus": "chooses a GPU",
     "quasarcurves.training.keras_import": "saves time while Keras is imported",
     "quasarcurves.training.progress": "reports to the log and the terminal",
@@ -109,8 +110,8 @@ def module_hash(module: str) -> str:
 def normalised(source: str, keep_hints: bool = False) -> str:
     """Source code without what changes no result.
 
-    That is comments, docstrings, layout, log lines, texts of raised exceptions, and type hints in functions.
-    Annotations in class bodies stay: dataclasses are made from them.
+    That is comments, docstrings, layout, log lines, texts of raised exceptions, type hints in functions, and what a
+    source of spectra declares of its keys and files. Annotations in class bodies stay: dataclasses are made from them.
 
     A text that is raised ends a job, or goes into the log or the text of another exception: a test looks at every
     `except` of the code that computes. The class of the exception counts, and so do the expressions in its text.
@@ -133,7 +134,7 @@ def normalised(source: str, keep_hints: bool = False) -> str:
         If it is no valid Python.
     """
     tree = ast.parse(source)
-    for transformer in (_WithoutDocstrings(), _WithoutLogging(), _WithoutErrorTexts()):
+    for transformer in (_WithoutDocstrings(), _WithoutDeclarations(), _WithoutLogging(), _WithoutErrorTexts()):
         tree = transformer.visit(tree)
     if not keep_hints:
         tree = _WithoutHints().visit(tree)
@@ -229,6 +230,15 @@ class _WithoutDocstrings(_Without):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+
+class _WithoutDeclarations(_Without):
+    """Drops what a source of spectra declares for the check of a study and for its plan; no step computes with it."""
+
+    _NAMES = ("SCHEMA", "BYTES_PER_SPECTRUM")
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        return None if ast.unparse(node.targets[0]) in self._NAMES else node
 
 
 class _WithoutLogging(_Without):

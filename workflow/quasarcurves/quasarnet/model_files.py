@@ -1,7 +1,7 @@
 """Keras files that say which of their outputs belongs to which line.
 
-A `.keras` file tells how a network is built, not what its outputs are. That is kept beside its other parts, in a member
-of the archive that Keras passes over, so the file is still one that Keras itself opens.
+A `.keras` file describes how a network is built, but not what its outputs are. The lines stand in one more member of
+the archive. Keras ignores it, so it still opens the file.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -
 
 
 def _numbered(config: bytes) -> bytes:
-    """Number what layers share, which Keras names by its place in memory."""
+    """Number the objects that layers share: Keras names them by addresses in memory, which differ each time."""
     numbers: dict[bytes, int] = {}
     return re.sub(
         rb'(?<="shared_object_id": )\d+', lambda found: b"%d" % numbers.setdefault(found[0], len(numbers)), config
@@ -80,7 +80,7 @@ def load_keras(path: str | Path) -> keras.Model:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Give what a Keras file says of its lines and its run, else the history of the run beside it; empty if neither."""
+    """Return lines and run as a Keras file names them, else the history of the run beside it; empty if neither does."""
     with zipfile.ZipFile(path) as archive:
         if _ABOUT in archive.namelist():
             return json.loads(archive.read(_ABOUT))
@@ -88,7 +88,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def _about_beside(path: Path) -> dict[str, Any]:
-    """Of a run made before its models said it themselves."""
+    """Return lines and run from the history beside a model; models of earlier versions do not name them."""
     history = path.with_name("history.h5")
     if not history.is_file():
         return {}

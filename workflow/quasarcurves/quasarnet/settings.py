@@ -40,8 +40,10 @@ class NetworkSettings:
         return len(self.lines) + len(self.bal_lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON can hold them."""
-        return {**asdict(self), "lines": list(self.lines), "bal_lines": list(self.bal_lines)}
+        """Return the settings as JSON can hold them, in the order of a study's canonical form."""
+        values = {**asdict(self), "lines": list(self.lines), "bal_lines": list(self.bal_lines)}
+        # sorted: files that hold the settings stay the same to the byte, however the class is written
+        return dict(sorted(values.items()))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> NetworkSettings:

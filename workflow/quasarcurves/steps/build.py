@@ -1,4 +1,4 @@
-"""What a run of a study trains with, built from its settings: network, order of batches, optimizer, examples."""
+"""Build what a run trains with from its settings: network, order of batches, optimizer, examples."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def build_trainer(spectra: Path, rows: Subset, run: RunSettings, matched: Path |
 def build_trainers(
     spectra: Path, subsets: Sequence[Subset], runs: Sequence[RunSettings], matched: Sequence[Path | None]
 ) -> list[Trainer]:
-    """Build everything that runs of a study train with; each spectrum is read once, whoever trains on it.
+    """Build everything that runs of a study train with; a spectrum is read once, however many runs train on it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a run's models say of the test set, spectrum by spectrum; the only step that reads the test set."""
+"""Apply a run's models to the test set, spectrum by spectrum; the only step that reads the test set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet.loss_formula import line_losses
-from quasarcurves.quasarnet.numpy_network import AppliedNetwork
+from quasarcurves.quasarnet.numpy_network import NumpyNetwork
 from quasarcurves.quasarnet.objective import decode, encode
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings
 from quasarcurves.spectra.subsets import Subset
@@ -50,15 +50,15 @@ def evaluate(
         as an attribute. Snapshots are in groups such as `snapshots/1_before` and `snapshots/1_peak`, with the
         same columns and the attributes `epoch`, `loss` (of training) and `ratio`.
     snapshots : Path, optional
-        File of `training.snapshots.save`. They are applied as they are, with the moving statistics of batch
-        normalisation that they had: so would who stopped the training there.
+        File of `training.snapshots.save`. Snapshots are applied with the moving statistics of batch normalisation that
+        they had: as the models of trainings stopped there.
     """
     rows, settings = Subset.load(subset).test, run.network
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["run"] = json.dumps(run.to_json())
         file["row"], file["target_id"] = rows, load_column(spectra, "target_id", rows)
         for name, path in models.items():
-            network = AppliedNetwork.load(path)
+            network = NumpyNetwork.load(path)
             _apply(network, spectra, rows, settings, file.create_group(name))
         for name, snapshot in taken.load(snapshots).items() if snapshots else ():
             group = file.create_group(f"{SNAPSHOTS}/{name}")
@@ -67,7 +67,7 @@ def evaluate(
 
 
 def _apply(
-    network: AppliedNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings, group: h5py.Group
+    network: NumpyNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings, group: h5py.Group
 ) -> None:
     for start in range(0, len(rows), _ROWS):
         columns = _predicted(network, spectra, rows[start : start + _ROWS], settings)
@@ -75,9 +75,9 @@ def _apply(
 
 
 def _predicted(
-    network: AppliedNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings
+    network: NumpyNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings
 ) -> dict[str, np.ndarray]:
-    """Give what a network says of some spectra."""
+    """Return the columns of a network's predictions for some spectra, and its losses; by name."""
     lines, bal_lines = settings.lines, settings.bal_lines
     table = Spectra.load(spectra, rows)
     unknown = int((table.label == UNKNOWN).sum())

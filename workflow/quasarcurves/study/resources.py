@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 
 from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
+from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.study.steps import STEPS, Need
 from quasarcurves.training import optimizer_traits
@@ -38,8 +39,6 @@ GPU_MB = 3000
 
 _KERNEL, _STRIDE = 10, 2
 _SPECTRUM_BYTES = 4 * N_BINS
-_SOURCE_BYTES = {"quasarnet_fits": 2 * _SPECTRUM_BYTES, "sdss": 100_000, "desi": 100_000}
-"""Of a spectrum in the files of a source, roughly; for plans made before the spectra are prepared."""
 
 _TENSORFLOW_MB, _TENSORFLOW_SECONDS = 585, 12
 """What importing it, building a network and compiling takes."""
@@ -186,7 +185,7 @@ def spectra_in_file(size_mb: float) -> int:
 
 def spectra_in_source(source: str, source_bytes: int) -> int:
     """Number of spectra in the files of a source, roughly."""
-    return round(source_bytes / _SOURCE_BYTES[source])
+    return round(source_bytes / sources.bytes_per_spectrum(source))
 
 
 def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = False) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Study: the validated configuration, its runs, where their files go and what each step needs to know of it."""
+"""Study: the validated configuration, its runs, the places of their files and the arguments of each step."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from quasarcurves.files import workflow_root
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
-from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.schema import StudyError, validate, with_sources
 from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
+from quasarcurves.training.extras import install_hint
 from quasarcurves.training.settings import (
     CurvatureSettings,
     Limits,
@@ -94,7 +95,7 @@ class Study:
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
-        study = cls(validate(config, schema))
+        study = cls(validate(config, with_sources(schema, sources.schemas())))
         _check_lengths(config)
         try:
             study._check_subsets()
@@ -123,10 +124,11 @@ class Study:
                 optimizer_specs.check_match(specs, name)
 
     def _check_backend(self) -> None:
-        backend = self.backend
-        if find_spec(backend) is None:
+        # TensorFlow, the default, is asked for where it is needed: what looks after results does without
+        if self.backend == "jax" and find_spec("jax") is None:
             raise StudyError(
-                f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
+                f"training.backend is 'jax', which is not installed: {install_hint('jax')}, "
+                "or in a checkout `sh requirements/install.sh jax`"
             )
 
     def _check_pack(self) -> None:
@@ -222,9 +224,9 @@ class Study:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
+        """The `data` block as a source reads it; one that draws spectra has the study's seed unless it has its own."""
         data = dict(self.config["data"])
-        if data["source"] == "simulated":
+        if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", self.seed)
         return data
 
@@ -306,7 +308,7 @@ class Study:
         return TrainingSettings(**{key: settings[key] for key in keys}, pack=optimizer in self.packed)
 
     def matched_run(self, run: Run) -> Run | None:
-        """Give the run whose effective step a run is held to, if it is."""
+        """Return the run whose effective step a run is held to; None for most."""
         match = self.config["optimizers"][run.optimizer].get("match")
         return Run(run.fraction, run.replicate, match) if match else None
 
@@ -325,7 +327,7 @@ class Study:
 
     def n_spectra(self, spectra: Path) -> int:
         """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
-        if self.config["data"]["source"] == "simulated":
+        if "n_spectra" in self.config["data"]:
             return self.config["data"]["n_spectra"]
         try:
             return resources.spectra_in_file(spectra.stat().st_size / 2**20)

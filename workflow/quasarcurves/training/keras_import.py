@@ -11,14 +11,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+
+from quasarcurves.training.extras import install_hint
 
 _NEEDLESS = ("matplotlib", "pandas")
 
 
 def import_keras() -> None:
-    """Import Keras and its backend. To be called before anything else imports them."""
+    """Import Keras and its backend. To be called before anything else imports them.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the backend is not installed, with the extra that brings it.
+    """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if find_spec(backend) is None:
+        raise ModuleNotFoundError(install_hint(backend), name=backend)
     with hidden_packages(*_NEEDLESS, *(("jax",) if backend == "tensorflow" else ())):
         import_module("keras")
 

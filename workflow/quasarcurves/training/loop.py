@@ -1,8 +1,8 @@
 """The training loop: whole blocks of steps are compiled, every step is recorded, any step can be gone on from.
 
 Differs from `keras.Model.fit` in that the data stay resident, the order of examples is given from outside (so that runs
-can be paired), a block of steps is one call into compiled code, and nothing of a step's record is averaged away. It is
-written for several trainings that take their steps together; one alone is the common case.
+can be paired), a block of steps is one call into compiled code, and the record keeps every step. It is written for
+several trainings that take their steps together; usually there is one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FIRST_BLOCK = 16
 
 
 class Trainer:
-    """A training that goes on, block by block, from wherever its record ends.
+    """A training under way: each block of steps goes on from where its record ends.
 
     Parameters
     ----------
@@ -82,18 +82,19 @@ class Trainer:
 
     @property
     def until_curvature(self) -> float:
-        """Steps to the next measurement of the curvature, the one that is due now not counted."""
+        """Steps to the next measurement of the curvature; a measurement due now does not count."""
         return self._curvature.every - self.record.step % self._curvature.every if self._curvature else np.inf
 
     @property
     def curvature_is_due(self) -> bool:
-        """Whether the curvature is to be measured before the next step; not before the first: no preconditioner yet."""
+        """Whether the curvature is to be measured before the next step; before the first there is no preconditioner."""
         step = self.record.step
         return self._curvature is not None and step > 0 and step % self._curvature.every == 0
 
     def measure_curvature(self) -> None:
-        """Measure the curvature where the training stands."""
-        self.record.add_curvature({"step": self.record.step, **self._curvature.measure()})
+        """Measure the curvature where the training stands, if it is to be measured at all."""
+        if self._curvature is not None:
+            self.record.add_curvature({"step": self.record.step, **self._curvature.measure()})
 
     def add_block(self, parts: np.ndarray, values: np.ndarray, batch: int, seconds: float) -> None:
         """Record a block of steps: losses by part (steps, parts), measures (steps, measures), and the time it took."""
@@ -106,25 +107,25 @@ class Trainer:
 
 
 class Program(Protocol):
-    """What is compiled of some trainings; all of its lists are in their order."""
+    """The compiled steps of some trainings; lists have an item per training, in their order."""
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
 
     def validation_losses(self) -> list[float] | None:
-        """Give the validation losses; None if there is nothing to validate on."""
+        """Return the validation losses; None if there are no validation examples."""
 
     def put_back(self) -> None:
-        """See to it that the variables of models and optimizers hold what they are trained to."""
+        """Write the trained values back into the variables of models and optimizers."""
 
 
 class SynchronizedTrainers:
-    """Trainings that take their steps together: each has its own examples, all have as many of them.
+    """Trainings that take their steps together. Each has its own examples, and all have equally many.
 
     Parameters
     ----------
     trainers : sequence of Trainer
-        With the same number of epochs, of steps in an epoch and of examples in each step, and all as far.
+        With the same number of epochs, of steps in an epoch and of examples in each step. All have done as many steps.
     program : Program
         Compiled for them.
     """
@@ -143,7 +144,7 @@ class SynchronizedTrainers:
         Parameters
         ----------
         after_block, after_epoch : callable
-            Called between blocks of steps and between epochs; an exception they raise ends the training there.
+            Called between blocks of steps and between epochs. An exception that one raises ends the training there.
         """
         while live := self._live():
             self._train_epoch(live, after_block)
@@ -155,7 +156,7 @@ class SynchronizedTrainers:
             after_epoch()
 
     def finish(self) -> None:
-        """Do what belongs to the end of trainings alone: validate their last epoch, and apply averaged weights."""
+        """End the trainings: validate their last epoch, and apply averaged weights."""
         self._validate([trainer for trainer in self.trainers if np.isnan(trainer.record.epochs["val_loss"][-1])])
         self.put_back()
         for trainer in self.trainers:
@@ -164,11 +165,11 @@ class SynchronizedTrainers:
 
     @property
     def epoch(self) -> int:
-        """Epochs done, by the trainings that have come furthest."""
+        """Epochs done by the trainings that have done most: those that diverged have stopped before."""
         return max(trainer.record.epoch for trainer in self.trainers)
 
     def put_back(self) -> None:
-        """See to it that the variables of models and optimizers hold what they are trained to."""
+        """Write the trained values back into the variables of models and optimizers."""
         self.program.put_back()
 
     def _live(self) -> list[Trainer]:
@@ -176,14 +177,16 @@ class SynchronizedTrainers:
 
     def _train_epoch(self, live: Sequence[Trainer], after_block: Callable[[], None]) -> None:
         epoch = live[0].record.epoch
-        # a training that has ended goes through the same motions, unrecorded
+        # a training that has diverged still takes its steps, which are not recorded: the program has all or none
         orders = [np.asarray(trainer.plan.order(epoch), np.int32) for trainer in self.trainers]
         while live:
             step, most = live[0].record.step_in_epoch, int(min(self._most, live[0].until_curvature))
-            blocks = [
+            found = [
                 trainer.plan.block(order, step, most) for trainer, order in zip(self.trainers, orders, strict=True)
             ]
-            if blocks[0] is None:
+            # the epoch ends for all at once: they have as many examples
+            blocks = [block for block in found if block is not None]
+            if not blocks:
                 break
             self._measure_curvature(live)
             self._run_block(blocks)
@@ -197,7 +200,7 @@ class SynchronizedTrainers:
         for trainer, (parts, values) in zip(self.trainers, found, strict=True):
             if trainer.goes_on:
                 trainer.add_block(parts, values, blocks[0].shape[1], seconds / len(self.trainers))
-        # the first block holds the compilation: what it says of the speed is too low, and mended by the next
+        # the time of the first block includes the compilation, so its speed is too low: the next block corrects it
         self._most = max(1, int(_BLOCK_SECONDS * len(blocks[0]) / seconds))
 
     def _measure_curvature(self, live: Sequence[Trainer]) -> None:
@@ -207,9 +210,10 @@ class SynchronizedTrainers:
                 trainer.measure_curvature()
 
     def _take_snapshots(self, live: Sequence[Trainer]) -> None:
-        if live[0].snapshots:
+        if live and live[0].snapshots:
             self.put_back()
-            for trainer in live:
+        for trainer in live:
+            if trainer.snapshots:
                 trainer.snapshots.after_epoch(trainer.record.epochs["loss"])
 
     def _validate(self, live: Sequence[Trainer]) -> None:

@@ -34,8 +34,13 @@ class Measure(Protocol):
         Kind of preconditioner that an optimizer must have for the measure to exist.
     """
 
-    name: str
-    needs: type[Preconditioner]
+    @property
+    def name(self) -> str:
+        """Name of its column."""
+
+    @property
+    def needs(self) -> type[Preconditioner]:
+        """Kind of preconditioner."""
 
     def __call__(self, step: Step) -> Any:
         """Return the measure's value for a step; scalar float32 tensor."""

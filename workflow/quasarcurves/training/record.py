@@ -1,4 +1,4 @@
-"""Record: what a training under way has recorded, and where it is."""
+"""Record: all that a training has recorded so far, and where it stands."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Record:
         self.epoch_parts, self.epoch_sizes, self.epoch_seconds = [], [], 0.0
 
     def history(self) -> History:
-        """Give the record as arrays: float32 but for the step number and the seconds."""
+        """Return the record as arrays: float32 but for the step number and the seconds."""
         steps = {name: np.concatenate(parts) for name, parts in self.steps.items()}
         return History(_columns(self.epochs), steps, curvature=_columns(self.curvature))
 

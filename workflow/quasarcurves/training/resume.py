@@ -1,6 +1,8 @@
-"""Between a training and its state: what is kept of it, and put back for it to go on as if it had not stopped."""
+"""Between a training and its state: capture all that it goes on from, and restore it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
     ----------
     trainer : Trainer
     resumed : list of int
-        Epochs at which it was gone on with before.
+        Epochs at which it was resumed before.
     """
     record = trainer.record
     sequences = {
@@ -32,7 +34,7 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
     arrays |= {f"epochs/{name}": np.array(values, np.float64) for name, values in record.epochs.items()}
     arrays |= {f"curvature/{name}": np.array(values, np.float64) for name, values in record.curvature.items()}
     arrays |= {f"steps/{name}": np.concatenate(blocks) for name, blocks in record.steps.items()}
-    values = {
+    values: dict[str, Any] = {
         "epoch": record.epoch,
         "step": record.step_in_epoch,
         "epoch_seconds": record.epoch_seconds,

@@ -26,16 +26,16 @@ def steps_per_epoch(n: int, batch_size: int, last_batch: str) -> int:
     return full + (1 if rest and last_batch == "keep" else 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """How long and in what way a network is trained.
 
     Parameters
     ----------
-    batch_size : int
-        Examples per step.
     epochs, steps : int, optional
         Length of the training: one of them is given. Steps are rounded up to whole epochs.
+    batch_size : int
+        Examples per step.
     last_batch : {"keep", "drop"}
         What to do with an incomplete last batch.
     validate_every : int
@@ -53,9 +53,9 @@ class TrainingSettings:
         If not exactly one of `epochs` and `steps` is given.
     """
 
-    batch_size: int
     epochs: int | None = None
     steps: int | None = None
+    batch_size: int
     last_batch: str = "keep"
     validate_every: int = 1
     backend: str = "tensorflow"

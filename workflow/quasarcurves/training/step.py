@@ -1,4 +1,4 @@
-"""One optimizer step, and what several measures need of it, computed once."""
+"""One optimizer step, with the quantities that several measures share, each computed once."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class Step:
 
     @cached_property
     def gradient(self) -> Any:
-        """All gradients as they enter the moments: clipped if the optimizer clips; (n_parameters,)."""
+        """All gradients as the running means get them: clipped if the optimizer clips; (n_parameters,)."""
         clipped = self.optimizer._clip_gradients(self.gradients)
         return self.raw_gradient if clipped is self.gradients else flat(clipped)
 
     @cached_property
     def decayed(self) -> Any:
-        """All trainable weights before the update but after the weight decay that goes before it."""
+        """All trainable weights after the weight decay, which comes before the update; (n_parameters,)."""
         decay = self.optimizer.weight_decay
         return self.before if decay is None else self.before * (1 - decay * self.learning_rate)
 
@@ -102,7 +102,7 @@ class Step:
         return self.tensor_sums(row) / np.array(self._sizes, np.float32)
 
     def spread(self, values: Any) -> Any:
-        """Give every parameter the value of its tensor; (n_parameters,)."""
+        """Repeat the value of each tensor, (tensors,), for all its parameters; (n_parameters,)."""
         return ops.repeat(values, np.array(self._sizes))
 
     @cached_property

@@ -154,6 +154,7 @@ def test_auc_counts_the_pairs_won():
     a, b = rng.integers(0, 6, 30).astype(float), rng.integers(0, 6, 50).astype(float)
     won = np.mean([(x > y) + 0.5 * (x == y) for x in a for y in b])
     assert precursors.auc(np.append(a, np.nan), b) == pytest.approx(won)
+    assert precursors.auc(a, b) == pytest.approx(stats.mannwhitneyu(a, b).statistic / (len(a) * len(b)))
     assert np.isnan(precursors.auc(a, b[:0]))
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 from quasarcurves.analysis.metrics import bootstrap, purity_completeness
 from quasarcurves.analysis.metrics.scores import CURVES, MEASURES, Marks
 from quasarcurves.analysis.metrics.test_set import samples
+from quasarcurves.analysis.stats import resampling
 from quasarcurves.quasarnet.metrics import THRESHOLDS
 
 
@@ -19,15 +20,16 @@ from quasarcurves.quasarnet.metrics import THRESHOLDS
 def test_statistics_are_those_of_values_written_out(rows):
     values, *weights = (np.array(column, float) for column in zip(*rows, strict=True))
     weights = np.stack(weights)
-    medians = bootstrap.medians(values, weights)
-    spreads = bootstrap.spread(values, weights)
+    medians = resampling.weighted_medians(values, weights)
+    distances = resampling.weighted_median_deviations(values, weights, medians)
+    spreads = resampling.weighted_deviations(values, weights)
     for i, each in enumerate(weights):
         drawn = np.repeat(values, each.astype(int))
         if len(drawn):
-            assert medians[0][i] == np.median(drawn)
-            assert medians[1][i] == pytest.approx(stats.median_abs_deviation(drawn), abs=1e-6)
+            assert medians[i] == np.median(drawn)
+            assert distances[i] == pytest.approx(stats.median_abs_deviation(drawn), abs=1e-6)
         else:
-            assert np.isnan([medians[0][i], medians[1][i]]).all()
+            assert np.isnan([medians[i], distances[i]]).all()
         expected = drawn.std(ddof=1) if len(drawn) > 1 else np.nan
         # a difference of two squares: its root is known to half of the digits
         assert spreads[i] == pytest.approx(expected, abs=1e-5, nan_ok=True)
@@ -35,8 +37,10 @@ def test_statistics_are_those_of_values_written_out(rows):
 
 def test_nothing_has_no_statistics():
     none, weights = np.empty(0), np.empty((3, 0))
-    assert np.isnan(bootstrap.medians(none, weights)).all()
-    assert np.isnan(bootstrap.spread(none, weights)).all()
+    medians = resampling.weighted_medians(none, weights)
+    assert np.isnan(medians).all()
+    assert np.isnan(resampling.weighted_median_deviations(none, weights, medians)).all()
+    assert np.isnan(resampling.weighted_deviations(none, weights)).all()
 
 
 def test_shares_of_draws_are_those_of_test_sets_written_out(make):
@@ -94,7 +98,7 @@ def coverage(make, trials, n, repeats=0, **population):
         made = make(rng, n=n, repeats=repeats, **population)
         drawn = measure(marks_of(made), bootstrap.draw(made.tested.target_id, rng, 199))
         for name in MEASURES:
-            low, high = bootstrap.interval(drawn[name])
+            low, high = resampling.percentile_interval(drawn[name])
             inside[name].append(low <= truth[name] <= high)
     return {name: np.mean(each) for name, each in inside.items()}
 
@@ -134,13 +138,13 @@ def test_a_perfect_model_is_not_certain(make):
     made = make(np.random.default_rng(5), right=1.0, separation=30.0)
     drawn = measure(marks_of(made), bootstrap.draw(made.tested.target_id, np.random.default_rng(6)))
     quasars = made.tested.is_qso.sum()
-    low, high = bootstrap.interval(drawn["completeness"])
+    low, high = resampling.percentile_interval(drawn["completeness"])
     assert high == 1
     assert 1 - 5 / quasars < low < 1 - 1.5 / quasars
 
 
 def test_intervals_leave_out_what_is_not_known():
     values = np.column_stack([np.arange(1000.0), np.full(1000, np.nan), np.where(np.arange(1000) % 2, np.nan, 3.0)])
-    low, high = bootstrap.interval(values)
+    low, high = resampling.percentile_interval(values)
     np.testing.assert_allclose(low, [24.975, np.nan, 3])
     np.testing.assert_allclose(high, [974.025, np.nan, 3])

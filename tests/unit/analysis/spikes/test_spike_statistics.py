@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.genmod import families
+from statsmodels.genmod.generalized_linear_model import GLM
 
 from quasarcurves.analysis.spikes import find_spikes
 from quasarcurves.analysis.spikes import statistics as st
+from quasarcurves.analysis.stats import rates, regression
 
 
 def coverage(intervals, truth):
@@ -14,20 +17,20 @@ def coverage(intervals, truth):
 
 
 def test_poisson_intervals_are_those_of_the_tables():
-    assert st.poisson_interval(0) == pytest.approx((0, 3.6889), abs=1e-4)
-    assert st.poisson_interval(10, 2) == pytest.approx((4.7954 / 2, 18.3904 / 2), abs=1e-4)
-    assert st.weighted_poisson_interval(np.ones(10), 2) == pytest.approx(st.poisson_interval(10, 2))
+    assert rates.poisson_interval(0) == pytest.approx((0, 3.6889), abs=1e-4)
+    assert rates.poisson_interval(10, 2) == pytest.approx((4.7954 / 2, 18.3904 / 2), abs=1e-4)
+    assert rates.weighted_poisson_interval(np.ones(10), 2) == pytest.approx(rates.poisson_interval(10, 2))
 
 
 @pytest.mark.parametrize("mean", [0.5, 3, 20])
 def test_poisson_intervals_cover(mean):
     counts = np.random.default_rng(1).poisson(mean, 2000)
-    assert coverage([st.poisson_interval(int(n), 5) for n in counts], mean / 5) >= 0.94
+    assert coverage([rates.poisson_interval(int(n), 5) for n in counts], mean / 5) >= 0.94
 
 
 def test_intervals_of_shares_cover():
     rng = np.random.default_rng(2)
-    intervals = [st.weighted_poisson_interval(rng.exponential(4, rng.poisson(15)), 600) for _ in range(1500)]
+    intervals = [rates.weighted_poisson_interval(rng.exponential(4, rng.poisson(15)), 600) for _ in range(1500)]
     assert coverage(intervals, 15 * 4 / 600) >= 0.93
 
 
@@ -116,16 +119,27 @@ def test_poisson_regression_finds_the_coefficients():
     rng = np.random.default_rng(8)
     x = rng.normal(size=4000)
     design, offset = np.column_stack([np.ones_like(x), x]), rng.normal(size=4000)
-    fit = st.poisson_regression(rng.poisson(np.exp(0.5 - 0.7 * x + offset)), design, offset)
+    fit = regression.poisson_regression(rng.poisson(np.exp(0.5 - 0.7 * x + offset)), design, offset)
     np.testing.assert_allclose(fit.coefficients, [0.5, -0.7], atol=4 * np.sqrt(np.diag(fit.covariance)).max())
     assert fit.dispersion == pytest.approx(1, abs=0.1)
 
 
 def test_poisson_regression_of_two_groups_has_a_closed_form():
     counts, group = np.array([3.0, 5, 10, 14]), np.array([0.0, 0, 1, 1])
-    fit = st.poisson_regression(counts, np.column_stack([np.ones(4), group]), np.zeros(4))
+    fit = regression.poisson_regression(counts, np.column_stack([np.ones(4), group]), np.zeros(4))
     np.testing.assert_allclose(fit.coefficients, [np.log(4), np.log(3)], rtol=1e-6)
     np.testing.assert_allclose(fit.covariance[1, 1], 1 / 8 + 1 / 24, rtol=1e-6)
+
+
+def test_poisson_regression_agrees_with_statsmodels():
+    rng = np.random.default_rng(10)
+    design, offset = np.column_stack([np.ones(20), rng.normal(size=20)]), rng.normal(2, 1, 20)
+    counts = rng.poisson(np.exp(design @ [0.5, -0.7] + offset))
+    fit = regression.poisson_regression(counts, design, offset)
+    other = GLM(counts, design, family=families.Poisson(), offset=offset).fit()
+    np.testing.assert_allclose(fit.coefficients, other.params, rtol=1e-6)
+    np.testing.assert_allclose(fit.covariance, other.cov_params(), rtol=1e-6)
+    assert fit.dispersion == pytest.approx(other.pearson_chi2 / other.df_resid)
 
 
 def study(rng, exponents=(0.0, 0.0), per_1000=1.0, batches=(16, 32, 64), replicates=2, spread=0.0):

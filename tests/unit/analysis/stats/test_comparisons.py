@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.rates import confint_poisson
 
-from quasarcurves.analysis.stats import comparisons as c
+from quasarcurves.analysis.stats import comparisons, rates, ratios
 
 DRAWS = 200
 
 
 def counts(events, exposures=None):
     events = np.asarray(events, float)
-    return c.Counts(events, np.ones(len(events)) if exposures is None else np.asarray(exposures, float))
+    return rates.Counts(events, np.ones(len(events)) if exposures is None else np.asarray(exposures, float))
 
 
 def drawn(mean, spread, replicates, rng):
@@ -22,29 +24,29 @@ def drawn(mean, spread, replicates, rng):
 
 def test_poisson_counts_are_not_dispersed_and_others_are():
     rng = np.random.default_rng(1)
-    assert c.dispersion([counts(np.full(5, 10))]) == 1
+    assert rates.dispersion([counts(np.full(5, 10))]) == 1
     many = [drawn(20, 0.0, 5, rng) for _ in range(400)]
-    assert c.dispersion(many) == pytest.approx(1, abs=0.1)
+    assert rates.dispersion(many) == pytest.approx(1, abs=0.1)
     # variance of the counts over their mean: 1 + mean * spread
-    assert c.dispersion([drawn(20, 0.2, 5, rng) for _ in range(400)]) == pytest.approx(5, rel=0.15)
-    assert c.dispersion([counts([0, 0, 0]), counts([7])]) == 1
+    assert rates.dispersion([drawn(20, 0.2, 5, rng) for _ in range(400)]) == pytest.approx(5, rel=0.15)
+    assert rates.dispersion([counts([0, 0, 0]), counts([7])]) == 1
 
 
 def test_dispersion_is_pearsons_chi_squared_widened_for_few_replicates():
-    found = c.dispersion([counts([2, 4, 12], [1, 1, 2])])
+    found = rates.dispersion([counts([2, 4, 12], [1, 1, 2])])
     expected = ((2 - 4.5) ** 2 / 4.5 + (4 - 4.5) ** 2 / 4.5 + (12 - 9) ** 2 / 9) / 2
     assert found == pytest.approx(expected * (4.30265 / 1.95996) ** 2, rel=1e-4)
 
 
 def test_the_rate_of_poisson_counts_has_garwoods_interval():
-    assert c.rate(counts([4, 3, 3], [2, 2, 1])) == pytest.approx((2, 4.7954 / 5, 18.3904 / 5), abs=1e-4)
-    assert c.rate(counts([0, 0], [1, 1])) == pytest.approx((0, 0, 3.6889 / 2), abs=1e-4)
+    assert rates.rate(counts([4, 3, 3], [2, 2, 1])) == pytest.approx((2, 4.7954 / 5, 18.3904 / 5), abs=1e-4)
+    assert rates.rate(counts([0, 0], [1, 1])) == pytest.approx((0, 0, 3.6889 / 2), abs=1e-4)
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(1, 0.0), (20, 0.0), (4, 0.3), (20, 0.3)])
 def test_intervals_of_rates_cover(mean, spread):
     rng = np.random.default_rng(2)
-    intervals = [c.rate(drawn(mean, spread, 5, rng))[1:] for _ in range(DRAWS)]
+    intervals = [rates.rate(drawn(mean, spread, 5, rng))[1:] for _ in range(DRAWS)]
     assert np.mean([low <= mean <= high for low, high in intervals]) >= 0.91
 
 
@@ -65,12 +67,12 @@ def test_intervals_of_rate_ratios_cover(ratio, spread):
 def coverage_of_rate_ratios(ratio, mean, spread, replicates, size):
     rng = np.random.default_rng(3)
     pairs = ([drawn(mean * factor, spread, replicates, rng) for factor in (ratio, 1)] for _ in range(size))
-    found = [c.rate_ratio(*pair) for pair in pairs]
+    found = [ratios.rate_ratio(*pair) for pair in pairs]
     return np.mean([one.low <= ratio <= one.high for one in found])
 
 
 def test_the_rate_ratio_is_that_of_the_exact_binomial_test():
-    ratio = c.rate_ratio(counts([1, 1, 1], [1, 1, 1]), counts([5, 5, 5], [2, 2, 2]))
+    ratio = ratios.rate_ratio(counts([1, 1, 1], [1, 1, 1]), counts([5, 5, 5], [2, 2, 2]))
     low, high = stats.binomtest(3, 18).proportion_ci(0.95, "exact")
     assert ratio.value == pytest.approx(0.4)
     assert (ratio.low, ratio.high) == pytest.approx((2 * low / (1 - low), 2 * high / (1 - high)))
@@ -81,26 +83,26 @@ def test_the_rate_ratio_is_that_of_the_exact_binomial_test():
 @pytest.mark.parametrize("events", [([0, 0], [9, 7]), ([2, 3], [9, 7]), ([9, 7], [0, 0]), ([6, 4], [5, 5])])
 def test_interval_and_probability_agree(events):
     pair = [counts(side) for side in events]
-    ratio = c.rate_ratio(*pair)
+    ratio = ratios.rate_ratio(*pair)
     for bound in (ratio.low, ratio.high):
         if 0 < bound < np.inf:
-            assert c.rate_ratio_p(*pair, bound) == pytest.approx(0.05, abs=1e-6)
+            assert ratios.rate_ratio_p(*pair, bound) == pytest.approx(0.05, abs=1e-6)
 
 
 def test_without_events_there_is_no_ratio():
     none, some = counts([0, 0]), counts([3, 2])
-    empty = c.rate_ratio(none, none)
+    empty = ratios.rate_ratio(none, none)
     assert (empty.low, empty.high, empty.p) == (0, np.inf, 1)
     assert np.isnan(empty.value)
-    assert c.rate_ratio(none, some).value == 0
-    assert (c.rate_ratio(some, none).value, c.rate_ratio(some, none).high) == (np.inf, np.inf)
+    assert ratios.rate_ratio(none, some).value == 0
+    assert (ratios.rate_ratio(some, none).value, ratios.rate_ratio(some, none).high) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
 def test_equal_rates_are_not_said_to_differ(spread):
     rng = np.random.default_rng(4)
     found = np.array(
-        [(c.rate_ratio(a, b).p < 0.05, c.removes(1.0, c.rate_ratio_p(a, b, 0.5), 0.5) == "yes")
+        [(ratios.rate_ratio(a, b).p < 0.05, comparisons.removes(1.0, ratios.rate_ratio_p(a, b, 0.5), 0.5) == "yes")
          for a, b in ((drawn(10, spread, 5, rng), drawn(10, spread, 5, rng)) for _ in range(DRAWS))]
     )  # fmt: skip
     assert found[:, 0].mean() <= 0.075
@@ -113,7 +115,7 @@ def test_half_as_many_are_seldom_said_to_be_removed_or_not(spread):
     rng, found = np.random.default_rng(5), []
     for _ in range(DRAWS):
         a, b = drawn(10, spread, 5, rng), drawn(20, spread, 5, rng)
-        found.append(c.removes(c.rate_ratio(a, b).value, c.rate_ratio_p(a, b, 0.5), 0.5))
+        found.append(comparisons.removes(ratios.rate_ratio(a, b).value, ratios.rate_ratio_p(a, b, 0.5), 0.5))
     assert np.mean(np.array(found) == "yes") <= 0.05
     assert np.mean(np.array(found) == "no") <= 0.05
 
@@ -126,7 +128,7 @@ def test_intervals_of_paired_ratios_cover(noise, replicates):
     for _ in range(600):
         common = rng.lognormal(0, 1, replicates)
         own = rng.standard_normal(replicates) if noise == "gaussian" else rng.standard_t(3, replicates)
-        found = c.paired_ratio(truth * common * np.exp(0.1 * own), common)
+        found = ratios.paired_ratio(truth * common * np.exp(0.1 * own), common)
         covered.append(found.low <= truth <= found.high)
     assert 0.925 <= np.mean(covered) <= 0.985
 
@@ -134,35 +136,45 @@ def test_intervals_of_paired_ratios_cover(noise, replicates):
 def test_the_paired_ratio_is_the_t_test_of_logs():
     values, reference = np.array([1.0, 2.0, 5.0, 3.0]), np.array([1.1, 1.5, 6.0, 2.0])
     expected = stats.ttest_rel(np.log(values), np.log(reference))
-    found = c.paired_ratio(values, reference)
+    found = ratios.paired_ratio(values, reference)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(np.exp(expected.confidence_interval(0.95))))
     assert (found.value, found.pairs) == (pytest.approx(np.prod(values / reference) ** 0.25), 4)
 
 
 def test_what_is_not_finite_is_left_out_of_pairs():
-    found = c.paired_ratio([2, np.inf, np.nan, 4, 0], [1, 1, 1, 2, 1])
+    found = ratios.paired_ratio([2, np.inf, np.nan, 4, 0], [1, 1, 1, 2, 1])
     assert (found.value, found.low, found.high, found.pairs) == pytest.approx((2, 2, 2, 2))
-    assert c.paired_ratio([np.nan], [1]).pairs == 0
-    single = c.paired_ratio([3.0], [2.0])
+    assert ratios.paired_ratio([np.nan], [1]).pairs == 0
+    single = ratios.paired_ratio([3.0], [2.0])
     assert (single.value, single.pairs) == (1.5, 1)
     assert np.isnan([single.low, single.high, single.p]).all()
 
 
 def test_identical_runs_are_the_same():
-    found = c.paired_ratio([1.0, 2.0], [1.0, 2.0])
+    found = ratios.paired_ratio([1.0, 2.0], [1.0, 2.0])
     assert (found.value, found.low, found.high, found.p) == (1, 1, 1, 1)
 
 
 def test_holm_is_right_by_hand():
-    np.testing.assert_allclose(c.holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
-    np.testing.assert_allclose(c.holm([0.5, 0.9]), [1, 1])
-    assert c.holm([]).size == 0
+    np.testing.assert_allclose(comparisons.holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
+    np.testing.assert_allclose(comparisons.holm([0.5, 0.9]), [1, 1])
+    assert comparisons.holm([]).size == 0
+
+
+def test_holm_agrees_with_statsmodels():
+    p = np.random.default_rng(9).uniform(0, 0.2, 17)
+    np.testing.assert_allclose(comparisons.holm(p), multipletests(p, method="holm")[1])
+
+
+def test_garwoods_interval_agrees_with_statsmodels():
+    for count in (0, 1, 3.5, 40):
+        assert rates.poisson_interval(count, 2) == pytest.approx(confint_poisson(count, 2, method="exact-c"))
 
 
 def test_holm_keeps_the_chance_of_any_error():
     p = np.random.default_rng(7).uniform(size=(2000, 17))
-    assert np.mean([c.holm(row).min() < 0.05 for row in p]) == pytest.approx(0.05, abs=0.015)
+    assert np.mean([comparisons.holm(row).min() < 0.05 for row in p]) == pytest.approx(0.05, abs=0.015)
 
 
 @pytest.mark.parametrize(
@@ -178,8 +190,23 @@ def test_holm_keeps_the_chance_of_any_error():
     ],
 )
 def test_verdicts_on_ratios(ratio, verdict):
-    assert c.compare(*ratio, margin=1.1) == verdict
+    assert comparisons.compare(*ratio, margin=1.1) == verdict
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((1.0, 0.95, 1.05), "same"),
+        ((1.3, 1.05, 1.6), "higher"),
+        ((0.7, 0.5, 0.98), "lower"),
+        ((1.3, 1.0, 1.9), "not settled"),
+        ((0.8, 0.5, 1.9), "not settled"),
+        ((np.nan, np.nan, np.nan), "not settled"),
+    ],
+)
+def test_an_interval_alone_settles_what_it_excludes(interval, verdict):
+    assert comparisons.compare(*interval, p=None, margin=1.1) == verdict
 
 
 def test_no_probability_decides_nothing():
-    assert c.removes(0.1, np.nan, 0.5) == "cannot say"
+    assert comparisons.removes(0.1, np.nan, 0.5) == "cannot say"

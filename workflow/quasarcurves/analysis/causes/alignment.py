@@ -1,8 +1,8 @@
 """A run's measures around its spikes: windows aligned at their onsets, and quiet windows to compare them with.
 
-Onsets are found in the loss of single steps. Two things follow. At onset itself the loss, and with it the gradient of
-that batch, is high by definition: only steps before it can say what came first. And one step before it the loss is on
-its course by definition, which is why that step is not counted either where the question is what moves first.
+Onsets are found in the loss of single steps. Two things follow. At onset the loss, and with it the gradient of that
+batch, is high by definition: only the steps before it show what came first. One step before it the loss is on its
+course by definition: where the question is what moves first, that step does not count either.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLEAR_BEFORE = 50
 """A spike that follows another one sooner than this is part of its aftermath and not used."""
 
 CLEAR_AFTER = 150
-"""Quiet windows have no spike in so many steps after their centre: half of what precedes the next onset stays out."""
+"""Quiet windows have no spike in so many steps after their centre: half of a window before an onset stays out."""
 
 REACH = 1500
 """Quiet windows lie within so many steps of the spike they are matched to."""
@@ -58,7 +58,7 @@ class RunEvents:
     measures : mapping of str to (t,) float64 array
         By step.
     settled : int
-        First step that counts.
+        First step at which spikes count.
     spike_of : (t,) int array
         The spike that a step lies in, -1 if none.
     onsets : (m,) int array
@@ -93,13 +93,13 @@ class RunEvents:
         """
         centres = self.centres[kind]
         windows, spikes = _cut(values, centres, np.nan), _cut(self.spike_of, centres, -1)
-        # no spike is the own one of a quiet window
+        # a quiet window has no spike of its own
         own = self.spike_of[centres][:, None] if kind == "spike" else -1
         windows[(spikes != own) & (spikes >= 0)] = np.nan
         return windows
 
     def relative_windows(self, measure: str, kind: str) -> np.ndarray:
-        """Windows of a measure relative to its own reference; of one that is a ratio already, as it is."""
+        """Windows of a measure relative to its own reference; a measure that is already a ratio stays unchanged."""
         windows = self.windows(self.measures[measure], kind)
         if measure not in ABSOLUTE:
             windows /= positive(median(lags(windows, *REFERENCE)))[:, None]
@@ -107,9 +107,9 @@ class RunEvents:
 
 
 def _cut(values: np.ndarray, centres: np.ndarray, beyond: float) -> np.ndarray:
-    """Cut windows (n, BEFORE + 1 + AFTER) out of values (t,), which have one value beyond both their ends."""
+    """Cut windows (n, BEFORE + 1 + AFTER) out of values (t,), which continue as `beyond` at both ends."""
     windows = np.full((len(centres), BEFORE + 1 + AFTER), beyond, values.dtype)
-    # one by one: padding the values of a long run takes longer than that, and as much memory again
+    # one by one: padding the values of a long run takes longer, and as much memory again
     for window, begin in zip(windows, (centres - BEFORE).tolist(), strict=True):
         first, last = max(begin, 0), min(begin + len(window), len(values))
         window[first - begin : last - begin] = values[first:last]
@@ -117,19 +117,19 @@ def _cut(values: np.ndarray, centres: np.ndarray, beyond: float) -> np.ndarray:
 
 
 def lags(windows: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Give the columns of windows (n, BEFORE + 1 + AFTER) from one lag to another, both included."""
+    """Return the columns of windows (n, BEFORE + 1 + AFTER) from one lag to another, both included."""
     return windows[:, first + BEFORE : last + BEFORE + 1]
 
 
 def median(windows: np.ndarray) -> np.ndarray:
-    """Median of each row without its NaN; NaN where a row has nothing else."""
+    """Median of each row without its NaN; NaN where a row has no value."""
     return quantiles(windows.T, [0.5])[0]
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Quantiles (shares, columns) of each column without its NaN; NaN where a column has nothing else.
+    """Quantiles (shares, columns) of each column without its NaN; NaN where a column has no value.
 
-    As `numpy.nanquantile` gives them, which takes 100 times as long over many columns.
+    The same as `numpy.nanquantile`, which takes 100 times as long over many columns.
     """
     if not values.size:
         return np.full((len(shares), *values.shape[1:]), np.nan)
@@ -187,12 +187,12 @@ def _key(history: History) -> list:
 
 
 def settled_step(history: History) -> int:
-    """Give the step from which on spikes count: after 50 epochs, or a quarter of the run if that is sooner."""
+    """Return the first step at which spikes count: after 50 epochs, or a quarter of the run if that is sooner."""
     return int(min(SETTLED_EPOCH * history.params["outcome"]["steps_per_epoch"], len(history.steps["loss"]) // 4))
 
 
-def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]:
-    """Give all measures of a run by step: those of the step record, and curvatures over their threshold.
+def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Return all measures of a run by step: those of the step record, and curvatures over their threshold.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]
     -------
     mapping of str to (t,) float64 array
         NaN where not finite. A curvature has the value of its last measurement; one from inside a spike counts until
-        the spike is over. A measure is made when it is asked for: those of a long run fill gigabytes together.
+        the spike is over. A measure is made on demand: together those of a long run fill gigabytes.
     """
     makers = {name: partial(_finite_column, history.steps, name) for name in history.steps}
     curvature = getattr(history, "curvature", {})
@@ -217,24 +217,24 @@ def measures_of(history: History, spike_of: np.ndarray) -> dict[str, np.ndarray]
     return MadeOnDemand(makers)
 
 
-class MadeOnDemand(Mapping):
-    """Arrays by name, each made when it is asked for; the last one is kept, as it is often asked for again.
+class MadeOnDemand(Mapping[str, np.ndarray]):
+    """Arrays by name, each made on demand. The last one is kept, as it is often asked for again.
 
     Parameters
     ----------
     makers : mapping of str to function
-        Each gives its array.
+        Each returns its array.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], np.ndarray]]) -> None:
         self._makers = dict(makers)
-        self._last: tuple[str | None, np.ndarray | None] = None, None
+        self._last: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name != self._last[0]:
-            self._last = None, None  # its memory is free before the next one is made
-            self._last = name, self._makers[name]()
-        return self._last[1]
+        if name not in self._last:
+            self._last.clear()  # frees its memory before the next array is made
+            self._last[name] = self._makers[name]()
+        return self._last[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._makers
@@ -279,8 +279,8 @@ def match(
     A window can be used if it begins after `first`, at least half of its reference lies outside spikes, and no spike
     covers the last 50 steps before its centre. Quiet ones have no spike in the 150 steps after it either. The match is
     drawn on a random side of the spike, earlier or later, from the quiet windows within reach. A spike that has none on
-    both sides is left out: else more windows would be earlier than later, and what changes slowly with training would
-    be taken for something that spikes do.
+    both sides is left out: otherwise more windows would be earlier than later, and a slow change of training
+    would look like an effect of spikes.
 
     Parameters
     ----------

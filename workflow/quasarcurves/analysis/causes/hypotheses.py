@@ -1,14 +1,14 @@
-"""What has been said about the cause of spikes, and what the runs of an optimizer say of each: a table of verdicts.
+"""Published hypotheses about the cause of spikes, and a verdict on each from the runs of an optimizer.
 
-Most hypotheses name a condition that spikes are preceded by. The share of spikes that it precedes is compared with the
-share of the quiet windows matched to them, as a condition that is always met explains nothing.
+Most hypotheses name a condition that precedes spikes. The share of spikes after the condition is compared with the
+share of their quiet windows after it, as a condition that is always met explains nothing.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,21 @@ from scipy import signal
 
 from quasarcurves.analysis.causes.alignment import KINDS, REFERENCE, MadeOnDemand, RunEvents, lags, median, positive
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
-from quasarcurves.analysis.stats import resampling
+from quasarcurves.analysis.stats import ALPHA, resampling
 
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
 
 WORTH_THE_NAME = 0.2
-"""A condition that precedes spikes at most this much more often than quiet windows is no cause of most of them."""
+"""A condition causes most spikes only if it precedes them more often than quiet windows, by at least this share."""
 
 RESOLVING = 50
-"""Steps: a curvature measured more seldom could have been above its threshold without being seen there."""
+"""Steps: a curvature that is measured more seldom may exceed its threshold unseen."""
 
 NO_GROWTH = 1e-3
-"""Growth of an effective step that is rounding: it is recorded in float32."""
+"""Smaller growth of an effective step is rounding: it is recorded in float32."""
 
 EFFECTIVE_STEP = "effective_step_q50"
-"""Of the typical weight. The mean is that of a few whose gradients vanish, as of biases before batch normalisation."""
+"""Of the typical weight. The mean is dominated by a few weights with vanishing gradients, as of some biases."""
 
 COLUMNS = ["hypothesis", "source", "prediction", "evidence", "estimate", "low", "high", "verdict"]
 
@@ -68,7 +68,7 @@ def last(windows: np.ndarray) -> np.ndarray:
 
 
 def sustained(windows: np.ndarray) -> np.ndarray:
-    """Lowest of the last 250 steps before onset, as far as it is known there; NaN if that is less than half."""
+    """Lowest known value of the last 250 steps before onset; NaN if less than half of them are known."""
     run_up = lags(windows, *_SUSTAINED)
     known = np.isfinite(run_up).mean(axis=1) >= 0.5
     return np.where(known, np.fmin.reduce(run_up, axis=1), np.nan)
@@ -82,10 +82,10 @@ class Condition:
     ----------
     hypothesis, source, prediction : str
     measure : str
-        That the condition is about.
+        The measure of the condition.
     value : function of (n, ...) windows to (n,) array
     threshold : float or None
-        The value that is exceeded; None: that of the matched quiet window.
+        The condition is met above it; None: above the value of the matched quiet window.
     """
 
     hypothesis: str
@@ -154,7 +154,7 @@ CONDITIONS = (
         2.5,
     ),
 )
-"""The hypotheses whose condition can be looked up in the record."""
+"""The hypotheses whose condition the step record holds."""
 
 
 def z_score(norm: np.ndarray, decay: float = 0.97) -> np.ndarray:
@@ -173,7 +173,7 @@ def z_score(norm: np.ndarray, decay: float = 0.97) -> np.ndarray:
     """
     if not len(norm):
         return norm
-    # what is not known counts as what came before it, as it would otherwise end the averages
+    # an unknown value counts as the one before it: NaN would spread through the averages
     filled = pd.Series(norm).ffill().bfill().to_numpy()
     mean = _moving_average(filled, decay, filled[0])
     before = np.append(np.nan, mean[:-1])
@@ -189,13 +189,13 @@ def _moving_average(values: np.ndarray, decay: float, start: float) -> np.ndarra
 
 @dataclass(frozen=True)
 class Facts:
-    """What one run says of the hypotheses: a few numbers per spike.
+    """The evidence of one run on the hypotheses: a few numbers per spike.
 
     Parameters
     ----------
     optimizer : str
     values : mapping of str to mapping of str to (n,) array
-        Of each condition that could be looked up, by kind of window.
+        Of each condition whose measure was recorded, by kind of window.
     tiny_batch : bool
         Whether the last batch of its epochs is incomplete.
     by_tiny_batch : (m,) array
@@ -219,9 +219,13 @@ class Facts:
 
 
 def facts_of(run: RunEvents) -> Facts:
-    """Look up what a run says."""
-    scores = {"gradient_norm_z": lambda: z_score(run.measures["gradient_norm"])}
-    measures = ChainMap(MadeOnDemand(scores if "gradient_norm" in run.measures else {}), run.measures)
+    """Collect the evidence of a run."""
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        name: partial(run.measures.__getitem__, name) for name in run.measures
+    }
+    if "gradient_norm" in run.measures:
+        makers["gradient_norm_z"] = lambda: z_score(run.measures["gradient_norm"])
+    measures = MadeOnDemand(makers)
     values = {
         condition.hypothesis: {kind: condition.value(run.windows(measures[condition.measure], kind)) for kind in KINDS}
         for condition in CONDITIONS
@@ -273,14 +277,14 @@ def _largest_growth(values: np.ndarray) -> float:
 def judge(facts: Iterable[Facts], trends: pd.DataFrame) -> pd.DataFrame:
     """Judge every hypothesis for every optimizer, over all its runs.
 
-    Each verdict stands for itself, at 95 %: in a table of many a few are wrong.
+    Each verdict is at 95 % and not adjusted for the others: in a table of many a few are wrong.
 
     Parameters
     ----------
     facts : iterable of Facts
         Of all runs.
     trends : DataFrame
-        As `spike_statistics.trends` gives it.
+        The table of `spikes.statistics.trends`.
 
     Returns
     -------
@@ -330,7 +334,7 @@ def _judge_condition(condition: Condition, facts: Sequence[Facts]) -> dict[str, 
 
 
 def _compare_pairs(about: Sequence[str], difference: np.ndarray, run: np.ndarray, resolution: str) -> dict[str, Any]:
-    """Judge by the share of pairs in which the spike has more, less that in which its quiet window has."""
+    """Judge by the share of pairs whose spike has the higher value, less the share whose quiet window has it."""
     sign = np.sign(difference)
     interval = resampling.share_interval(sign, run, np.random.default_rng(_SEED))
     evidence = (
@@ -345,7 +349,7 @@ def _compare_shares(
 ) -> dict[str, Any]:
     difference = spike.astype(float) - baseline
     interval = resampling.share_interval(difference, run, np.random.default_rng(_SEED))
-    # a share lies between 0 and 1, what the interval is made for between -1 and 1
+    # the interval is made for values between -1 and 1, a share lies between 0 and 1
     share = resampling.share_interval(2.0 * spike - 1, run, np.random.default_rng(_SEED))
     most = (np.array(share) + 1) / 2
     evidence = (
@@ -378,7 +382,7 @@ def verdict_of(interval: tuple[float, float], share: float = 1.0, share_high: fl
 
 
 def _judge_amsgrad(facts: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Give a row to AMSGrad and none to others."""
+    """Return a row for AMSGrad and none for others."""
     growths = np.array([one.growth for one in facts if one.growth is not None])
     if not len(growths):
         return []
@@ -419,7 +423,7 @@ def _judge_tiny_batch(facts: Sequence[Facts]) -> dict[str, Any]:
 
 
 def _judge_locking(optimizer: str, trends: pd.DataFrame) -> list[dict[str, Any]]:
-    """Take over what the rate of spikes follows; a rate fixed per step has slope 0, one fixed per epoch slope -1."""
+    """Judge what the rate of spikes follows: a rate fixed per step has slope 0, one fixed per epoch slope -1."""
     rows = []
     found = trends[(trends["optimizer"] == optimizer) & (trends["scale"] == "step")]
     for unit, cause, slope in (("steps", "the optimizer's memory", 0.0), ("epochs", "the data", -1.0)):
@@ -442,7 +446,7 @@ def _judge_locking(optimizer: str, trends: pd.DataFrame) -> list[dict[str, Any]]
 
 
 def slope_verdict(interval: tuple[float, float], expected: float, p: float) -> str:
-    """Judge a slope: contradicted if it is refused; supported if it is surely nearer to this hypothesis than halfway.
+    """Judge a slope: contradicted if rejected, supported if surely nearer to this hypothesis than to the other.
 
     Parameters
     ----------
@@ -453,13 +457,13 @@ def slope_verdict(interval: tuple[float, float], expected: float, p: float) -> s
     p : float
         Of the slope expected.
     """
-    if p < 1 - resampling.LEVEL:
+    if p < ALPHA:
         return CONTRADICTED
     return SUPPORTED if max(abs(end - expected) for end in interval) < 0.5 else NOT_SETTLED
 
 
 def _unmeasured(facts: Sequence[Facts]) -> list[dict[str, Any]]:
-    """Hypotheses about what the record does not hold."""
+    """Return the rows of hypotheses about quantities that are not recorded."""
     highest_rms = np.fmax.reduce([one.highest_rms for one in facts])
     bound = f"; in some layer its mean reached {highest_rms**2:.3g}" if np.isfinite(highest_rms) else ""
     spam = ("single gradients far above their past", "SPAM 2025", "g^2/v exceeds 5000 for some weight before a spike")

@@ -1,7 +1,7 @@
-"""Curves that may have given the data: thousands of every family, dense where they fit.
+"""Candidates for the true curve: thousands of every family, dense where they fit the data.
 
-For a given shape the height is known in closed form, as residuals are those of the log error: the mean of the
-difference. So thousands of curves are compared with hundreds of data sets in one product of matrices.
+Residuals are those of the log error, so the best height of a given shape has a closed form: the mean difference. One
+product of matrices compares thousands of curves with hundreds of data sets.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _CURVES = 1500
 """Curves of a family in each generation; twice as many in the first."""
 
 _WITHIN = (300.0, 60.0, 25.0, 8.0)
-"""Chi squared above the best, from which on curves have no descendants, generation by generation."""
+"""Largest chi squared above the best of a curve with descendants, generation by generation."""
 
 _KEPT = 25.0
 _FEWEST_PARENTS = 40
 _WITHOUT_FLOOR = 0.06
-"""Share of descendants without a floor, which random steps would never quite reach."""
+"""Share of descendants without a floor: random steps would never quite reach it."""
 
 _STARTS = (0, _FEWEST_PARENTS)
-"""Ranks of the curves that the search for the best starts from."""
+"""Ranks of the curves from which the search for the best starts."""
 
 _PRECISION = 1e-5
-"""Of a least sum of squares: what is left to find there is far below the noise."""
+"""Relative, of a least sum of squares: smaller changes are far below the noise."""
 
 ASSUMED_NOISE = 0.1
-"""Standard deviation of log errors that is allowed for where there are no replicates: a curve through every point would
-else look certain."""
+"""Standard deviation of log errors that is assumed without replicates: otherwise a curve through every point would
+look certain."""
 
 _LEAST_FREEDOM = 3
 _SMALLEST_NOISE = 1e-4
@@ -51,7 +51,7 @@ class Sizes:
     log_error : (k,) array
         Mean log error of each.
     replicates : (k,) array
-        How many it is of.
+        Number of errors in each mean.
     residuals : tuple of (replicates,) arrays
         Log errors about these means.
     """
@@ -90,12 +90,12 @@ class Sizes:
 
     @property
     def assumed(self) -> int:
-        """Degrees of freedom of noise that is assumed, as there are too few replicates to know it."""
+        """Degrees of freedom of the assumed noise, where too few replicates measure it."""
         return max(_LEAST_FREEDOM - self.squares_freedom, 0)
 
     @property
     def within(self) -> float:
-        """Sum of squares of the noise, assumed noise included; an error is never known better than to 1e-4."""
+        """Sum of squares of the noise, assumed noise included; no error is known to better than 1e-4."""
         return self.squares + self.assumed * ASSUMED_NOISE**2 + _SMALLEST_NOISE**2 * float(self.replicates.sum())
 
     @property
@@ -113,7 +113,7 @@ class Sizes:
         return (self.within + misfit) / (self.freedom + self.spare)
 
     def without_largest(self) -> Sizes:
-        """Give all sizes but the largest."""
+        """Return all sizes but the largest."""
         return Sizes(self.n[:-1], self.log_error[:-1], self.replicates[:-1], self.residuals[:-1])
 
 
@@ -169,8 +169,11 @@ def best(family: Family, data: Sizes, starts: np.ndarray) -> tuple[np.ndarray, f
         return root * (apart - apart @ share)
 
     inside = np.clip(starts[:, free], low[free] + 1e-4, high[free] - 1e-4)
-    options = {"bounds": (low[free], high[free]), "ftol": _PRECISION, "xtol": _PRECISION, "max_nfev": 15}
-    fits = [least_squares(residuals, start, **options) for start in inside]
+    within = (low[free], high[free])
+    fits = [
+        least_squares(residuals, start, bounds=within, ftol=_PRECISION, xtol=_PRECISION, max_nfev=15)
+        for start in inside
+    ]
     fit = min(fits, key=lambda each: each.cost)
     theta[free] = fit.x
     if theta[2] < _PRECISION:  # bounds are never quite reached
@@ -215,7 +218,7 @@ def search(
     within : tuple of float
         Chi squared above the best that parents have at most, a generation each.
     starts : tuple of int
-        Ranks of the curves that least squares start from.
+        Ranks of the curves from which least squares start.
 
     Returns
     -------
@@ -235,7 +238,7 @@ def search(
             kept = _thinned(np.flatnonzero(square <= max(_KEPT, limit_here)), 2 * _CURVES, rng)
             theta[name] = np.vstack([theta[name][kept], new])
             misfit[name] = np.append(misfit[name][kept], _misfit(family, new, data))
-    # the constant, which random steps might miss
+    # add the constant: random steps might miss it
     constant = np.array([[0.0, 0.0, 1.0]])
     theta["pow3"] = np.vstack([theta["pow3"], constant])
     misfit["pow3"] = np.append(misfit["pow3"], _misfit(FAMILIES["pow3"], constant, data))

@@ -71,7 +71,7 @@ class Family:
         theta : (m, 3) array
             Curves: two coordinates of the shape, and the share of the floor.
         x : (k,) array
-            Sizes over the largest; infinity gives the floor.
+            Sizes over the largest; infinity is the floor.
 
         Returns
         -------
@@ -136,4 +136,4 @@ FAMILIES = {family.name: family for family in (_POW3, _POW4, _MMF4, _WBL4)}
 """Families that fall, by name; the one with fewest parameters first."""
 
 BASELINE = "last1"
-"""The constant that they have to beat: the error of the largest size."""
+"""The constant that families have to beat: the error of the largest size."""

@@ -1,10 +1,10 @@
-"""How much training data is enough: the number of spectra that a target takes, the floor, and what doubling gains.
+"""How much training data is enough: the number of spectra for a target, the floor, and the gain from doubling.
 
-The curve is of the family that best predicts the largest size from the smaller ones. The intervals are those of all
-families together: a value is inside if some curve with that value, of whatever family, fits the data about as well as
-the best one does. How much worse it may fit is found by bootstrap over sizes and replicates: data are made from the
-fitted curve, and their true value has to be inside in 90 % of cases. A bootstrap of the fitted value itself would be
-too narrow, as it knows neither the other families nor how the fit is drawn to the edge of what is possible (no floor).
+The curve is of the family that best predicts the largest size from the smaller ones. The intervals are over all
+families: a value is inside if some curve with that value, of any family, fits the data about as well as the best one.
+A bootstrap over sizes and replicates finds how much worse it may fit: data are made from the fitted curve, and their
+true value has to be inside in 90 % of cases. A bootstrap of the fitted value itself would be too narrow: it ignores the
+other families, and that fits are drawn to the edge of the possible curves (no floor).
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ from scipy.optimize import brentq
 
 from quasarcurves.analysis.learning_curve.candidates import ASSUMED_NOISE, Library, Sizes, misfits, search
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
-LEVEL = 0.9
-"""Of all intervals here."""
+CURVE_LEVEL = 0.9
+"""Level of all intervals of learning curves; other analyses use `stats.LEVEL`."""
 
 FEWEST_SIZES = 4
 WIDEST = 10.0
-"""A number of spectra known less well than to this factor is not known."""
+"""Widest interval of a number of spectra that is an answer: highest over lowest."""
 
 SMALLEST_GAIN = 0.01
-"""A gain certainly above it is a gain."""
+"""Smallest gain that counts."""
 
 SURPRISE = 0.001
-"""Probability below which noise is no explanation."""
+"""Noise explains what has at least this probability."""
 
 FAILED = 5.0
-"""Robust standard deviations above the other replicates, from which on a replicate has failed."""
+"""A replicate has failed if it is further above the others than this many robust standard deviations."""
 
 _DRAWS = 199
 _COMPARED = 2500
-"""Curves that bootstrapped data are compared with."""
+"""Curves to which bootstrapped data are compared."""
 
 _OWN_NOISE = 5
-"""Replicates of every size from which on each size has noise of its own."""
+"""Fewest replicates of every size for noise of its own at each size."""
 
 _FARTHEST = 1000.0
-"""Times the largest size: what takes more is not reached."""
+"""Times the largest size: targets beyond it are not reached."""
 
 _GRID = 160
 
@@ -59,7 +60,7 @@ class Plausible:
     height : dict of str to (m,) array
         Best log error at the largest size.
     reach : dict of str to (m,) array
-        How far the log error may be from it either way.
+        Largest distance of the log error from it.
     """
 
     theta: Mapping[str, np.ndarray]
@@ -79,7 +80,7 @@ class Plausible:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A fitted learning curve and what it says; made by `fit`.
+    """A fitted learning curve and its answers; made by `fit`.
 
     Parameters
     ----------
@@ -97,11 +98,11 @@ class LearningCurve:
     floor, floor_interval
         Error that the curve tends to.
     doubling_gain, doubling_gain_interval
-        Part of the error at the largest size that goes if this size is doubled.
+        Share of the error at the largest size that doubling this size removes.
     left_out : dict of str to float
         By family (and `last1`): the error predicted for the largest size from the smaller ones, over that found.
     reasons : tuple of str
-        Why the data cannot say; empty if they can.
+        Why the data cannot answer; empty if they can.
     failed : (N,) bool array
         Replicates that were left out.
     """
@@ -164,7 +165,7 @@ class LearningCurve:
 
 
 def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: int = 0) -> LearningCurve:
-    """Fit a learning curve to errors, and say how many spectra a target takes.
+    """Fit a learning curve to errors, and find how many spectra a target takes.
 
     Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
     not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
@@ -221,7 +222,7 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Find replicates that have failed: not finite, or far above the others of their size.
 
     Far is 5 standard deviations of the log error, robustly (1.4826 times the median deviation) from the others of the
-    size, or from all deviations if these are larger. Of fewer than three replicates none can be told.
+    size, or from all deviations if these are larger. Fewer than three replicates have no failed one.
 
     Parameters
     ----------
@@ -238,15 +239,15 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
         others = log[(n == n[i]) & ~failed & (np.arange(len(n)) != i)]
         if len(others) >= 2:
             apart[i] = log[i] - np.median(others)
-            spread[i] = 1.4826 * np.median(np.abs(others - np.median(others)))
+            spread[i] = MAD_TO_SIGMA * np.median(np.abs(others - np.median(others)))
     if np.isnan(apart).all():
         return failed
-    pooled = 1.4826 * np.nanmedian(np.abs(apart))
+    pooled = MAD_TO_SIGMA * np.nanmedian(np.abs(apart))
     return failed | (apart > FAILED * np.fmax(spread, pooled))
 
 
 def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> LearningCurve:
-    """Say that there are too few sizes."""
+    """Return the constant that stands for too few sizes."""
     unknown = (float("nan"),) * 2
     reason = f"{len(data)} sizes of training sets, at least {FEWEST_SIZES} are needed"
     height = float(data.log_error[-1])
@@ -257,7 +258,7 @@ def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> Learning
 
 
 def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]:
-    """Predict the largest size from the smaller ones, by every family that has fewer parameters than there are of them.
+    """Predict the largest size from the smaller ones, by every family with fewer parameters than smaller sizes.
 
     Returns
     -------
@@ -280,7 +281,7 @@ def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]
 
 
 def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str:
-    """Choose the family that predicts best, among those that the data do not rule out; the simplest if none can."""
+    """Choose the family that predicts best among those that the data do not rule out; else the simplest of them."""
     limit = _usual_limit(data, library.lowest)
     fitting = [name for name in FAMILIES if library.misfit[name][0] <= limit]
     checked = [name for name in fitting if name in left_out]
@@ -288,9 +289,9 @@ def _choose(library: Library, data: Sizes, left_out: Mapping[str, float]) -> str
 
 
 def _usual_limit(data: Sizes, lowest: float) -> float:
-    """Sum of squares up to which curves are plausible, were they linear in all they depend on (Fisher's F)."""
+    """Sum of squares up to which curves would be plausible if they were linear in their parameters (Fisher's F)."""
     freedom = data.freedom + data.spare
-    return lowest + (data.within + lowest) * scipy.stats.f.ppf(LEVEL, 1, freedom) / freedom
+    return lowest + (data.within + lowest) * scipy.stats.f.ppf(CURVE_LEVEL, 1, freedom) / freedom
 
 
 def _judged(
@@ -302,27 +303,35 @@ def _judged(
     family: str,
     rng: np.random.Generator,
 ) -> LearningCurve:
-    """Put together what the curves say."""
+    """Collect the answers of the curves."""
     theta = library.theta[family][0]
     height = _height(data, family, theta)
     n_required = np.nan if target is None else _reaches(data, family, theta, height, target)
     limit = _limit(data, library, (family, theta, height), n_required, target, rng)
     plausible = _plausible(data, library, limit)
-    floor, gain = height + np.log(theta[2]) if theta[2] > 0 else -np.inf, _log_gain(family, theta[None])[0]
     gains = np.concatenate([_log_gain(name, curves) for name, curves in plausible.theta.items()])
-    fields = {
-        "interval": (np.nan, np.nan) if target is None else _interval(data, plausible, target),
-        "floor_interval": tuple(float(np.exp(bound[0])) for bound in plausible.band(np.array([np.inf]))),
-        "doubling_gain": float(-np.expm1(gain)),
-        "doubling_gain_interval": (max(0.0, float(-np.expm1(gains.max()))), float(-np.expm1(gains.min()))),
-    }
-    floor, scale = float(np.exp(floor)), data.n[-1]
-    parameters = FAMILIES[family].published(*theta[:2], floor, float(np.exp(height)) - floor, scale)
+    floor = float(np.exp(height + np.log(theta[2]))) if theta[2] > 0 else 0.0
+    floor_low, floor_high = (float(np.exp(bound[0])) for bound in plausible.band(np.array([np.inf])))
+    first, second, above_floor = float(theta[0]), float(theta[1]), float(np.exp(height)) - floor
+    parameters = FAMILIES[family].published(first, second, floor, above_floor, float(data.n[-1]))
     curve = LearningCurve(
-        family=family, parameters={name: float(value) for name, value in parameters.items()}, sizes=data.n,
-        target=target, n_required=n_required, floor=floor, left_out=left_out, reasons=(), failed=failed,
-        _theta=theta, _height=height, _plausible=plausible, **fields,
-    )  # fmt: skip
+        family=family,
+        parameters={name: float(value) for name, value in parameters.items()},
+        sizes=data.n,
+        target=target,
+        n_required=n_required,
+        interval=(np.nan, np.nan) if target is None else _interval(data, plausible, target),
+        floor=floor,
+        floor_interval=(floor_low, floor_high),
+        doubling_gain=float(-np.expm1(_log_gain(family, theta[None])[0])),
+        doubling_gain_interval=(max(0.0, float(-np.expm1(gains.max()))), float(-np.expm1(gains.min()))),
+        left_out=left_out,
+        reasons=(),
+        failed=failed,
+        _theta=theta,
+        _height=height,
+        _plausible=plausible,
+    )
     return _with_reasons(curve, data, library, limit)
 
 
@@ -341,7 +350,7 @@ def _height(data: Sizes, family: str, theta: np.ndarray) -> float:
 
 
 def _nearest(data: Sizes) -> float:
-    """Size, over the largest, below which nothing is asked."""
+    """Smallest size considered, over the largest."""
     return 0.1 * data.x[0]
 
 
@@ -387,7 +396,7 @@ def _limit(
         there = np.concatenate([_log_curve(name, each, x)[:, 0] for name, each in curves.items()])
         held.append((square + data.replicates.sum() * (value - there - heights) ** 2).min(axis=1))
     free = within + square.min(axis=1)
-    ratio = max(float(np.quantile((within + each) / free, LEVEL)) for each in held)
+    ratio = max(float(np.quantile((within + each) / free, CURVE_LEVEL)) for each in held)
     return max((data.within + library.lowest) * ratio - data.within, _usual_limit(data, library.lowest))
 
 
@@ -403,8 +412,8 @@ def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.nda
     """Draw the noise of mean log errors (b, k), and its sum of squares within sizes (b,).
 
     Replicates are drawn from those of the same size if every size has 5 or more, else from those of all sizes; without
-    replicates the noise is Gaussian, of the size assumed. What was lost to the means is put back, and the noise that
-    misfits show is added.
+    replicates the noise is Gaussian, of the size assumed. The variance that the means took up is restored, and the
+    noise that misfits show is added.
     """
     sigma = np.sqrt(data.variance(misfit))
     known = [each * np.sqrt(len(each) / (len(each) - 1)) for each in data.residuals if len(each) > 1]
@@ -443,7 +452,7 @@ def _interval(data: Sizes, plausible: Plausible, target: float) -> tuple[float, 
 
 
 def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
-    """Where falling values come down to one: 0 if they begin below it, infinity if they end above it."""
+    """Where falling values reach a value: 0 if they begin below it, infinity if they end above it."""
     if falling[0] <= value:
         return 0.0
     if falling[-1] > value:
@@ -453,19 +462,19 @@ def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
 
 
 def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: float) -> LearningCurve:
-    """Say why the data cannot say, if they cannot."""
+    """Add the reasons why the data cannot answer, if they cannot."""
     reasons = [reason for reason in (_rise(data), _misfit(data, library.lowest)) if reason]
     (low, high), largest = curve.interval, data.n[-1]
     if curve.target is None or not high <= largest:
-        # within the sizes tried the curve need not predict anything
+        # a target within the sizes tried needs no extrapolation
         reasons += _unproven(curve, data, limit)
     if curve.target is not None:
-        reasons += _too_wide(curve, low, high)
+        reasons += _too_wide(curve, curve.target, low, high)
     return replace(curve, reasons=tuple(reasons))
 
 
 def _rise(data: Sizes) -> str:
-    """Name two sizes of which the larger has the higher error, if noise is no explanation."""
+    """Name two sizes whose larger one has a higher error than noise explains."""
     freedom = data.squares_freedom
     sigma = np.sqrt(data.squares / freedom) if freedom else ASSUMED_NOISE
     smaller, larger = np.triu_indices(len(data), 1)
@@ -479,7 +488,7 @@ def _rise(data: Sizes) -> str:
 
 
 def _misfit(data: Sizes, lowest: float) -> str:
-    """Say that no family fits, if the replicates' noise is no explanation."""
+    """Report that no family fits, if the noise of replicates does not explain the misfit."""
     if not data.squares_freedom or not data.spare:
         return ""
     ratio = lowest / data.spare / (data.within / data.freedom)
@@ -489,7 +498,7 @@ def _misfit(data: Sizes, lowest: float) -> str:
 
 
 def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
-    """Say where a constant does as well."""
+    """Report if a constant fits or predicts as well as the curve."""
     mean = np.average(data.log_error, weights=data.replicates)
     if data.replicates @ (data.log_error - mean) ** 2 <= limit:
         return ["a constant fits as well as any curve"]
@@ -501,13 +510,13 @@ def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
     return []
 
 
-def _too_wide(curve: LearningCurve, low: float, high: float) -> list[str]:
-    if curve.target < curve.floor_interval[0]:
+def _too_wide(curve: LearningCurve, target: float, low: float, high: float) -> list[str]:
+    if target < curve.floor_interval[0]:
         floor = f"{curve.floor:.3g} ({curve.floor_interval[0]:.3g} to {curve.floor_interval[1]:.3g})"
-        return [f"the target {curve.target:.3g} lies below the floor {floor}"]
+        return [f"the target {target:.3g} lies below the floor {floor}"]
     if np.isinf(high):
         return [f"the interval, from {_spectra(low)} spectra, has no upper end"]
-    # a size below all that were tried is bounded from above, which is an answer
+    # an upper bound below all sizes tried is an answer
     if low > 0 and high > WIDEST * low:
         return [f"the interval, {_spectra(low)} to {_spectra(high)} spectra, is wider than a factor {WIDEST:g}"]
     return []

@@ -1,4 +1,4 @@
-"""What the models of a study are worth on the test set: purity, completeness, redshift errors."""
+"""Scores of models on the test set: purity, completeness, redshift errors."""
 
 from quasarcurves.quasarnet.metrics import (
     DV_MAX,

@@ -8,33 +8,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.metrics.bootstrap import Draws, interval, medians, once, shares, spread
+from quasarcurves.analysis.metrics.bootstrap import Draws, once, shares
 from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Sample, Tested, samples
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
+from quasarcurves.analysis.stats.resampling import (
+    percentile_interval,
+    weighted_deviations,
+    weighted_median_deviations,
+    weighted_medians,
+)
 from quasarcurves.quasarnet.metrics import DV_MAX, THRESHOLDS, crossing, has_good_redshift, velocity
 
 WORKING_THRESHOLD = 0.5
-"""Confidence threshold of what is not given for all of them; DESI's."""
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a Gaussian over its median absolute deviation."""
+"""Confidence threshold of measures that are not tabulated for all thresholds; DESI uses it too."""
 
 CURVES = ("purity", "completeness", "bal_purity", "bal_completeness")
-"""What there is one of per threshold."""
+"""Measures with a value per threshold."""
 
 WITH_INTERVALS = ("purity", "completeness")
-"""Those of them that have an interval at each, in the main sample."""
+"""The curves that have an interval at each threshold, in the main sample."""
 
 OF_DV = ("median_dv", "sigma_dv", "sigma_dv_mad")
-"""What describes the distribution of dv."""
+"""Measures of the distribution of dv."""
 
 MEASURES = ("crossing", *CURVES, *OF_DV, "outlier_share")
-"""What every sample has one of, with an interval."""
+"""Measures of every sample, each with an interval."""
 
 DV_EDGES = np.linspace(-DV_MAX, DV_MAX, 121)
 """km/s: edges of the bins of the distribution of dv."""
 
 FEWEST = 10
-"""Redshifts that it takes for an interval of what describes their distribution."""
+"""Fewest redshifts for an interval of the measures of their distribution."""
 
 _WORKING = int(np.searchsorted(THRESHOLDS, WORKING_THRESHOLD))
 _MAIN = (N_DETECT[0], SAMPLES[0])
@@ -50,7 +54,7 @@ def score(tested: Tested, predicted: Predicted, draws: Draws) -> Iterator[tuple[
     predicted : Predicted
         Of the same.
     draws : Draws
-        Of the same. If all models get the same draws, their intervals are over the same test sets.
+        Of the same spectra. With the same draws for all models, their intervals are over the same test sets.
     """
     parts = samples(tested, predicted)
     for n_detect in N_DETECT:
@@ -83,16 +87,16 @@ def dv_counts(tested: Tested, predicted: Predicted) -> np.ndarray:
 
 
 def _bounds(values: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Give the intervals of some values, NaN where the value itself is."""
+    """Return the intervals of some values; NaN where the value itself is NaN."""
     found = {}
     for name, value in values.items():
-        for end, bound in zip(("low", "high"), interval(drawn[name]), strict=True):
+        for end, bound in zip(("low", "high"), percentile_interval(drawn[name]), strict=True):
             found[f"{name}_{end}"] = np.where(np.isnan(value), np.nan, bound)[()]
     return found
 
 
 class Marks:
-    """What each test spectrum counts for in one sample.
+    """The role of each test spectrum in one sample.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ class Marks:
         self.quasars = tested.is_qso & sample.for_completeness
         self.found = called & (good & self.quasars)[:, None]
         is_bal = tested.is_qso & (tested.bal == 1)
-        # a quasar of which it is not known whether it has broad absorption lines is on neither side
+        # a quasar whose broad absorption is unknown counts neither as right nor as wrong
         known = ~tested.is_qso | (tested.bal != 0)
         called_bal = predicted.bal_score[:, None] > THRESHOLDS
         self.selected_bal = self.selected & called_bal & known[:, None]
@@ -129,7 +133,7 @@ class Marks:
         value, threshold = crossing(purity, completeness)
         rows = np.flatnonzero(self.well_measured)
         dv, weights = self.dv[rows], draws.take(rows)
-        median, distance = medians(dv, weights)
+        median = weighted_medians(dv, weights)
         return {
             "crossing": value,
             "crossing_threshold": threshold,
@@ -138,8 +142,8 @@ class Marks:
             "bal_purity": shares(self.right_bal, self.selected_bal, draws),
             "bal_completeness": shares(self.found_bal, self.bals, draws),
             "median_dv": median,
-            "sigma_dv": spread(dv, weights),
-            "sigma_dv_mad": MAD_TO_SIGMA * distance,
+            "sigma_dv": weighted_deviations(dv, weights),
+            "sigma_dv_mad": MAD_TO_SIGMA * weighted_median_deviations(dv, weights, median),
             "outlier_share": 1 - shares(self.well_measured, self.called_quasars, draws),
         }
 

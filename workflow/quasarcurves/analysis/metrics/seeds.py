@@ -6,16 +6,16 @@ from functools import cache
 
 import numpy as np
 
-from quasarcurves.analysis.metrics.scores import MAD_TO_SIGMA
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 SIGMAS = 5.0
 """A failed replicate is further below the median than this many robust standard deviations of the replicates."""
 
 FEWEST = 4
-"""Replicates that it takes to say so."""
+"""Fewest replicates for a judgement."""
 
 FALSE_ALARM = 0.01
-"""Largest chance that among replicates that all are alike one is called failed."""
+"""Largest chance that one of several equally good replicates is called failed."""
 
 _TRIALS = 100_000
 
@@ -23,9 +23,9 @@ _TRIALS = 100_000
 def find_failed(crossing: np.ndarray, quasars: int) -> tuple[np.ndarray, list[str]]:
     """Find the failed ones among replicates of one fraction and optimizer.
 
-    The robust standard deviation is 1.4826 times the median absolute deviation, and at least what one quasar of the
-    test set makes: where most replicates agree to the last quasar it would be 0. Few replicates do not know it well, so
-    the limit is wider for them (`limit`). A replicate without a crossing point is failed if enough others have one.
+    The robust standard deviation is 1.4826 times the median absolute deviation. It is at least the effect of one quasar
+    of the test set: where most replicates agree to the last quasar it would be 0. Few replicates estimate it badly, so
+    their limit is wider (`limit`). A replicate without a crossing point has failed if enough others have one.
 
     Parameters
     ----------

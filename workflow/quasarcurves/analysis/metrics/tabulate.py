@@ -1,4 +1,4 @@
-"""From the predictions of all runs to the tables of what their models are worth."""
+"""From the predictions of all runs to the tables of their test scores."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
-from quasarcurves.analysis.metrics.scores import DV_EDGES, MAD_TO_SIGMA, MEASURES, dv_counts, score
+from quasarcurves.analysis.metrics.scores import DV_EDGES, MEASURES, dv_counts, score
 from quasarcurves.analysis.metrics.seeds import find_failed
 from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 _SEED = 1
 """Of the draws of the test set, the same for all studies."""
 
 _GROUP = ["fraction", "optimizer", "model", "n_detect", "sample"]
-"""What the rows of one summary share."""
+"""Keys that the rows of one summary share."""
 
 
 def write(
@@ -36,32 +37,32 @@ def write(
 ) -> None:
     """Write the tables of a study's test metrics; a `_low` and `_high` bound the 95 % bootstrap over test objects.
 
-    Redshifts are good if their dv is within 6000 km/s; what is not given per threshold is at 0.5 (column `threshold`).
-    Each row says its `fraction, replicate, optimizer, n_train`, and the `model` of the run, final or best.
+    Redshifts are good if their dv is within 6000 km/s. Measures without a row per threshold are at 0.5 (column
+    `threshold`). Each row has its `fraction, replicate, optimizer, n_train`, and the `model` of the run, final or best.
 
     Columns of metrics.csv, a row per run, model, n_detect, sample and threshold
     ----------------------------------------------------------------------------
     n_detect
         Lines that must have a confidence above the threshold for a spectrum to be called a quasar.
     sample
-        See `tested.samples`.
+        See `test_set.samples`.
     threshold
         0 to 1 in steps of 0.01.
     purity, completeness
-        See `definitions.purity_completeness`; empty where nothing is called, or no quasar is in the sample. Intervals
-        for the sample `all` and one line alone.
+        See `quasarnet.metrics.purity_completeness`; empty where nothing is called a quasar, or the sample has no
+        quasar. Intervals only for the sample `all` and one line.
     bal_purity, bal_completeness
-        Share of broad absorption line quasars among what is called so, and share of them that is: the spectrum is
-        called a quasar and the confidence of an absorption line is above the same threshold. Quasars of which it is
-        not known are left out; in the sample `bal` the purity is 1 by construction.
+        Share of broad absorption line quasars among those called so, and share of them that are called so: the spectrum
+        is called a quasar and the confidence of an absorption line is above the same threshold. Quasars whose
+        absorption is unknown are left out; in the sample `bal` the purity is 1 by construction.
 
     Columns of test_metrics.csv, a row per run, model, n_detect and sample
     ----------------------------------------------------------------------
     called, quasars, called_quasars, bals
         Spectra that the shares are of: called quasars (not BAD), true quasars, those called so, true BAL quasars.
     crossing, crossing_threshold
-        Where purity and completeness are equal (`definitions.crossing`), the value with interval. The threshold has
-        none: where the two curves run side by side for long, its bootstrap covers far less than 95 %.
+        Where purity and completeness are equal (`quasarnet.metrics.crossing`), the value with interval. The threshold
+        has no interval: where the two curves run side by side for long, its bootstrap covers far less than 95 %.
     purity, completeness, bal_purity, bal_completeness
         At the threshold, with intervals.
     median_dv, sigma_dv, sigma_dv_mad
@@ -80,7 +81,7 @@ def write(
     <measure>, _low, _high, _sigma
         Median over all replicates, lowest and highest, 1.4826 times the median absolute deviation (empty for one).
     crossing_mean, crossing_mean_without_failed
-        Means over replicates: what one failed seed moves.
+        Means over replicates, with and without failed ones: a failed seed moves the first.
 
     Columns of dv_histogram.csv, a row per run, model and bin
     ---------------------------------------------------------
@@ -130,16 +131,15 @@ class _Model:
 
 
 def _scored(predictions: Iterable[Path], spectra: Path) -> Iterator[_Model]:
-    """Score the models of every run; truth and draws of the test set are those of the first and good for all."""
-    rows, tested, draws = None, None, None
+    """Score the models of every run. All runs share the truth and the draws of one test set."""
+    test_set: tuple[np.ndarray, Tested, Draws] | None = None
     for path in predictions:
         with h5py.File(path, "r") as file:
             if missing := [name for name in ("row", *MODELS) if name not in file]:
                 raise ValueError(f"{path}: expected row and the models {', '.join(MODELS)}, {missing[0]} not found")
-            if rows is None:
-                rows = file["row"][:]
-                tested = Tested.load(spectra, rows)
-                draws = draw(tested.target_id, np.random.default_rng(_SEED))
+            if test_set is None:
+                test_set = _test_set(spectra, file["row"][:])
+            rows, tested, draws = test_set
             if not np.array_equal(file["row"], rows):
                 raise ValueError(f"{path}: expected the test set of the other runs, found another one")
             run = json.loads(file.attrs["run"])
@@ -147,6 +147,11 @@ def _scored(predictions: Iterable[Path], spectra: Path) -> Iterator[_Model]:
                 predicted = Predicted.load(file[name])
                 keys = {key: run[key] for key in tables.RUN_KEYS} | {"model": name}
                 yield _score(keys, tested, predicted, draws)
+
+
+def _test_set(spectra: Path, rows: np.ndarray) -> tuple[np.ndarray, Tested, Draws]:
+    tested = Tested.load(spectra, rows)
+    return rows, tested, draw(tested.target_id, np.random.default_rng(_SEED))
 
 
 def _score(keys: dict[str, Any], tested: Tested, predicted: Predicted, draws: Draws) -> _Model:
@@ -165,7 +170,7 @@ def _n_train(n_train: pd.Series, keys: dict[str, Any], path: Path) -> int:
 
 
 def _with_keys(table: pd.DataFrame, keys: dict[str, Any]) -> pd.DataFrame:
-    """Put what says which run and model it is before the other columns."""
+    """Put the keys of run and model before the other columns."""
     first = [*tables.RUN_KEYS, "n_train", "model"]
     return table.assign(**keys)[[*first, *table.columns]]
 
@@ -181,7 +186,7 @@ def mark_failed(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Give the rows of test_summary.csv from those of test_metrics.csv."""
+    """Return the rows of test_summary.csv from those of test_metrics.csv."""
     groups = scores.groupby(_GROUP, sort=False)
     return pd.DataFrame([{**dict(zip(_GROUP, key, strict=True)), **_summary(group)} for key, group in groups])
 

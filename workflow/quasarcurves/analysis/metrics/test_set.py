@@ -1,4 +1,4 @@
-"""The test set as it is scored: what is known of its spectra, what a model says of them, and samples of them."""
+"""The test set: the truth of its spectra, the predictions of a model, and the samples that are scored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAMPLES = ("all", "z<2.1", "z>=2.1", "snr_low", "snr_mid", "snr_high", "bal")
 
 @dataclass(frozen=True)
 class Tested:
-    """What is known of n test spectra.
+    """The truth of n test spectra.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a model says of n test spectra.
+    """The predictions of a model for n test spectra.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ class Sample:
 
 
 def samples(tested: Tested, predicted: Predicted) -> dict[str, Sample]:
-    """Give the parts of the test set that are scored by themselves, in the order of `SAMPLES`.
+    """Return the samples of the test set that are scored separately, in the order of `SAMPLES`.
 
-    A split at z = 2.1 is by the redshift found where purity is concerned, as a star that is called a quasar has no
-    other, and by the true redshift where completeness is. Terciles of the signal-to-noise ratio are those of the test
-    set. `bal` holds the broad absorption line quasars alone: its purity says nothing of contaminants, only how often
-    the redshift of one that is called a quasar is right.
+    For purity, the split at z = 2.1 is by the redshift found, as a star that is called a quasar has no other. For
+    completeness it is by the true redshift. Terciles of the signal-to-noise ratio are those of the test
+    set. `bal` holds the broad absorption line quasars alone: its purity is the share with a right redshift among those
+    called quasars, and ignores contaminants.
     """
     limits = np.quantile(tested.snr, [1 / 3, 2 / 3]) if len(tested.snr) else [0, 0]
     tercile = np.searchsorted(limits, tested.snr)

@@ -1,4 +1,4 @@
-"""Finding spikes in a loss, and what they are like."""
+"""Finding spikes in a loss, and measuring them."""
 
 from quasarcurves.analysis.spikes.finding import (
     COLUMNS,

@@ -1,6 +1,6 @@
-"""The course and the noise of a loss, both blind to its spikes: running medians that leave out spikes once found.
+"""The course and the noise of a loss without its spikes: running medians that leave out the spikes found so far.
 
-All works on log loss, where a spike's height and the noise are the same early and late in a training.
+Everything works on the log loss: there a spike's height and the noise are as large early in a training as late.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import numpy as np
 import scipy
 from scipy import ndimage
 
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of Gaussian noise over its median absolute deviation."""
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 LOST_RATIO = 1.5
-"""A running median that rises above this many times its lowest value so far follows a spike, not the course."""
+"""A running median above this many times its lowest value so far follows a spike, not the course."""
 
 NOISE_WINDOWS = 2
-"""Windows of the course that the noise is judged over."""
+"""Width of the window of the noise, in windows of the course."""
 
 PLACE = np.int32
-"""Of places in a loss: those of 10^7 steps take much of the memory of a search."""
+"""Type of positions in a loss: at 10^7 steps they take much of the memory of a search."""
 
 _SMALLEST_SIGMA = 1e-6
 _BLOCK = 65536
-"""Steps averaged at a time: what is needed for each takes more memory than the average."""
+"""Steps averaged at a time: the intermediate arrays take more memory than the averages."""
 
 _TAIL = 0.005
 """Share of the values that counts as a tail."""
 
 _TAIL_VALUES = 8
-"""Fewer values than these in a tail say nothing of it."""
+"""Fewest values that measure a tail."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,19 @@ class Baseline:
 
 
 def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
-    """Follow a log loss by running median and running median absolute deviation.
+    """Measure course and noise of a log loss by running median and running median absolute deviation.
 
     Parameters
     ----------
     log_loss : (t,) array
         Finite.
     quiet : (t,) bool array
-        False where a spike is known to be; it is left out and bridged.
+        False in known spikes, which are left out and bridged.
     window : int
         Steps that a median is over; there are fewer of them near the beginning.
     """
     median = _bridged(running_median(log_loss[quiet], window), quiet)
-    # where a loss falls steeply, each step is the median of its window, noise included: only a smooth course shows it
+    # where a loss falls steeply, each step is the median of its window, noise included: compare with a smooth course
     deviations = np.abs(log_loss - _smooth(median, window // 8))[quiet]
     # wider than the course's window, as an error of the noise moves every threshold
     deviations = MAD_TO_SIGMA * _median_filter(deviations, NOISE_WINDOWS * window + 1)
@@ -72,7 +71,7 @@ def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
 
 
 def _bridged(values: np.ndarray, quiet: np.ndarray) -> np.ndarray:
-    """Give each quiet step its value, and the steps between a straight line; what follows the last keeps its value."""
+    """Put values at the quiet steps, straight lines between them, and the last value after the last quiet step."""
     bridged = np.empty(len(quiet))
     bridged[quiet] = values
     gaps = np.flatnonzero(~quiet)
@@ -86,8 +85,8 @@ def running_median(values: np.ndarray, window: int) -> np.ndarray:
     """Median over a centred window that shrinks towards the beginning and reaches beyond the end.
 
     The median of a falling curve over a symmetric window is its middle value, however steep it is. So the window stays
-    symmetric at the beginning, where losses fall fastest. At the end, where it would be blind to a spike that is not
-    over, it goes on into a continuation of the curve instead.
+    symmetric at the beginning, where losses fall fastest. At the end a shrinking window would miss a spike
+    that is not over, so the window reaches into a continuation of the curve instead.
 
     Parameters
     ----------
@@ -110,15 +109,15 @@ def running_median(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _end_level(values: np.ndarray, half: int) -> float:
-    """Where a falling curve ends: the median of its last stretch, moved on by half the fall from the one before."""
+    """Return where a falling curve ends: the median of its last stretch, less half of the last fall of that median."""
     last, before = np.median(values[-half:]), np.median(values[-2 * half : -half])
     return float(last + min(last - before, 0) / 2)
 
 
 def _not_lost(level: np.ndarray, window: int) -> np.ndarray:
-    """Keep a running median at its lowest value so far where a wide spike or a lasting jump has carried it away."""
+    """Keep a running median at its lowest value so far where it follows a wide spike or a lasting jump."""
     lowest = level.copy()
-    lowest[: window // 4] = np.inf  # medians over so few steps are too noisy to hold the rest against
+    lowest[: window // 4] = np.inf  # medians over so few steps are too noisy to compare later ones with
     np.minimum.accumulate(lowest, out=lowest)
     return np.where(level > lowest + np.log(LOST_RATIO), lowest, level)
 
@@ -144,16 +143,16 @@ def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1) -> fl
     """Heaviness of the tails of noise: 1 / degrees of freedom of the Student t distribution that has such tails.
 
     The lighter of the two tails counts: spikes lie on the upper side alone, and a skewed noise has its long tail on the
-    lower side. The upper tail is judged with the spikes, as leaving out what is high would cut it short.
+    lower side. The upper tail includes the spikes, as leaving out high values would cut it short.
 
     Parameters
     ----------
     noise : (t,) array
-        In units of its standard deviation as judged by its median absolute deviation.
+        In units of its standard deviation, from its median absolute deviation.
     quiet : (t,) bool array
         False in spikes.
     correlated : int
-        Values in a row that are not independent.
+        Number of successive values that are not independent.
 
     Returns
     -------
@@ -172,23 +171,23 @@ def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1) -> fl
 
 
 def threshold(weight: float, probability: float, heavy_probability: float, values: float) -> float:
-    """Height that noise exceeds with a given probability, in units of its standard deviation as its MAD has it.
+    """Height that noise exceeds with a given probability, in units of its standard deviation from the MAD.
 
     Parameters
     ----------
     weight : float
-        Of the tails, as `tail_weight` gives it.
+        Of the tails, from `tail_weight`.
     probability, heavy_probability : float
         Of Gaussian noise, and the one allowed to heavier tails.
     values : float
-        Independent values that the MAD is over: few make its own error, and so the threshold, larger.
+        Number of independent values behind the MAD: with few its own error, and so the threshold, is larger.
     """
-    # the variance of a MAD is 1.36 sigma^2 / values, that of a standard deviation of so many degrees of freedom:
+    # degrees of freedom of a standard deviation whose variance is that of a MAD, 1.36 sigma^2 / values
     known = 1 / max(2.7 / values, 1e-6)
     scale = MAD_TO_SIGMA * _quantile(weight, 0.25)
     return max(float(scipy.stats.t.isf(probability, known)), float(_quantile(weight, heavy_probability) / scale))
 
 
 def _quantile(weight: np.ndarray | float, probability: float) -> np.ndarray:
-    """Give what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
-    return scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6))
+    """Return what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
+    return np.asarray(scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6)))

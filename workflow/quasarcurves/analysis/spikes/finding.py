@@ -1,4 +1,4 @@
-"""Where a loss jumps out of its own course: finding spikes, and simpler measures that other work uses."""
+"""Finding spikes, where a loss leaves its own course; and simpler measures that other work uses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pandas as pd
 from scipy import ndimage
 
 from quasarcurves.analysis.spikes import baseline
+from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 EPOCH_WINDOW = 51
 """Epochs of the running median."""
 
 SETTLED_EPOCH = 50
-"""Jumps are counted after this epoch: before it the loss falls so fast that its own median lags behind."""
+"""Jumps are counted after this epoch: before it the loss falls so fast that its median lags behind."""
 
 HIGH_RATIO = 3.0
 """A jump of the epoch loss to more than this many times its running median is counted."""
@@ -30,7 +31,7 @@ def height_ratio(loss: np.ndarray, window: int = EPOCH_WINDOW) -> np.ndarray:
     Parameters
     ----------
     loss : (t,) array
-        Positive; what is not finite is left out of the median.
+        Positive; the median leaves out values that are not finite.
     window : int
         Odd.
 
@@ -43,7 +44,7 @@ def height_ratio(loss: np.ndarray, window: int = EPOCH_WINDOW) -> np.ndarray:
 
 
 def settled_ratio(loss: np.ndarray) -> np.ndarray:
-    """Height ratio of the epochs after `SETTLED_EPOCH`; a loss that is not finite ends a run and is no spike.
+    """Height ratio of the epochs after `SETTLED_EPOCH`; a loss that is not finite is no spike, as it ends the run.
 
     Parameters
     ----------
@@ -101,20 +102,20 @@ def find_spikes(
     """Find the spikes of a loss, per step or per epoch.
 
     The log loss is compared with its running median, in units of its running noise, step by step and averaged over 5
-    and 25 steps. What stands out is a spike; it is then left out of the medians and the search repeated, so that no
-    spike hides itself or its neighbours. Thresholds are probabilities under noise whose tails are measured on the loss
-    itself; they were set on simulated noise (`benchmarks/spikes.py`).
+    and 25 steps. Whatever stands out is a spike. The search is then repeated with medians that leave the
+    spikes out, so that no spike hides itself or its neighbours. Thresholds are probabilities under noise whose tails
+    are measured on the loss itself; they were set on simulated noise (`benchmarks/spikes.py`).
 
     Parameters
     ----------
     loss : (t,) array
-        What is not finite is passed over, and what is not positive counts as very small.
+        Values that are not finite are skipped; values that are not positive count as the lowest positive one.
     window : int, optional
         Steps of the running median: a fifth of the loss, but from 101 to 2001, unless given.
     min_height : float
-        Lower spikes are no spikes, however significant. At the width at which a spike is found.
+        Least height of a spike, however significant, at the width at which it is found.
     false_rates : sequence of float
-        Probability per step that Gaussian noise is taken for a spike, for each of `WIDTHS`.
+        Probability per step that Gaussian noise is mistaken for a spike, for each of `WIDTHS`.
     heavy_false_rates : sequence of float
         The same for noise with heavier tails than Gaussian.
 
@@ -148,12 +149,13 @@ def find_spikes(
     width = _odd(window or np.clip(len(log_loss) // 5, *_WINDOWS))
     thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
     spikes: list[_Spike] = []
+    excess = np.empty(0)
     for number in range(_PASSES):
-        excess = sigma = None  # of the last pass: their memory is needed
+        excess = sigma = np.empty(0)  # frees those of the last pass: their memory is needed
         known = _quiet(spikes, len(log_loss))
         excess, sigma = _excess(log_loss, known, width)
         noise_window = baseline.NOISE_WINDOWS * width
-        # the first pass cannot tell spikes from heavy tails yet: what it takes too much is given back later
+        # the first pass cannot tell spikes from heavy tails yet: later passes drop what it takes too much
         spikes = _search(excess, sigma, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
     return _table(spikes, np.flatnonzero(finite), excess)
 
@@ -179,7 +181,7 @@ def _odd(window: int) -> int:
 
 
 def _quiet(spikes: Iterable[_Spike], t: int) -> np.ndarray:
-    """Say which steps lie in no spike; at least the first does."""
+    """Return which steps (t,) lie in no spike. The first always counts as quiet."""
     quiet = np.ones(t, bool)
     for spike in spikes:
         quiet[max(spike.onset, 1) : spike.end] = False
@@ -187,7 +189,7 @@ def _quiet(spikes: Iterable[_Spike], t: int) -> np.ndarray:
 
 
 def _excess(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give a log loss beyond its course, and the noise about that; the course is not kept."""
+    """Return a log loss less its course, and the noise about that. The course itself is not kept in memory."""
     course = baseline.fit(log_loss, quiet, window)
     return log_loss - course.level, course.sigma
 
@@ -201,20 +203,20 @@ def _search(
     noise_window: int,
     heavy: bool,
 ) -> list[_Spike]:
-    """Find what stands out at each width, from the narrowest; what one explains is no news to the next."""
+    """Find what stands out at each width, from the narrowest. A wider search leaves out the spikes found so far."""
     bounds = _Bounds.of(excess, sigma)
-    # where a loss falls steadily its median is the loss itself: that says nothing of the noise
+    # where a loss falls steadily its median is the loss itself, and shows no noise
     telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
     noise = excess / sigma
     spikes: list[_Spike] = []
-    for width, *rates in thresholds:
+    for width, false_rate, heavy_false_rate in thresholds:
         signal = _signal(noise, spikes, width)
-        spread = max(baseline.MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
+        spread = max(MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
         signal /= spread
-        # the noise of a step is judged over its window, that of a mean over all means that do not overlap
+        # independent values: of steps, those of a window; of means, all that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
         weight = baseline.tail_weight(signal[telling], quiet[telling], width) if heavy else 0.0
-        high = signal > baseline.threshold(weight, *rates, values)
+        high = signal > baseline.threshold(weight, false_rate, heavy_false_rate, values)
         high[high] = signal[high] * spread * sigma[high] >= min_log_height
         spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
         del signal  # its memory is needed for the next
@@ -222,22 +224,22 @@ def _search(
 
 
 def _signal(noise: np.ndarray, spikes: Iterable[_Spike], width: int) -> np.ndarray:
-    """Give the noise, or its mean over so many steps without the spikes known; a new array."""
+    """Return the noise (t,), or its mean over `width` steps without the known spikes, as a new array."""
     if width == 1:
         return noise.copy()
-    # clipped, so that one step alone is no lasting rise
+    # clipped, so that a single high step does not look like a lasting rise
     clipped = np.clip(noise, -_CLIP, _CLIP)
     clipped *= _quiet(spikes, len(noise))
     return _mean(clipped, width, out=clipped)
 
 
 def _median_size(values: np.ndarray) -> float:
-    """Give the median of absolute values; the array is used up."""
+    """Return the median of absolute values; the array is overwritten."""
     return float(np.median(np.abs(values, out=values), overwrite_input=True))
 
 
 def _mean(values: np.ndarray, width: int, out: np.ndarray | None = None) -> np.ndarray:
-    # beyond the ends there is nothing: repeating the last value would let it count several times
+    # zeros beyond the ends: a repeated last value would count several times
     return ndimage.uniform_filter1d(values, min(width, len(values)), output=out, mode="constant")
 
 
@@ -258,7 +260,7 @@ class _Bounds:
 
     @classmethod
     def of(cls, excess: np.ndarray, sigma: np.ndarray) -> _Bounds:
-        """Find them: the loss is on its course if it is itself and the median over the steps beyond is."""
+        """Find them. The loss is on its course where both the step and the median over the steps beyond are."""
         t = len(excess)
         step = np.arange(t, dtype=baseline.PLACE)
         behind, beyond = _on_course(excess, sigma)
@@ -268,9 +270,9 @@ class _Bounds:
 
 
 def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Say which steps (t,) are on the course and so is the median over the steps before; the same of those after.
+    """Return which steps (t,) are on the course together with the median over the steps before them; and after them.
 
-    The median is over as many steps as noise needs not to hide 10 %, from 5 to 31.
+    The median is over 5 to 31 steps: as many as it takes for noise not to hide 10 %.
     """
     size = _odd(np.clip((1.25 * float(np.median(sigma)) / np.log(BACK_RATIO)) ** 2, 5, 31))
     medians = np.pad(ndimage.median_filter(excess, size, mode="nearest"), size // 2, mode="edge")
@@ -280,7 +282,7 @@ def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _spike(stretch: tuple[int, int], width: int, signal: np.ndarray, noise: np.ndarray, bounds: _Bounds) -> _Spike:
-    """Make a spike of a stretch that stands out: as much of it as is really high, and on to where the loss is back."""
+    """Make a spike of a stretch that stands out: the part that is high, extended to where the loss is back."""
     begin, end = stretch
     highest = float(signal[begin:end].max())
     if width > 1:
@@ -299,7 +301,7 @@ def _highest_sum(values: np.ndarray) -> tuple[int, int]:
 
 
 def _merged(spikes: Iterable[_Spike]) -> list[_Spike]:
-    """Join spikes that touch; the place of one found at some width is not known to better than that width."""
+    """Join spikes that touch. The position of a spike is known no better than the width at which it was found."""
     merged: list[_Spike] = []
     for spike in sorted(spikes, key=lambda spike: spike.onset):
         last = merged[-1] if merged else None
@@ -312,7 +314,7 @@ def _merged(spikes: Iterable[_Spike]) -> list[_Spike]:
 
 
 def _table(spikes: Sequence[_Spike], steps: np.ndarray, excess: np.ndarray) -> pd.DataFrame:
-    """Measure each spike; positions become those in the loss as it was given."""
+    """Measure each spike. Positions become those in the original loss."""
     rows = []
     for spike in spikes:
         ratio = np.exp(excess[spike.onset : spike.end])
@@ -328,7 +330,7 @@ def _table(spikes: Sequence[_Spike], steps: np.ndarray, excess: np.ndarray) -> p
 def olmo_spike_score(loss: np.ndarray, window: int = 1000, sigmas: float = 7.0) -> float:
     """Share of steps more than 7 standard deviations above the mean of the last 1,000 (OLMo 2, arXiv:2501.00656).
 
-    A spike lies in the window of the steps after it, so that one hides the next.
+    The window of the steps after a spike holds the spike, so that one hides the next.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the spikes of a run amount to, with intervals, and whether they follow steps or epochs over many runs.
+"""Statistics of the spikes of a run, with intervals, and whether spikes follow steps or epochs over many runs.
 
 All intervals are at 95 %. Runs of several studies are pooled by concatenating their rows.
 """
@@ -6,65 +6,35 @@ All intervals are at 95 %. Runs of several studies are pooled by concatenating t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy
-from scipy import special
 
 from quasarcurves.analysis.spikes.finding import loss_ratio, olmo_spike_score
+from quasarcurves.analysis.stats import ALPHA
+from quasarcurves.analysis.stats.rates import poisson_interval, weighted_poisson_interval
+from quasarcurves.analysis.stats.regression import PoissonFit, likelihood_ratio_p, poisson_regression
 
-LEVEL = 0.95
 SHUFFLES = 499
-"""Random placements of the spikes that a test of periodicity compares with."""
+"""Random placements of the spikes in a test of periodicity."""
 
 _MOST_TESTED = 100
 _PERMUTATIONS = 1999
 
 
-def poisson_interval(count: int, exposure: float = 1.0) -> tuple[float, float]:
-    """Exact interval of a Poisson rate (Garwood 1936).
-
-    Parameters
-    ----------
-    count : int
-        Events seen.
-    exposure : float
-        Time they were seen in.
-    """
-    tail = (1 - LEVEL) / 2
-    low = scipy.stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
-    return float(low / exposure), float(scipy.stats.chi2.isf(tail, 2 * count + 2) / 2 / exposure)
-
-
-def weighted_poisson_interval(weights: Sequence[float], exposure: float) -> tuple[float, float]:
-    """Interval of a rate to which every event adds a weight of its own (Fay & Feuer 1997, Stat. Med. 16, 791).
-
-    With weights of 1 it is the exact interval of a Poisson rate. Without events the upper end is not known.
-    """
-    weights = np.asarray(weights, float)
-    if not len(weights):
-        return 0.0, float("nan")
-    tail, total, variance, largest = (1 - LEVEL) / 2, weights.sum(), (weights**2).sum(), weights.max()
-    low = variance / (2 * total) * scipy.stats.chi2.ppf(tail, 2 * total**2 / variance)
-    above, spread = total + largest, variance + largest**2
-    high = spread / (2 * above) * scipy.stats.chi2.isf(tail, 2 * above**2 / spread)
-    return float(low / exposure), float(high / exposure)
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
+def median_interval(values: np.ndarray | Sequence[float]) -> tuple[float, float]:
     """Interval of a median between two of the values, whatever their distribution; NaN if they are fewer than 6."""
-    values = np.sort(values)
-    rank = int(scipy.stats.binom.ppf((1 - LEVEL) / 2, len(values), 0.5))
+    ordered = np.sort(np.asarray(values, float))
+    rank = int(scipy.stats.binom.ppf(ALPHA / 2, len(ordered), 0.5))
     # the interval from the rank-th to the rank-th last value (from 1) covers with P(rank <= below <= n - rank)
-    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(values), 0.5) > (1 - LEVEL) / 2:
+    while rank > 0 and scipy.stats.binom.cdf(rank - 1, len(ordered), 0.5) > ALPHA / 2:
         rank -= 1
-    return (float(values[rank - 1]), float(values[-rank])) if rank > 0 else (float("nan"), float("nan"))
+    return (float(ordered[rank - 1]), float(ordered[-rank])) if rank > 0 else (float("nan"), float("nan"))
 
 
-def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
+def variation_interval(spacings: np.ndarray) -> tuple[float, float]:
     """Interval of the coefficient of variation of spacings that follow a gamma distribution.
 
     For a shape k, 2 n k ln(arithmetic / geometric mean) / (1 + (1 + 1/n) / (6 k)) is very nearly chi squared with
@@ -75,7 +45,7 @@ def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
     spread = np.log(spacings.mean()) - np.log(spacings).mean() if n > 1 and spacings.min() > 0 else 0.0
     if spread <= 0:
         return float("nan"), float("nan")
-    bounds = scipy.stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) / (2 * n * spread)
+    bounds = scipy.stats.chi2.ppf([1 - ALPHA / 2, ALPHA / 2], n - 1) / (2 * n * spread)
     shapes = (bounds + np.sqrt(bounds**2 + 4 * bounds * (1 + 1 / n) / 6)) / 2
     seen = _variation(spacings)
     # spacings that follow another distribution may lie outside
@@ -83,12 +53,12 @@ def variation_interval(spacings: Sequence[float]) -> tuple[float, float]:
 
 
 def periodicity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Period of spikes and the probability that as clear a one arises by chance.
+    """Period of spikes and the probability that chance makes one as clear.
 
     The strength of a period is its power in the Lomb-Scargle periodogram of unit spikes,
     |sum exp(2 pi i onset/period)|^2, at its highest between half the mean spacing and half the run. It is compared with
-    that of the same spikes thrown down at random where they do not overlap: two spikes cannot begin in one, which alone
-    would look regular.
+    that of the same spikes placed at random without overlap: no spike begins within another one, which alone looks
+    regular.
 
     Parameters
     ----------
@@ -116,9 +86,9 @@ def periodicity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.rando
 
 
 def regularity(onsets: np.ndarray, durations: np.ndarray, t: int, rng: np.random.Generator) -> float:
-    """Probability that spikes thrown down at random, as in `periodicity`, are as evenly spaced; NaN for fewer than 4.
+    """Probability that spikes placed at random, as in `periodicity`, are as evenly spaced; NaN for fewer than 4.
 
-    Unlike a period it also sees spacings that repeat while the phase drifts, as if each spike wound up a clock anew.
+    Unlike a period it also finds even spacings whose phase drifts, as if each spike restarted a clock.
     """
     if len(onsets) < 4:
         return float("nan")
@@ -132,7 +102,7 @@ def _power(onsets: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
 
 
 def _thrown(durations: np.ndarray, t: float, rng: np.random.Generator) -> np.ndarray:
-    """Give onsets of spikes in random order that lie at random without overlap."""
+    """Place spikes in random order at random without overlap; return their onsets."""
     durations = rng.permutation(durations)
     free = max(t - durations.sum(), 1)
     return np.sort(rng.uniform(0, free, len(durations))) + np.cumsum(durations) - durations
@@ -148,11 +118,11 @@ def describe(spikes: pd.DataFrame, loss: np.ndarray, steps_per_point: float, ste
     Parameters
     ----------
     spikes : DataFrame
-        As `find_spikes` gives it.
+        The table of `find_spikes`.
     loss : (t,) array
-        That they were found in.
+        The loss that was searched.
     steps_per_point : float
-        Steps that one value of the loss stands for: 1, or those of an epoch.
+        Steps per value of the loss: 1, or those of an epoch.
     steps_per_epoch : float
 
     Returns
@@ -190,7 +160,7 @@ def _with_interval(name: str, value: float, interval: tuple[float, float]) -> di
 
 
 def _other_measures(loss: np.ndarray) -> dict[str, float]:
-    """Numbers that other work gives, for comparison."""
+    """Measures of other work, for comparison."""
     score, ratio = olmo_spike_score(loss), loss_ratio(loss)
     return {
         "end_over_best": float(loss[-1] / loss.min()) if len(loss) else np.nan,
@@ -200,69 +170,6 @@ def _other_measures(loss: np.ndarray) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class PoissonFit:
-    """A Poisson regression with logarithmic link.
-
-    Parameters
-    ----------
-    coefficients : (k,) array
-    covariance : (k, k) array
-    log_likelihood : float
-        Up to a constant of the counts.
-    dispersion : float
-        Pearson's chi squared per degree of freedom: 1 for Poisson counts, more if runs differ by more.
-    """
-
-    coefficients: np.ndarray
-    covariance: np.ndarray
-    log_likelihood: float
-    dispersion: float
-
-
-def poisson_regression(counts: np.ndarray, design: np.ndarray, offset: np.ndarray) -> PoissonFit:
-    """Fit counts with mean exp(design @ coefficients + offset) by iteratively reweighted least squares.
-
-    McCullagh & Nelder 1989, Generalized Linear Models, section 2.5.
-
-    Parameters
-    ----------
-    counts : (n,) array
-    design : (n, k) array
-    offset : (n,) array
-        Log of the exposure.
-    """
-    linear = np.log(counts + 0.5)
-    for _ in range(100):
-        mean = np.exp(linear)
-        working = linear - offset + (counts - mean) / mean
-        root = np.sqrt(mean)
-        coefficients = np.linalg.lstsq(root[:, None] * design, root * working, rcond=None)[0]
-        # counts that are all zero on one side drive a slope to infinity: means stop where nothing changes any more
-        updated = np.clip(design @ coefficients + offset, -30, 30)
-        done = np.allclose(updated, linear, atol=1e-10)
-        linear = updated
-        if done:
-            break
-    mean = np.exp(linear)
-    covariance = np.linalg.pinv(design.T @ (mean[:, None] * design))
-    freedom = max(len(counts) - design.shape[1], 1)
-    dispersion = float(((counts - mean) ** 2 / mean).sum() / freedom)
-    return PoissonFit(coefficients, covariance, float((special.xlogy(counts, mean) - mean).sum()), dispersion)
-
-
-def likelihood_ratio_p(full: PoissonFit, restricted: PoissonFit, restrictions: int, freedom: int) -> float:
-    """Probability of a restriction to fit so much worse by chance.
-
-    Runs that differ by more than Poisson counts do are allowed for: the likelihood ratio is divided by their dispersion
-    and compared with F. Less dispersed ones are not given credit for it.
-    """
-    statistic = max(2 * (full.log_likelihood - restricted.log_likelihood), 0.0)
-    if freedom < 1 or full.dispersion <= 1:
-        return float(scipy.stats.chi2.sf(statistic, restrictions))
-    return float(scipy.stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
-
-
 def locking(
     runs: pd.DataFrame, covariates: Sequence[str] = ("steps_per_epoch", "n_train"), nuisance: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -270,7 +177,7 @@ def locking(
 
     log(spikes per step) = a + b log(steps per epoch) + c log(number of spectra) + ...: spikes locked to steps have all
     slopes 0, those locked to epochs b = -1 and the others 0. At one batch size the covariates are collinear: one that
-    those before determine is left out, and a dependence on the number of spectra cannot be told from one on epochs.
+    those before it determine is left out, and a dependence on the number of spectra looks like one on epochs.
 
     Parameters
     ----------
@@ -288,7 +195,7 @@ def locking(
         `dispersion`, `verdict`: steps, epochs, neither, or undecided.
     """
     names = [*covariates, *nuisance]
-    runs = runs[runs["steps"] > 0]  # one that diverged at once says nothing of rates
+    runs = runs[runs["steps"] > 0]  # a run that diverged at once has no rate
     if runs.empty:
         slopes = {key: value for name in names for key, value in _slope(name, None, None).items()}
         unknown = dict.fromkeys(("dispersion", "steps_p", "epochs_p"), float("nan"))
@@ -315,7 +222,7 @@ def locking(
 
 
 def _independent(columns: np.ndarray) -> list[int]:
-    """Indices of the columns that those before do not determine."""
+    """Return the indices of the columns that those before do not determine."""
     kept: list[int] = []
     for i in range(columns.shape[1]):
         if np.linalg.matrix_rank(columns[:, [*kept, i]], tol=1e-6) > len(kept):
@@ -327,15 +234,15 @@ def _slope(name: str, fit: PoissonFit | None, place: int | None) -> dict[str, fl
     if fit is None or place is None:
         return _with_interval(f"slope_{name}", np.nan, (np.nan, np.nan))
     value = float(fit.coefficients[place])
-    reach = scipy.stats.norm.isf((1 - LEVEL) / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
-    # where all runs of one size have no spike, no slope is too steep
+    reach = scipy.stats.norm.isf(ALPHA / 2) * np.sqrt(fit.covariance[place, place] * max(fit.dispersion, 1))
+    # where all runs of one size have no spike, any slope is steep enough
     reach = float("inf") if reach > 100 else float(reach)
     return _with_interval(f"slope_{name}", value, (value - reach, value + reach))
 
 
 def _verdict(steps_p: float, epochs_p: float) -> str:
-    """Name the hypothesis that is left when the others are refused."""
-    refused = (steps_p < 1 - LEVEL, epochs_p < 1 - LEVEL)
+    """Name the hypothesis that remains when the others are rejected."""
+    refused = (steps_p < ALPHA, epochs_p < ALPHA)
     return {(False, True): "steps", (True, False): "epochs", (True, True): "neither"}.get(refused, "undecided")
 
 
@@ -345,7 +252,7 @@ def rank_trend(runs: pd.DataFrame, of: str, against: str = "steps_per_epoch") ->
     if len(pairs) < 4 or (pairs.nunique() < 2).any():
         return float("nan"), float("nan")
     x, y = (scipy.stats.zscore(pairs[name].rank().to_numpy()) for name in (against, of))
-    # few runs with ties: the usual approximation by t would be wrong
+    # by permutations: with few runs and ties the usual approximation by t is wrong
     shuffled = np.random.default_rng(0).permuted(np.tile(x, (_PERMUTATIONS, 1)), axis=1)
     chance, seen = np.abs(shuffled @ y), abs(x @ y)
     p = (1 + np.sum(chance >= seen - 1e-9)) / (1 + _PERMUTATIONS)
@@ -361,7 +268,7 @@ def height_trend(runs: pd.DataFrame, against: str = "steps_per_epoch") -> dict[s
     if len(pairs) < 4 or np.ptp(pairs[:, 0]) == 0:
         return _with_interval("slope_height", np.nan, (np.nan, np.nan)) | {"height_p": np.nan}
     fit = scipy.stats.linregress(pairs[:, 0], pairs[:, 1])
-    reach = scipy.stats.t.isf((1 - LEVEL) / 2, len(pairs) - 2) * fit.stderr
+    reach = scipy.stats.t.isf(ALPHA / 2, len(pairs) - 2) * fit.stderr
     interval = (float(fit.slope - reach), float(fit.slope + reach))
     return _with_interval("slope_height", float(fit.slope), interval) | {"height_p": float(fit.pvalue)}
 
@@ -370,7 +277,7 @@ def trends(runs: pd.DataFrame) -> pd.DataFrame:
     """Trends over the runs of each optimizer and scale: a row each, from the rows of many runs (see `describe`).
 
     Optimizers that differ in batch size or memory alone (their `family` is the same) are also pooled, in a row under
-    the name of the family: only among them steps, epochs, spectra and the optimizer's memory can be told apart.
+    the name of the family: only they tell steps, epochs, spectra and the optimizer's memory apart.
     """
     rows = []
     for (optimizer, scale), group in runs.groupby(["optimizer", "scale"], sort=True):

@@ -1,25 +1,32 @@
-"""Intervals for what is measured on spikes: runs are drawn anew, and spikes within runs, but never single steps."""
+"""Bootstrap: draws with replacement, weighted statistics over all draws at once, and the intervals that follow.
+
+What is measured on spikes is drawn in two stages, runs and spikes within runs, and never by single steps: the steps of
+a run are not independent.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy
 
-LEVEL = 0.95
+from quasarcurves.analysis.stats import ALPHA
+
 DRAWS = 999
+
+_HALVINGS = 40
 
 
 def draw_weights(run: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
     """Draw runs with replacement, then spikes of each drawn run with replacement (Davison & Hinkley 1997, section 3.8).
 
-    Drawing at both levels is conservative where runs are alike: intervals come out too wide, by up to sqrt(2). Drawing
-    runs alone would be too narrow for the handful of replicates that a study has. Where five runs differ as much as
-    their spikes do, intervals at 95 % still cover 88 % only; those of a single run say nothing of others.
+    Two stages are conservative where runs are alike: intervals come out too wide, by up to sqrt(2). Drawing runs alone
+    would be too narrow for the handful of replicates that a study has. Where five runs differ as much as their spikes
+    do, 95 % intervals still cover only 88 %. The interval of a single run tells nothing about other runs.
 
     Parameters
     ----------
     run : (n,) int array
-        The run that each spike is of.
+        The run of each spike.
     rng : Generator
     draws : int
 
@@ -30,7 +37,7 @@ def draw_weights(run: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) 
     """
     _, run = np.unique(run, return_inverse=True)
     sizes = np.bincount(run)
-    times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=draws)
+    times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=draws)  # (draws, runs)
     weights = np.empty((draws, len(run)), np.int64)
     for i, size in enumerate(sizes):
         weights[:, run == i] = rng.multinomial(times[:, i] * size, np.full(size, 1 / size))
@@ -38,11 +45,12 @@ def draw_weights(run: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) 
 
 
 def mean_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Interval of a mean over spikes from the weights of `draw_weights`; NaN values are left out.
+    """95 % interval of a mean over spikes from the weights of `draw_weights`.
 
     Parameters
     ----------
     values : (n,) array
+        NaN are left out.
     weights : (draws, n) array
 
     Returns
@@ -53,20 +61,20 @@ def mean_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float
     known = np.isfinite(values)
     totals = weights[:, known].sum(axis=1)
     means = (weights[:, known] @ values[known])[totals > 0] / totals[totals > 0]
-    return bounds(means, known.sum()) if len(means) else (float("nan"), float("nan"))
+    return bounds(means, int(known.sum())) if len(means) else (float("nan"), float("nan"))
 
 
 def share_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Interval of a mean of values between -1 and 1, such as a difference of shares.
+    """95 % interval of a mean of values between -1 and 1, such as a difference of shares.
 
-    One spike of -1 and one of 1 are added to the run that has most, in the manner of Agresti & Min (2005, Biometrics
-    61, 515), who add half a pair to each cell: else ten spikes that all agree would have an interval of no width.
+    One spike of -1 and one of 1 are added to the run with most spikes, in the manner of Agresti & Min (2005, Biometrics
+    61, 515), who add half a pair to each cell. Otherwise ten spikes that all agree would have an interval of no width.
 
     Parameters
     ----------
     values : (n,) array
     run : (n,) int array
-        The run that each value is of, counted from 0.
+        The run of each value, counted from 0.
     rng : Generator
     """
     largest = np.bincount(run).argmax()
@@ -75,17 +83,17 @@ def share_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator
 
 
 def median_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Median over spikes, and its interval from `draw_weights`.
+    """Median over spikes with its 95 % interval from `draw_weights`.
 
-    The bounds are those for as many values as there are runs, not spikes. With three runs of five spikes, intervals at
-    95 % cover 99 % where runs are alike, 95 % where they differ as much as their spikes do, 86 % where twice as much.
+    The interval is as wide as for one value per run, not per spike. With three runs of five spikes it covers 99 % where
+    runs are alike, 95 % where they differ as much as their spikes do, 86 % where they differ twice as much.
 
     Parameters
     ----------
     values : (n,) array
-        Those that are not finite are left out.
+        Only finite values count.
     run : (n,) int array
-        The run that each value is of.
+        The run of each value.
     rng : Generator
 
     Returns
@@ -96,30 +104,92 @@ def median_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generato
     known = np.isfinite(values)
     values, run = values[known], run[known]
     if not len(values):
-        return (float("nan"),) * 3
-    order = np.argsort(values)
-    upto = np.cumsum(draw_weights(run, rng)[:, order], axis=1)
-    drawn = upto[:, -1:]
-    # of an even number of values the mean of the two in the middle
-    middle = [(upto <= place).sum(axis=1) for place in ((drawn - 1) // 2, drawn // 2)]
-    medians = values[order][np.stack(middle)].mean(axis=0)
+        return float("nan"), float("nan"), float("nan")
+    medians = weighted_medians(values, draw_weights(run, rng))
     return float(np.median(values)), *bounds(medians, len(np.unique(run)))
 
 
 def bounds(values: np.ndarray, n: int) -> tuple[float, float]:
-    """Give the percentiles of bootstrapped values that bound the interval.
+    """Return the percentiles of bootstrapped values that bound the 95 % interval.
 
-    They lie further out than at 2.5 % and 97.5 %, as a bootstrap of few spikes is too narrow: where Student's t with
-    n - 1 degrees of freedom would have its bounds (expanded percentiles; Hesterberg 2015, Am. Stat. 69, 371).
+    They lie further out than 2.5 % and 97.5 %, as a bootstrap of few spikes is too narrow: as far as the bounds of
+    Student's t with n - 1 degrees of freedom (expanded percentiles; Hesterberg 2015, Am. Stat. 69, 371).
 
     Parameters
     ----------
     values : (draws,) array
     n : int
-        Spikes drawn from.
+        Number of spikes that were drawn from.
     """
-    tail = (
-        float(scipy.stats.norm.sf(np.sqrt(n / (n - 1)) * scipy.stats.t.isf((1 - LEVEL) / 2, n - 1))) if n > 1 else 0.0
-    )
+    tail = float(scipy.stats.norm.sf(np.sqrt(n / (n - 1)) * scipy.stats.t.isf(ALPHA / 2, n - 1))) if n > 1 else 0.0
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def percentile_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the percentiles of bootstrapped values (draws, ...) that bound the 95 % interval, each (...).
+
+    NaN are left out; the bounds are NaN where all draws are.
+    """
+    values = np.asarray(values, np.float64)
+    known = np.isfinite(values).any(axis=0)
+    low, high = np.nanquantile(np.where(known, values, 0.0), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+
+
+def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Median of values (n,) in every draw, by how often each was drawn (draws, n): (draws,), NaN if nothing was drawn.
+
+    Weights are whole numbers. Of an even number of values the median is the mean of the middle two.
+    """
+    if not len(values):
+        return np.full(len(weights), np.nan)
+    values, cumulative = _sorted(values, weights)
+    half = cumulative[:, -1:] / 2
+    below, upto = (cumulative < half).sum(axis=1), (cumulative <= half).sum(axis=1)
+    middle = (values[below] + values[np.minimum(upto, len(values) - 1)]) / 2
+    return np.where(cumulative[:, -1] > 0, middle, np.nan)
+
+
+def weighted_median_deviations(values: np.ndarray, weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Median distance of values (n,) from a centre (draws,) in every draw, as `weighted_medians` takes it."""
+    if not len(values):
+        return np.full(len(weights), np.nan)
+    values, cumulative = _sorted(values, weights)
+    drawn = cumulative[:, -1] > 0
+    cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
+    # of an even number of distances the mean of the middle two: half of the weight, and more than half
+    widths = [_half_width(values, cumulative, centre, reached) for reached in (np.greater_equal, np.greater)]
+    return np.where(drawn, np.mean(widths, axis=0), np.nan)
+
+
+def _sorted(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort values (n,); return them and their cumulative weights (draws, n)."""
+    order = np.argsort(values)
+    return np.asarray(values, np.float64)[order], np.cumsum(weights[:, order], axis=1, dtype=np.float64)
+
+
+def _half_width(values: np.ndarray, cumulative: np.ndarray, centre: np.ndarray, reached: np.ufunc) -> np.ndarray:
+    """Find by halving the smallest distance (draws,) from a centre within which half of the weight is reached."""
+    draws, half = np.arange(len(centre)), cumulative[:, -1] / 2
+    low, high = np.zeros(len(centre)), np.full(len(centre), np.ptp(values))
+    for _ in range(_HALVINGS):
+        distance = (low + high) / 2
+        first = np.searchsorted(values, centre - distance, side="left")
+        beyond = np.searchsorted(values, centre + distance, side="right")
+        enough = reached(cumulative[draws, beyond] - cumulative[draws, first], half)
+        low, high = np.where(enough, low, distance), np.where(enough, distance, high)
+    return high
+
+
+def weighted_deviations(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Standard deviation (draws,) of values (n,) in every draw (draws, n); NaN where fewer than two were drawn."""
+    total = weights.sum(axis=1)
+    centred = values - values.mean() if len(values) else values
+    mean = _ratio(weights @ centred, total)
+    square = weights @ centred**2 - total * mean**2
+    return np.sqrt(np.maximum(_ratio(square, total - 1), 0))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

@@ -1,4 +1,4 @@
-"""Adam held at the effective step of another run: is it the size of the step, or the way it is made?"""
+"""Adam held at the effective step of another run: do spikes come from the size of the step, or its making?"""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from quasarcurves.training.step import Step
 class MatchedAdam(keras.optimizers.Adam):
     """Adam whose learning rate makes the median effective step that of a record, at every step.
 
-    The median is over the sample of parameters that the step record uses. It is the median and not the mean, because
-    parameters without any gradient (a bias before batch normalisation) have the largest multiplier that there can be,
-    learning_rate / epsilon, and with it the mean.
+    The median is over the sample of parameters that the step record uses. The mean would not do: parameters without a
+    gradient (a bias before batch normalisation) have the multiplier learning_rate / epsilon, which dominates it.
 
     Parameters
     ----------

@@ -135,12 +135,12 @@ atomic physics ([O III] 1:3, [N II] 1:3, H alpha/H beta 2.9 and some dust) or of
 1992, ApJ 388, 310)."""
 
 
-def bin_position(wavelength: np.ndarray) -> np.ndarray:
+def bin_position(wavelength: np.ndarray | float) -> np.ndarray:
     """Position on the grid in bins: i at the lower edge of bin i, i + 1 at its upper one.
 
     Parameters
     ----------
-    wavelength : array
+    wavelength : array or float
         Angstrom in vacuum.
 
     Returns
@@ -164,7 +164,7 @@ class LineFlux:
 
     def __init__(self, one_plus_z: np.ndarray) -> None:
         self._one_plus_z = one_plus_z
-        # one more column, for what falls outside of the grid
+        # the additional column takes lines outside of the grid
         self._flux = np.zeros((len(one_plus_z), N_BINS + 1), np.float32)
 
     def add(
@@ -195,7 +195,7 @@ class LineFlux:
         self._flux.reshape(-1)[bins] += column((width * self._one_plus_z)[rows]) * share
 
     def relative(self) -> np.ndarray:
-        """Give the flux of all lines relative to the continuum.
+        """Return the flux of all lines relative to the continuum.
 
         Returns
         -------

@@ -23,14 +23,14 @@ def files(config: Mapping[str, Any], key: str, in_folder: str | None = None) -> 
     Returns
     -------
     list of Path
-        Each once, however often it is named: a spectrum must not count twice.
+        Each file once, even if it is named twice: a spectrum must not count twice.
 
     Raises
     ------
     ValueError
         If the key is missing or of another type, or a folder is named where none can be.
     FileNotFoundError
-        If a file does not exist, or a glob or folder gives none.
+        If a file does not exist, or a glob or folder has none.
     """
     found: dict[Path, None] = {}
     for pattern in _patterns(config, key):
@@ -39,7 +39,7 @@ def files(config: Mapping[str, Any], key: str, in_folder: str | None = None) -> 
 
 
 def one_file(config: Mapping[str, Any], key: str) -> Path:
-    """Give the one file of a key.
+    """Return the one file of a key.
 
     Raises
     ------

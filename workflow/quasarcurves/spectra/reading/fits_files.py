@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".z")
 _QUICK_BYTES = 64 * 2**20
-"""A compressed file above this is not looked through by a check: reaching its end means decompressing it."""
+"""A check does not read compressed files above this size: it would have to decompress them to reach their end."""
 
 _LOOK_INTO = 50
-"""Of very many files a check looks into this many, evenly spread; of the others only at the first bytes."""
+"""Of very many files a check opens about this many, evenly spread; of the others it reads the first bytes only."""
 
 
 class BadFile(ValueError):
@@ -32,14 +32,14 @@ def is_compressed(path: Path) -> bool:
 
 @contextmanager
 def open_fits(path: Path, *, memmap: bool = False, all_headers: bool = True) -> Iterator[fits.HDUList]:
-    """Open a FITS file; whatever fails while it is open is reported with its name.
+    """Open a FITS file; an error raised while it is open is reported with the name of the file.
 
     Parameters
     ----------
     path : Path
     memmap : bool
-        Map the data. Without, `hdu.section[rows]` reads those rows only, and no pages of the file stay with
-        the process; with, any rows can be picked. Compressed files are never mapped.
+        Map the data, so that any rows can be picked. If not mapped, `hdu.section[rows]` reads those rows only, and no
+        pages of the file stay with the process. Compressed files are never mapped.
     all_headers : bool
         Read every header at once, by which a file that was cut short is noticed before its data are read.
 
@@ -52,7 +52,7 @@ def open_fits(path: Path, *, memmap: bool = False, all_headers: bool = True) -> 
     FileNotFoundError, OSError
         If it is missing, not FITS, or damaged.
     """
-    # half a second that a study of simulated spectra does not need to start
+    # importing it takes half a second, which a study of simulated spectra does not need
     from astropy.io import fits  # noqa: PLC0415
 
     try:
@@ -69,7 +69,7 @@ def open_fits(path: Path, *, memmap: bool = False, all_headers: bool = True) -> 
 
 
 def hdu(hdus: fits.HDUList, path: Path, name: int | str) -> fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU:
-    """Give one HDU by number or name.
+    """Return one HDU by number or name.
 
     Raises
     ------
@@ -83,17 +83,24 @@ def hdu(hdus: fits.HDUList, path: Path, name: int | str) -> fits.PrimaryHDU | fi
         raise BadFile(f"{path}: expected an HDU {name}, found {found}") from None
 
 
-def check_files(paths: Sequence[Path], check_one: Callable[[fits.HDUList, Path], None]) -> None:
-    """Refuse files that are missing, not FITS, cut short, or not built as `check_one` wants.
+def is_table(one: object) -> bool:
+    """Whether an HDU is a table; a compressed image is stored as one, but is none."""
+    from astropy.io import fits  # noqa: PLC0415
 
-    Data are not read, and of very many files only some are looked into, so that this stays fast enough to be
-    done whenever a study is read. What it leaves is found, with the same messages, when the spectra are read.
+    return isinstance(one, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(one, fits.CompImageHDU)
+
+
+def check_files(paths: Sequence[Path], check_one: Callable[[fits.HDUList, Path], object]) -> None:
+    """Refuse files that are missing, not FITS, cut short, or refused by `check_one`.
+
+    It must be fast, as it runs whenever a study is read. So it reads no data, and of very many files it opens only
+    some. Faults in the others are found, with the same messages, when the spectra are read.
 
     Parameters
     ----------
     paths : sequence of Path
     check_one : callable
-        Gets the open file and its path; raises `BadFile`.
+        Takes the open file and its path; raises `BadFile`. What it returns is not used.
 
     Raises
     ------
@@ -108,7 +115,7 @@ def check_files(paths: Sequence[Path], check_one: Callable[[fits.HDUList, Path],
         is_gzip = path.suffix.lower() == ".gz"
         if is_gzip:
             _check_gzip(path)
-        # a gzip file that is whole needs no second look at its end
+        # _check_gzip has seen the end of the file already
         with open_fits(path, all_headers=not is_gzip) as hdus:
             check_one(hdus, path)
 

@@ -1,4 +1,4 @@
-"""Spectra on the grid, before anything is asked of them: what every source that reads files begins with."""
+"""Spectra on the grid as they are read from files, before any is left out or normalised."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DEFAULT_ROWS = 512
-"""Input spectra at a time: so few stay in a processor's cache from one operation to the next."""
+"""Input spectra at a time; few enough to stay in a processor's cache from one operation to the next."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Binned:
     Parameters
     ----------
     key : (n,) int64 array
-        What their object is looked up by: TARGETID, or plate, MJD and fibre in one number (SDSS).
+        The truth is looked up by it: TARGETID, or plate, MJD and fibre in one number (SDSS).
     flux, ivar : (n, 443) float64 array
         As of `grid.rebin`.
     done : float
-        Share of the input that has been read with them, 0 to 1; every file counts the same.
+        Share of the input that has been read, these spectra included, 0 to 1; every file counts the same.
     """
 
     key: np.ndarray

@@ -1,4 +1,4 @@
-"""Tables of objects, CSV or FITS, read as named columns whatever the case of their names."""
+"""Tables of objects, CSV or FITS, read as columns that are found by name in any case."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
-from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, open_fits
+from quasarcurves.spectra.reading.fits_files import BadFile, check_files, is_table, open_fits
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 MISSING = -1
-"""What an empty cell of a column of whole numbers becomes."""
+"""Value of an empty cell in a column of whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,13 @@ class Column:
     Parameters
     ----------
     name : str
-        What it is called, in any case, and what the result calls it.
+        Its name in the file, in any case, and its name in the result.
     kind : type
         `int`, `float` or `str`: it becomes int64 (empty: -1), float64 (empty: NaN) or stripped text.
     aliases : tuple of str
         Other names it may have, tried in this order after its own.
     needed : bool
-        Without it the file is refused, else the result has no such column.
+        Whether a file without it is refused; if not, the result lacks the column.
     """
 
     name: str
@@ -96,14 +99,13 @@ def _is_csv(path: Path) -> bool:
 
 def _table(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU:
     for each in hdus:
-        # a compressed image is stored as a table, but is none
-        if isinstance(each, (fits.BinTableHDU, fits.TableHDU)) and not isinstance(each, fits.CompImageHDU):
+        if is_table(each):
             return each
     raise BadFile(f"{path}: expected a table, found {len(hdus)} HDUs without one")
 
 
 def _find(path: Path, names: Sequence[str], columns: Sequence[Column]) -> dict[str, str]:
-    """Give what the file calls each column, by the name that we call it."""
+    """Return the name that each column has in the file, by its name in the result."""
     actual = {name.strip().lower(): name for name in reversed(names)}
     found = {}
     for column in columns:
@@ -152,11 +154,10 @@ def _read_csv(path: Path, columns: Sequence[Column]) -> dict[str, np.ndarray]:
         table = pd.read_csv(path, usecols=list(kinds), dtype=kinds, encoding="utf-8-sig", skipinitialspace=True)
     except (ValueError, TypeError, EOFError) as error:
         raise BadFile(f"{path}: cannot be read, expected columns {kinds} ({error})") from error
-    empty = {int: MISSING, float: np.nan, str: ""}
+    empty: dict[type, Any] = {int: MISSING, float: np.nan, str: ""}
     result = {}
     for column in columns:
         if column.name in found:
-            values = table[found[column.name]].fillna(empty[column.kind])
-            values = values.to_numpy(str if column.kind is str else column.kind)
-            result[column.name] = _convert(values, column, path)
+            filled = table[found[column.name]].fillna(empty[column.kind])
+            result[column.name] = _convert(filled.to_numpy(column.kind), column, path)
     return result

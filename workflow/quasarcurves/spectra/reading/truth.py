@@ -13,7 +13,7 @@ import numpy as np
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, STAR, UNKNOWN
 
 CONFIDENT = 3
-"""Z_CONF_PERSON of a class and redshift that the inspector is sure of."""
+"""Z_CONF_PERSON if the inspector is sure of class and redshift."""
 
 _QSO = QSO_LOW
 _LABEL_OF_CLASS_PERSON = {1: STAR, 3: _QSO, 4: GALAXY, 30: _QSO}
@@ -70,12 +70,12 @@ def _label(value: np.ndarray, labels: Mapping, trusted: np.ndarray | bool, z: np
 
 
 def was_inspected(class_person: np.ndarray, z_conf_person: np.ndarray) -> np.ndarray:
-    """(n,) bool: whether somebody looked at the object and gave it a class or a confidence."""
+    """Return (n,) bool: whether an inspector gave the object a class or a confidence."""
     return (class_person > 0) | (z_conf_person > 0)
 
 
 def bal_from_inspection(columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
-    """Tell broad absorption line quasars from the inspector's flag and the balnicity index of CIV.
+    """Classify quasars as BAL or not by the inspector's flag and the balnicity index of CIV.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Known:
     found : (n,) bool array
         Whether the object is in the truth.
     inspected : (n,) bool array
-        Whether its truth is worth anything.
+        Whether its truth comes from an inspection.
     """
 
     target_id: np.ndarray
@@ -122,7 +122,7 @@ class Known:
 
     @classmethod
     def nothing(cls, target_id: np.ndarray) -> Known:
-        """Objects without any truth to be looked up in: none is missing from it."""
+        """Return what is known of objects without a truth: nothing, and none counts as missing from it."""
         n = len(target_id)
         z, label, bal = np.full(n, np.nan), np.full(n, UNKNOWN, np.uint8), np.zeros(n, np.int8)
         return cls(target_id, z, label, bal, np.ones(n, bool), np.ones(n, bool))
@@ -134,7 +134,7 @@ class Truth:
     Parameters
     ----------
     key : (m,) int64 array
-        What an object is found by, in any order. Rows with key -1 are left out.
+        Identifies the object; in any order. Rows with key -1 are left out.
     z, label, bal : (m,) array
     target_id : (m,) int64 array, optional
         The key itself if not given.
@@ -177,7 +177,7 @@ class Truth:
         return len(self.key)
 
     def look_up(self, key: np.ndarray) -> Known:
-        """Give what is known of the objects with these keys, by binary search.
+        """Return what is known of the objects with these keys, by binary search.
 
         Parameters
         ----------

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from quasarcurves.spectra.grid import median_snr, normalise
-from quasarcurves.spectra.sources.reading.truth import Known
+from quasarcurves.spectra.reading.truth import Known
 from quasarcurves.spectra.table import Spectra
 
 INVALID_TARGET_ID = -1
 
 REASONS = ("invalid_target_id", "not_in_truth", "not_inspected", "zero_ivar", "constant_flux")
-"""Why a spectrum is left out; the first that applies is the one it counts under."""
+"""Why a spectrum is left out; it counts under the first reason that applies."""
 
 _KEPT = len(REASONS)
 
 
 def select(flux: np.ndarray, ivar: np.ndarray, known: Known, source: str) -> Spectra:
-    """Normalise spectra on the grid, keep those fit for use, and count the others by reason.
+    """Normalise spectra on the grid, keep the usable ones, and count the others by reason.
 
     Parameters
     ----------
