@@ -128,6 +128,7 @@ class Training:
     def close(self) -> None:
         self._nursery.stdin.close()
         self._nursery.wait()
+        self._nursery.stdout.close()
 
 
 QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

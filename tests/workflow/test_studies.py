@@ -115,6 +115,7 @@ def test_command_line_refuses_a_bad_study_in_one_line(tmp_path, smoke_config):
     assert result.stderr.strip() == "error: the study: unknown key 'optimizer'; did you mean 'optimizers'?"
 
 
+@pytest.mark.slow
 def test_diverging_run_is_marked_and_the_study_goes_on(tmp_path, snakemake, smoke_config):
     """A learning rate that blows up: the run keeps its record, and the tables and the last lines say so."""
     config = yaml.safe_load(yaml.safe_dump(smoke_config))
