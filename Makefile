@@ -4,15 +4,18 @@ STUDY ?= config.yaml
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: study setup setup-dev test test-slow test-cluster test-image bench lint lock
+.PHONY: study help setup setup-dev test test-slow test-cluster test-image bench docs lint lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
 
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
 setup:  ## make .venv hold what the lock says; does nothing where it does already
 	@PYTHON=$(PYTHON) sh requirements/install.sh cpu
 
-setup-dev:
+setup-dev:  ## the same, with what tests and development need
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
@@ -32,11 +35,15 @@ test-image: setup-dev  ## build the container image and run the smoke study in i
 bench: setup-dev  ## speed of training against keras.Model.fit, side by side: benchmarks/fit.csv and fit.png; minutes
 	$(BIN)/python benchmarks/fit.py
 
-lint: setup-dev  ## format and style
+docs: setup-dev  ## build the site into site/: the pages, and the reference of the library
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+lint: setup-dev  ## format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy
 
 lock: setup-dev  ## resolve the locks anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv

@@ -24,7 +24,9 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.figures import style
+from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.study.resources import flops_per_spectrum
+from quasarcurves.training.settings import TrainingSettings
 
 FOLDER = Path(__file__).parent
 POINTS = ("16:32", "100:256", "16:256", "100:32", "32:32")
@@ -48,9 +50,9 @@ def n_train(batch: int) -> int:
     return max(1024, 8 * batch)
 
 
-def network(filters: int) -> dict:
-    """Give the `network` block of a study."""
-    return {"filters": filters, "layers": 4, "boxes": BOXES, "dropout": 0.0, "lines": LINES, "bal_lines": BAL_LINES}
+def network(filters: int) -> NetworkSettings:
+    """Return the settings of a network."""
+    return NetworkSettings(filters, layers=4, boxes=BOXES, lines=tuple(LINES), bal_lines=tuple(BAL_LINES))
 
 
 def write_spectra(path: Path, n: int) -> None:
@@ -82,15 +84,20 @@ def trainer(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]
 
     use_threads(1)
     rows = np.arange(n_train(batch), dtype=np.uint32)
-    training = {"epochs": 1, "batch_size": batch, "last_batch": "keep", "validate_every": 1}
-    params = {
-        "study": "bench", "seed": 1, "replicate": 0, "fraction": 0.8, "optimizer": "adam",
-        "optimizer_spec": {"class": "Adam", "learning_rate": 1e-3}, "network": network(filters), "training": training,
-    }  # fmt: skip
-    ours = build_trainer(spectra, Subset(train=rows, validation=rows[:0], test=rows[:0]), params)
+    run = RunSettings(
+        study="bench",
+        seed=1,
+        fraction=0.8,
+        replicate=0,
+        optimizer="adam",
+        optimizer_spec={"class": "Adam", "learning_rate": 1e-3},
+        network=network(filters),
+        training=TrainingSettings(batch_size=batch, epochs=1),
+    )
+    ours = build_trainer(spectra, Subset(train=rows, validation=rows[:0], test=rows[:0]), run)
 
     def train(epochs: int) -> Seconds:
-        ours.plan = replace(ours.plan, epochs=ours.progress.epoch + epochs)
+        ours.plan = replace(ours.plan, epochs=ours.record.epoch + epochs)
         start = time.perf_counter(), time.process_time()
         ours.train()
         return time.perf_counter() - start[0], time.process_time() - start[1]

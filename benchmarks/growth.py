@@ -25,6 +25,8 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from quasarcurves.study.steps import FILES, MAKERS, STEPS
+
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent
 OPTIMIZERS = ("adam", "amsgrad", "adamw")
@@ -46,17 +48,16 @@ class Group(NamedTuple):
     stages: Sequence[str]
 
 
-_AFTER_TRAINING = (
-    "collect_histories", "collect_test_losses", "compute_metrics", "measure_spike_cost", "find_spikes",
-    "diagnose_spikes", "judge_convergence", "compare_optimizers", "write_verdict", "fit_learning_curves",
-)  # fmt: skip
-_FIGURES = (
-    "plot_fractions", "plot_optimizers", "plot_spikes", "plot_spike_statistics", "plot_curvature", "plot_aligned",
-    "plot_cures", "plot_purity_completeness", "plot_learning_curves", "plot_spike_cost", "show_tables",
-)  # fmt: skip
-_OF_EPOCHS = ("collect_histories", "plot_fractions", "plot_optimizers")
-_OF_STEPS = ("collect_histories", "find_spikes", "diagnose_spikes", "plot_spikes", "plot_curvature")
-_OF_RUNS = ("collect_histories", "find_spikes", "plot_fractions", "plot_optimizers", "plot_spike_statistics")
+_AFTER_TRAINING = tuple(name for name, step in STEPS.items() if step.per != "run" and not name.startswith("train"))[2:]
+_OF_EPOCHS = ("collect_histories", "plot_loss_by_fraction", "plot_loss_by_optimizer")
+_OF_STEPS = ("collect_histories", "find_spikes", "diagnose_spikes", "plot_detected_spikes", "plot_curvature")
+_OF_RUNS = (
+    "collect_histories",
+    "find_spikes",
+    "plot_loss_by_fraction",
+    "plot_loss_by_optimizer",
+    "plot_spike_statistics",
+)
 """Those that look at groups of runs once they have enough spikes have no exponent in the number of runs."""
 
 GROUPS = {
@@ -79,64 +80,38 @@ GROUPS = {
     ),
     "runs": Group("histories", {"epochs": 500, "steps": 2_000}, "runs", (24, 72, 144, 240), _OF_RUNS),
     "dag": Group("configuration", {}, "runs", (8, 400, 1_200, 3_600), ("snakemake -n",)),
-    "study": Group(
-        "results", {"epochs": 500, "steps": 2_000, "spectra": 300}, "runs", (240,), _AFTER_TRAINING + _FIGURES
-    ),
+    "study": Group("results", {"epochs": 500, "steps": 2_000, "spectra": 300}, "runs", (240,), _AFTER_TRAINING),
 }
 
-_TABLES = (
-    "verdict.md", "enough_data.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv",
-    "hypotheses.csv", "predictors.csv", "cures.csv", "convergence.csv", "test_losses.csv", "test_summary.csv",
-    "test_metrics.csv", "learning_curve.csv", "spike_cost.csv", "spike_cost_summary.csv",
-)  # fmt: skip
-_CURVES = {
-    "curves": "learning_curve.csv", "errors": "learning_curve_errors.csv", "bands": "learning_curve_bands.csv",
+TOLD = {
+    "prepare_spectra": {"data": '{"source": "simulated", "n_spectra": SIZE, "seed": 1}'},
+    "draw_subset": {"settings": '{"fraction": 0.8}'},
+    "compare_optimizers": {"reference": "adam"},
+    "fit_learning_curves": {"targets": '{"test_loss": 1.0}'},
+    "plot_curvature": {"fraction": "0.8"},
+    "plot_purity_completeness": {"style": '{"model": "final", "published": "none"}'},
+    **{f"plot_{name}": {"style": "{}"} for name in (
+        "loss_by_fraction", "loss_by_optimizer", "detected_spikes", "spike_statistics",
+    )},
 }  # fmt: skip
-_METRICS = {name: f"{name}.csv" for name in ("metrics", "test_metrics", "test_summary", "dv_histogram")}
-_BY_RUN = {"runs": "runs", "subsets": "SUBSETS", "optimizers": "OPTIMIZERS"}
-_SPIKES = {"histories": "histories.h5", "spikes": "spikes.csv"}
-_JUDGED = {"histories": "histories.h5", "test_losses": "test_losses.csv"}
-_LOSSES = {"epochs": "epochs.csv", "runs": "runs.csv", "style": "{}"}
+"""What the stages that are scripts are told besides files."""
 
-OPTIONS = {
-    "prepare_spectra": {"data": '{"source": "simulated", "n_spectra": SIZE, "seed": 1}', "spectra": "spectra.h5"},
-    "draw_subset": {"spectra": "spectra.h5", "settings": '{"fraction": 0.8}', "subset": "subset.h5"},
-    "collect_histories": {**_BY_RUN, "histories": "histories.h5", "epochs": "epochs.csv", "summary": "runs.csv"},
-    "collect_test_losses": {**_BY_RUN, "losses": "test_losses.csv"},
-    "compute_metrics": {**_BY_RUN, "spectra": "spectra.h5", "summary": "runs.csv", **_METRICS},
-    "measure_spike_cost": {
-        **_BY_RUN, "spectra": "spectra.h5", "costs": "spike_cost.csv", "summary": "spike_cost_summary.csv",
-    },
-    "find_spikes": {**_SPIKES, "statistics": "spike_statistics.csv", "trends": "spike_trends.csv"},
-    "diagnose_spikes": {
-        **_SPIKES, "trends": "spike_trends.csv", "aligned": "aligned.csv", "predictors": "predictors.csv",
-        "hypotheses": "hypotheses.csv",
-    },
-    "judge_convergence": {**_JUDGED, "convergence": "convergence.csv"},
-    "compare_optimizers": {
-        **_JUDGED, "statistics": "spike_statistics.csv", "reference": "adam", "cures": "cures.csv",
-    },
-    "write_verdict": {"convergence": "convergence.csv", "cures": "cures.csv", "verdict": "verdict.md"},
-    "fit_learning_curves": {
-        "runs": "runs.csv", "test_losses": "test_losses.csv", "test_metrics": "test_metrics.csv",
-        "targets": '{"test_loss": 1.0}', **_CURVES, "answer": "enough_data.md",
-    },
-    "plot_fractions": {**_LOSSES, "optimizer": "adam"},
-    "plot_optimizers": _LOSSES,
-    "plot_spikes": {**_SPIKES, "optimizer": "adam", "style": "{}"},
-    "plot_spike_statistics": {"statistics": "spike_statistics.csv", "style": "{}"},
-    "plot_curvature": {**_SPIKES, "fraction": "0.8"},
-    "plot_aligned": {"aligned": "aligned.csv", "optimizer": "adam"},
-    "plot_cures": {"cures": "cures.csv"},
-    "plot_purity_completeness": {
-        **{name: path for name, path in _METRICS.items() if name != "test_summary"}, "optimizer": "adam",
-        "style": '{"model": "final", "published": "none"}',
-    },
-    "plot_learning_curves": _CURVES,
-    "plot_spike_cost": {"costs": "spike_cost.csv", "summary": "spike_cost_summary.csv"},
-    "show_tables": {"tables": " ".join(_TABLES), "pages": " ".join(f"{name}.html" for name in _TABLES)},
-}  # fmt: skip
-"""What the stages that are scripts are given."""
+
+def options(stage: str) -> dict[str, list[str]]:
+    """Return the options of a step's script; its files lie in one folder."""
+    step, found = STEPS[stage], {}
+    of_runs = step.per == "study" and any(MAKERS[name].per == "run" for name in step.reads)
+    if of_runs:
+        found = {"folder": ["runs"], "subsets": ["SUBSETS"], "optimizers": ["OPTIMIZERS"]}
+    if step.per == "optimizer":
+        found["optimizer"] = ["adam"]
+    for name in step.reads:
+        if not (of_runs and MAKERS[name].per == "run"):
+            found.setdefault(step.together or name, []).append(Path(FILES[name].path).name)
+    for file in step.makes:
+        name = Path(file.path).name if step.per == "study" else f"{file.name}{Path(file.path).suffix}"
+        found.setdefault(file.name, []).append(name)
+    return {**found, **{name: [value] for name, value in TOLD.get(stage, {}).items()}}
 
 
 def layout(runs: int) -> list[dict]:
@@ -155,28 +130,20 @@ def command(stage: str, sizes: Mapping[str, int], folder: str) -> list[str]:
         return [str(FOLDER / "inference.py"), "evaluate", "."]
     if stage == "snakemake -n":
         return ["-m", "snakemake", "-n", "-q", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "study.yaml"]
-    return ["-m", f"scripts.{stage}", *_options(stage, sizes), "--receipt", "receipt.json"]
+    script = ["scripts.draw", STEPS[stage].draws] if STEPS[stage].figure else [f"scripts.{stage}"]
+    return ["-m", *script, *_options(stage, sizes), "--receipt", "receipt.json"]
 
 
 def _options(stage: str, sizes: Mapping[str, int]) -> Iterator[str]:
-    options = dict(OPTIONS[stage])
-    if stage.startswith("plot_"):
-        options["figures"] = " ".join(f"{stage}.{suffix}" for suffix in ("svg", "pdf", "png"))
-    for name, value in options.items():
-        yield f"--{name}"
-        if value.startswith("{"):
-            yield value.replace("SIZE", str(sizes.get("spectra")))
-        else:
-            yield from _words(value, sizes)
-
-
-def _words(value: str, sizes: Mapping[str, int]) -> list[str]:
     runs = layout(sizes.get("runs", 1))
-    if value == "SUBSETS":
-        return list(dict.fromkeys(f"f{run['fraction']:g}_r{run['replicate']}" for run in runs))
-    if value == "OPTIMIZERS":
-        return list(dict.fromkeys(run["optimizer"] for run in runs))
-    return value.split()
+    names = {
+        "SUBSETS": list(dict.fromkeys(f"f{run['fraction']:g}_r{run['replicate']}" for run in runs)),
+        "OPTIMIZERS": list(dict.fromkeys(run["optimizer"] for run in runs)),
+    }
+    for name, values in options(stage).items():
+        yield f"--{name}"
+        for value in values:
+            yield from names.get(value, [value.replace("SIZE", str(sizes.get("spectra")))])
 
 
 def measure(arguments: Sequence[str], folder: str) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import Spectra, write_chunks
@@ -49,7 +50,8 @@ def build(folder: Path, filters: int) -> None:
 
 def evaluate(folder: Path) -> None:
     """Evaluate it; what the measured process does."""
-    run = {"network": {"lines": LINES, "bal_lines": BAL_LINES, "boxes": 13}}
+    network = NetworkSettings(filters=100, layers=4, boxes=13, lines=tuple(LINES), bal_lines=tuple(BAL_LINES))
+    run = EvaluationSettings(fraction=0.5, replicate=0, optimizer="x", network=network)
     models = {"final": folder / "model.keras"}
     evaluation.evaluate(folder / "spectra.h5", folder / "subset.h5", run, models, folder / "predictions.h5")
 

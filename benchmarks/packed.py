@@ -11,12 +11,14 @@ import csv
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import keras
 import numpy as np
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.study.resources import flops_per_spectrum
@@ -32,7 +34,7 @@ BLOCKS, STEPS = 5, {32: 20, 256: 2}
 COLUMNS = (
     "device", "filters", "batch", "trainings", "alone_ms", "packed_ms_per_training", "gain", "packed_gflops"
 )  # fmt: skip
-SETTINGS = {"layers": 4, "boxes": 13, "lines": list("abcdef"), "bal_lines": ["g"], "dropout": 0}
+SETTINGS = NetworkSettings(filters=16, layers=4, boxes=13, lines=tuple("abcdef"), bal_lines=("g",))
 
 
 def make_trainer(filters: int, batch: int, replicate: int, spec: dict) -> Trainer:
@@ -43,7 +45,7 @@ def make_trainer(filters: int, batch: int, replicate: int, spec: dict) -> Traine
         rng.normal(size=(n, 443, 1)).astype(np.float32), rng.integers(-1, 13, (n, 7)).astype(np.int8),
         rng.uniform(size=(n, 7)).astype(np.float32), np.ones((n, 7), np.float32),
     )  # fmt: skip
-    model, optimizer = build_model({**SETTINGS, "filters": filters}, 1, replicate), optimizers.build(spec)
+    model, optimizer = build_model(replace(SETTINGS, filters=filters), 1, replicate), optimizers.build(spec)
     task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
     return Trainer(task, Plan(1, batch, lambda epoch: np.arange(n)), data)
 
@@ -68,7 +70,7 @@ def measure(filters: int, batch: int, n: int) -> dict[str, object]:
     # the first holds the compilation
     step = {side: np.median(values[1:]) / STEPS[batch] for side, values in times.items()}
     gain = n * step["alone"] / step["packed"]
-    flops = n * batch * flops_per_spectrum({**SETTINGS, "filters": filters}) / step["packed"]
+    flops = n * batch * flops_per_spectrum(replace(SETTINGS, filters=filters)) / step["packed"]
     device, milliseconds = jax.devices()[0].device_kind, 1e3 * step["packed"] / n
     values = (device, filters, batch, n, 1e3 * step["alone"], milliseconds, gain, flops / 1e9)
     return dict(zip(COLUMNS, values, strict=True))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import sys
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.training import backends, optimizers
@@ -23,7 +25,7 @@ from quasarcurves.training.plan import Task
 CASES = ((16, 32, 20, 12), (100, 256, 2, 6))
 """Filters, batch size, steps of a block, blocks."""
 
-SETTINGS = {"layers": 4, "boxes": 13, "lines": list("abcdef"), "bal_lines": ["g"], "dropout": 0}
+SETTINGS = NetworkSettings(filters=16, layers=4, boxes=13, lines=tuple("abcdef"), bal_lines=("g",))
 
 
 def trainings(filters: int, batch: int, steps: int) -> dict:
@@ -36,7 +38,7 @@ def trainings(filters: int, batch: int, steps: int) -> dict:
     )  # fmt: skip
     found = {}
     for precision in ("float32", "mixed_bfloat16"):
-        model = build_model({**SETTINGS, "filters": filters}, 1, 0, precision)
+        model = build_model(replace(SETTINGS, filters=filters), 1, 0, precision)
         optimizer = optimizers.build({"class": "Adam", "learning_rate": 1e-3})
         task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
         optimizer.build(task.weights)

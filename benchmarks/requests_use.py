@@ -28,7 +28,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from quasarcurves.study import Run, Study, resources
+from quasarcurves.study import Run, Study
+from quasarcurves.study.steps import LIGHT
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,7 +69,7 @@ def jobs(folder: Path, study: Study) -> pd.DataFrame:
 def compare(of_rule: pd.DataFrame, rule: str, threads: int) -> dict[str, float]:
     """Hold the requests of a rule's jobs against their use."""
     seen = of_rule[(of_rule["s"] >= _SEEN_SECONDS) & of_rule["max_rss"].notna()]
-    beside = 0 if rule in resources.LIGHT else SNAKEMAKE_MB
+    beside = 0 if rule in LIGHT else SNAKEMAKE_MB
     threads = threads if rule in ("train", "evaluate") else 1
     seconds = of_rule["s"].where(of_rule["mean_load"] >= _LOAD * threads, of_rule["cpu_time"] / threads)
     long = seconds >= _LONG_SECONDS

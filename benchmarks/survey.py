@@ -29,16 +29,22 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.training.settings import TrainingSettings
 
 SPECTRA = 630_000
 LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"], ["CIV(1548)"]
-PARAMS = {
-    "study": "survey", "seed": 1, "replicate": 0, "fraction": 0.9, "optimizer": "x",
-    "optimizer_spec": {"class": "Adam", "learning_rate": 1e-3},
-    "network": {"filters": 16, "layers": 4, "boxes": 13, "dropout": 0.0, "lines": LINES, "bal_lines": BAL_LINES},
-    "training": {"epochs": 1, "batch_size": 32, "last_batch": "keep", "validate_every": 1},
-}  # fmt: skip
+RUN = RunSettings(
+    study="survey",
+    seed=1,
+    fraction=0.9,
+    replicate=0,
+    optimizer="x",
+    optimizer_spec={"class": "Adam", "learning_rate": 1e-3},
+    network=NetworkSettings(16, layers=4, boxes=13, lines=tuple(LINES), bal_lines=tuple(BAL_LINES)),
+    training=TrainingSettings(batch_size=32, epochs=1),
+)
 """Of a training of the default network."""
 
 FRACTIONS = {"train_90": 0.9, "train_1": 0.01}
@@ -134,7 +140,7 @@ def start_training(folder: Path, name: str) -> dict[str, float]:
     idle, before = resident_mb("VmRSS"), reading()
     cpu, wall = time.process_time(), time.perf_counter()
     subset = Subset.load(folder / f"{name}.h5")
-    trainer = build.build_trainer(folder / "spectra.h5", subset, PARAMS)
+    trainer = build.build_trainer(folder / "spectra.h5", subset, RUN)
     built, after = time.perf_counter(), reading()
 
     def stop() -> None:

@@ -57,8 +57,8 @@ def watch_training() -> None:
     from quasarcurves.steps import training  # noqa: PLC0415
 
     training.build_trainers = within("reading, building", training.build_trainers)
-    lockstep = training.Lockstep
-    train = lockstep.train
+    synchronized = training.SynchronizedTrainers
+    train = synchronized.train
 
     def timed(self: object, after_block: object, after_epoch: object) -> None:
         first = True
@@ -76,8 +76,8 @@ def watch_training() -> None:
         train(self, after_each_block, within("saving, reporting", after_epoch))
         leave()
 
-    lockstep.train = timed
-    lockstep._validate = within("validation", lockstep._validate)
+    synchronized.train = timed
+    synchronized._validate = within("validation", synchronized._validate)
 
 
 def run(module: str) -> None:

@@ -22,10 +22,12 @@ from pathlib import Path
 import numpy as np
 from inference import chunks
 
+from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import write_chunks
 from quasarcurves.training import keras_import
 from quasarcurves.training.history import History
+from quasarcurves.training.settings import StateSettings
 
 LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"], ["CIV(1548)"]
 USUAL = {
@@ -88,9 +90,8 @@ def train(folder: Path, case: dict) -> None:
     files = {name: folder / f"{name}{suffixes.get(name, '.h5')}" for name in names}
     if case["snapshots"]:
         files["snapshots"] = folder / "snapshots.h5"
-    settings = {"checkpoint_every": 25, "keep_state": True}
-    job = Job(params=params, key="use", state=folder / "state", **files)
-    train_runs(folder / "spectra.h5", [job], settings)
+    job = Job(run=RunSettings.from_json(params), key="use", state=folder / "state", **files)
+    train_runs(folder / "spectra.h5", [job], StateSettings(checkpoint_every=25, keep_state=True))
 
 
 def measure(case: dict) -> dict[str, float]:

@@ -1,11 +1,15 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests: made-up spectra, and the reference spectra where they are."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from support import made_up_survey
+
 _DEFAULT = Path(__file__).resolve().parents[1] / ".." / "shared" / "reference"
+REFERENCE = Path(os.environ.get("QUASARCURVES_REFERENCE", _DEFAULT)).resolve()
+_WITHOUT_REFERENCE = f"no reference spectra in {REFERENCE}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,10 +19,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests of the reference spectra where there are none."""
+    if item.get_closest_marker("reference") and not (REFERENCE / "README.md").is_file():
+        # skipped at this one line, so that pytest counts all of them in one line
+        pytest.skip(_WITHOUT_REFERENCE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how many tests lacked the reference spectra, and where to get them."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(_WITHOUT_REFERENCE in str(report.longrepr) for report in skipped)
+    if count:
+        loud = {"red": True, "bold": True} if os.environ.get("CI") else {"yellow": True}
+        terminalreporter.write_line(
+            f"{count} tests skipped: {_WITHOUT_REFERENCE}. tests/README.md says where to get them; "
+            "QUASARCURVES_REFERENCE names their folder.",
+            **loud,
+        )
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """Folder of the reference spectra: QUASARCURVES_REFERENCE, else ../shared/reference."""
-    folder = Path(os.environ.get("QUASARCURVES_REFERENCE", _DEFAULT)).resolve()
-    if not (folder / "README.md").is_file():
-        pytest.fail(f"no reference spectra in {folder}: set QUASARCURVES_REFERENCE to their folder", pytrace=False)
-    return folder
+    """Return the folder of the reference spectra: QUASARCURVES_REFERENCE, else ../shared/reference.
+
+    A test that asks for it has the mark `reference`.
+    """
+    if not (REFERENCE / "README.md").is_file():
+        pytest.fail(f"{_WITHOUT_REFERENCE}, and the test has no mark `reference`", pytrace=False)
+    return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of made-up spectra in the layout of the reference spectra; tests must not change it."""
+    return made_up_survey.make(tmp_path_factory.mktemp("made_up"))
+
+
+@pytest.fixture(params=["made_up", pytest.param("reference", marks=pytest.mark.reference)])
+def survey(request: pytest.FixtureRequest) -> Path:
+    """Return the folder of either: what holds of the reference spectra holds of made-up ones."""
+    return request.getfixturevalue(request.param)

@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: made-up losses, runs and curves whose truth is known."""
+"""What tests and benchmarks share: made-up losses, runs, curves and spectra whose truth is known."""

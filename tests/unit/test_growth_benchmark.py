@@ -1,13 +1,15 @@
 """The exponents of benchmarks/growth.py are those of costs whose growth is known, and what it measures is there."""
 
 import importlib.util
-import re
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+
+from quasarcurves.study.steps import STEPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,16 +57,24 @@ def test_a_layout_has_as_many_runs_as_asked_for(growth):
         assert len(made) == len({tuple(run.values()) for run in made}) == runs
 
 
-def test_the_stages_after_training_are_all_rules_but_those(growth):
-    rules = {
-        name
-        for path in (ROOT / "workflow" / "rules").glob("*.smk")
-        for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
-    }
+def test_the_stages_are_all_steps_but_those(growth):
     stages = {stage for group in growth.GROUPS.values() for stage in group.stages}
-    assert rules - stages == set()
+    assert STEPS.keys() - stages == {"train_pack"}
     study = set(growth.GROUPS["study"].stages)
-    assert rules - study == {"prepare_spectra", "draw_subset", "train", "evaluate"}
+    assert STEPS.keys() - study == {"prepare_spectra", "draw_subset", "train", "train_pack", "evaluate"}
+
+
+@pytest.mark.parametrize("name", ["find_spikes", "compute_metrics", "show_tables", "plot_cures", "plot_curvature"])
+def test_a_stage_is_called_with_all_that_its_script_takes(growth, name):
+    words = growth.command(name, {"runs": 8}, ".")
+    given = {word.removeprefix("--") for word in words if word.startswith("--")}
+    step = STEPS[name]
+    if step.figure:
+        source = inspect.signature(importlib.import_module(f"quasarcurves.figures.{step.draws}").plot)
+        assert given == {*source.parameters, "figures", "receipt"}
+    else:
+        source = inspect.signature(getattr(importlib.import_module(f"scripts.{name}"), name))
+        assert given == {*source.parameters, "receipt"}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ MAY_NEED = (
     "quasarcurves.quasarnet.fused_batch_norm",
     "quasarcurves.quasarnet.loss",
     "quasarcurves.quasarnet.network",
-    "quasarcurves.quasarnet.normalisation",
     "quasarcurves.quasarnet.bias_free_layers",
     "quasarcurves.steps.",
     "quasarcurves.quasarnet.trained_network",

@@ -57,7 +57,7 @@ rng = np.random.default_rng(1)
 def build(share):
     # in the order of the file, as subsets are
     rows = np.sort(rng.choice(n, int(share * n), replace=False)).astype(np.uint32)
-    return len(rows), build_trainer("spectra.h5", Subset(rows, none, none), survey.PARAMS)
+    return len(rows), build_trainer("spectra.h5", Subset(rows, none, none), survey.RUN)
 
 def measure(share):
     memory, read = survey.resident_mb("VmRSS"), survey.reading()["rchar"]

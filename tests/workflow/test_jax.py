@@ -46,13 +46,16 @@ def test_it_is_trained_and_gone_on_with(results):
 
 def test_its_model_is_plain_and_gives_the_validation_loss_of_the_history(results):
     from quasarcurves.quasarnet.loss import weighted_line_losses
+    from quasarcurves.quasarnet.settings import NetworkSettings
     from quasarcurves.steps.examples import load_examples
 
     model = keras.saving.load_model(results / "runs" / RUN / "model.keras", compile=False)
     assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
     history = History.load(results / "runs" / RUN / "history.h5")
     rows = Subset.load(results / "data" / "subsets" / "f0.2_r0.h5").validation
-    x, *targets = load_examples(results / "data" / "spectra.h5", rows, history.params["network"])
+    x, *targets = load_examples(
+        results / "data" / "spectra.h5", rows, NetworkSettings.from_json(history.params["network"])
+    )
     losses = np.asarray(weighted_line_losses(model(x), *map(np.asarray, targets)))
     np.testing.assert_allclose(losses.sum(axis=1).mean(), history.epochs["val_loss"][-1], rtol=1e-4)
 

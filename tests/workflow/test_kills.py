@@ -53,7 +53,9 @@ def params(epochs: int = 40, **spec) -> dict:
 NURSERY = """
 import json, logging, os, sys
 from pathlib import Path
+from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.steps.training import Job, train_runs, use_threads
+from quasarcurves.training.settings import StateSettings
 for line in sys.stdin:
     folder, out, params, every, before = json.loads(line)
     child = os.fork()
@@ -69,10 +71,11 @@ for line in sys.stdin:
     try:
         use_threads(1)
         job = Job(
-            params=params, key="k", subset=folder / "subset.h5", state=out / "state", history=out / "history.h5",
-            model=out / "model.keras", best=out / "best.keras", snapshots=out / "snapshots.h5",
+            run=RunSettings.from_json(params), key="k", subset=folder / "subset.h5", state=out / "state",
+            history=out / "history.h5", model=out / "model.keras", best=out / "best.keras",
+            snapshots=out / "snapshots.h5",
         )
-        train_runs(folder / "spectra.h5", [job], {"checkpoint_every": every, "keep_state": True})
+        train_runs(folder / "spectra.h5", [job], StateSettings(every, keep_state=True))
     except OSError as error:
         print("error:", error, file=sys.stderr)
         os._exit(1)

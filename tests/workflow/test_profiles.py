@@ -16,7 +16,7 @@ from snakemake.cli import get_argument_parser, parse_args
 from snakemake_executor_plugin_aws_batch.batch_job_builder import BatchJobBuilder
 from snakemake_executor_plugin_kubernetes import parse_persistent_volumes
 
-from quasarcurves.study.resources import LIGHT
+from quasarcurves.study.steps import LIGHT
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "workflow" / "studies" / "smoke.yaml"

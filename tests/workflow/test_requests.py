@@ -13,7 +13,8 @@ import yaml
 from astropy.io import fits
 
 from quasarcurves.study import Study
-from quasarcurves.study.resources import GPU_MB, LIGHT
+from quasarcurves.study.resources import GPU_MB
+from quasarcurves.study.steps import LIGHT
 
 pytestmark = pytest.mark.xdist_group("finished smoke study")
 
@@ -39,7 +40,7 @@ def compared(finished):
 def test_memory_asked_for_is_1_2_to_4_times_what_is_used(compared):
     seen = compared.dropna(subset="used_mb")
     # an evaluation of the smoke study ends before it is looked at
-    assert {"train", "compute_metrics", "plot_spikes"} <= set(seen.index)
+    assert {"train", "compute_metrics", "plot_detected_spikes"} <= set(seen.index)
     assert (seen["mb_least"] >= 1.2).all(), seen["mb_least"]
     # of a rule's jobs the one that used most: a job can end before its peak is looked at, then its use is too low
     assert (seen["mb_least"] <= 4).all(), seen["mb_least"]
@@ -76,9 +77,9 @@ def test_a_job_with_a_gpu_asks_for_more_memory(snakemake, tmp_path, given):
     assert memory["evaluate"] < GPU_MB
 
 
-def test_spectra_of_files_are_counted_once_they_are_prepared(snakemake, smoke_config, reference, tmp_path):
-    padded, truth = tmp_path / "data.fits", reference / "boss_like" / "truth.fits"
-    with fits.open(reference / "boss_like" / "data.fits") as hdus:
+def test_spectra_of_files_are_counted_once_they_are_prepared(snakemake, smoke_config, made_up, tmp_path):
+    padded, truth = tmp_path / "data.fits", made_up / "boss_like" / "truth.fits"
+    with fits.open(made_up / "boss_like" / "data.fits") as hdus:
         few = [fits.PrimaryHDU(hdus[0].data[:400]), fits.BinTableHDU(hdus[1].data[:400])]
         # makes the file look as if it held some 17,000 more
         fits.HDUList([*few, fits.ImageHDU(np.zeros(15_000_000, np.float32))]).writeto(padded)

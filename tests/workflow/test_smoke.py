@@ -68,12 +68,14 @@ def test_runs_are_paired(results):
 def test_models_reproduce_their_validation_loss(results):
     """The models on disk are the ones the history speaks of."""
     from quasarcurves.quasarnet.loss import weighted_line_losses
+    from quasarcurves.quasarnet.settings import NetworkSettings
     from quasarcurves.steps.examples import load_examples
 
     run = results / "runs" / RUNS[0]
     history = History.load(run / "history.h5")
     subset = Subset.load(results / "data" / "subsets" / "f0.8_r0.h5")
-    x, *targets = load_examples(results / "data" / "spectra.h5", subset.validation, history.params["network"])
+    network = NetworkSettings.from_json(history.params["network"])
+    x, *targets = load_examples(results / "data" / "spectra.h5", subset.validation, network)
     for name, expected in (("model", history.epochs["val_loss"][-1]), ("best", np.nanmin(history.epochs["val_loss"]))):
         model = keras.saving.load_model(run / f"{name}.keras", safe_mode=True)
         loss = float(np.sum(weighted_line_losses(model(x, training=False), *targets))) / len(x)
@@ -183,12 +185,23 @@ def test_nothing_is_pickled(results):
     assert not [path for path in results.rglob("*") if path.suffix in (".pkl", ".pickle", ".npy", ".npz")]
 
 
-def test_readme_shows_how_to_read_a_history(finished, monkeypatch):
+def test_page_shows_how_to_read_a_history(finished, monkeypatch):
     from pathlib import Path
 
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1].replace("quickstart", "smoke")
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("quickstart", "smoke")
     monkeypatch.chdir(finished)
     scope = {}
     exec(code, scope)
     assert len(scope["history"].steps["loss"]) == 480
+
+
+def test_page_names_every_file(results):
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    made = {path.name + "/" * path.is_dir() for path in results.iterdir()} - {"data/", "runs/"}
+    assert len(made) > 20
+    assert not {name for name in made if f"`{name}`" not in page}
+    assert "`data/" in page
+    assert "`runs/" in page

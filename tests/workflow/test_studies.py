@@ -10,6 +10,8 @@ import pytest
 import yaml
 from astropy.io import fits
 
+from support import made_up_survey
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -88,19 +90,19 @@ def test_bad_study_is_refused_with_one_message(tmp_path, snakemake, smoke_config
     assert len(result.stdout.splitlines()) < 8, result.stdout
 
 
-def test_study_without_usable_spectra_says_why(tmp_path, snakemake, smoke_config, reference):
+def test_study_without_usable_spectra_says_why(tmp_path, snakemake, smoke_config, made_up):
     """Known only once the spectra are read: the job fails with one line that has the reasons and their numbers."""
     truth = tmp_path / "truth.fits"
-    with fits.open(reference / "boss_like" / "truth.fits") as hdus:
+    with fits.open(made_up / "boss_like" / "truth.fits") as hdus:
         ids = hdus[1].data["THING_ID"]
         ids[ids > 0] += 10**12
         hdus.writeto(truth)
-    spectra = str((reference / "boss_like" / "data.fits").resolve())
+    spectra = str((made_up / "boss_like" / "data.fits").resolve())
     config = {**smoke_config, "data": {"source": "quasarnet_fits", "spectra": [spectra], "truth": [str(truth)]}}
     result = snakemake(tmp_path, "--cores", 1, "--show-failed-logs", "--configfile", write(tmp_path, config))
     assert result.returncode != 0
     assert "gives no usable spectra (rejected: " in result.stdout
-    assert "not_in_truth 7980" in result.stdout
+    assert f"not_in_truth {made_up_survey.ROWS - 20}" in result.stdout
     assert "Traceback" not in result.stdout
     assert not list(tmp_path.rglob("spectra.h5"))
 

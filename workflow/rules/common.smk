@@ -1,44 +1,10 @@
-"""What all rules share: where results go, how a rule calls its script, and what makes it run again."""
+"""What all rules share: the files, log, benchmark, requests and command of a step, from its line in the table of steps."""
 
 RESULTS = study.results
-LOGS = RESULTS / "logs"
-BENCHMARKS = RESULTS / "benchmarks"
 RECEIPTS = RESULTS / "receipts"
-SUBSET_NAME = "f{fraction}_r{replicate}"
-RUN_NAME = "f{fraction}_r{replicate}/{optimizer}"
 
-# `ancient(rules.x.output)` would mark the output itself, so files that are read under that mark have a name here
-SPECTRA = str(RESULTS / "data" / "spectra.h5")
-SUBSET = str(RESULTS / "data" / "subsets" / f"{SUBSET_NAME}.h5")
-HISTORY = str(RESULTS / "runs" / RUN_NAME / "history.h5")
-MODEL = str(RESULTS / "runs" / RUN_NAME / "model.keras")
-BEST = str(RESULTS / "runs" / RUN_NAME / "best.keras")
-SNAPSHOTS = str(RESULTS / "runs" / RUN_NAME / "snapshots.h5")
-PREDICTIONS = str(RESULTS / "runs" / RUN_NAME / "predictions.h5")
-HISTORIES = str(RESULTS / "histories.h5")
-EPOCHS = str(RESULTS / "epochs.csv")
-SUMMARY = str(RESULTS / "runs.csv")
-SPIKES = str(RESULTS / "spikes.csv")
-SPIKE_STATISTICS = str(RESULTS / "spike_statistics.csv")
-SPIKE_TRENDS = str(RESULTS / "spike_trends.csv")
-ALIGNED = str(RESULTS / "aligned.csv")
-TEST_LOSSES = str(RESULTS / "test_losses.csv")
-METRICS = str(RESULTS / "metrics.csv")
-TEST_METRICS = str(RESULTS / "test_metrics.csv")
-TEST_SUMMARY = str(RESULTS / "test_summary.csv")
-DV_HISTOGRAM = str(RESULTS / "dv_histogram.csv")
-CONVERGENCE = str(RESULTS / "convergence.csv")
-PREDICTORS = str(RESULTS / "predictors.csv")
-HYPOTHESES = str(RESULTS / "hypotheses.csv")
-SPIKE_COST = str(RESULTS / "spike_cost.csv")
-SPIKE_COST_SUMMARY = str(RESULTS / "spike_cost_summary.csv")
-VERDICT = str(RESULTS / "verdict.md")
-CURES = str(RESULTS / "cures.csv")
-LEARNING_CURVE = str(RESULTS / "learning_curve.csv")
-LEARNING_CURVE_ERRORS = str(RESULTS / "learning_curve_errors.csv")
-LEARNING_CURVE_BANDS = str(RESULTS / "learning_curve_bands.csv")
-ENOUGH_DATA = str(RESULTS / "enough_data.md")
-
+# the name of a rule, where another workflow imports this one under a prefix, to that of its step
+STEP_OF = {workflow.modifier.modify_rulename(name): name for name in STEPS}
 
 # Scripts are called as plain commands, not by `script:`, which reruns a step when its file is touched. `python` is the one
 # that runs Snakemake, unless a conda environment or a container comes first.
@@ -47,10 +13,8 @@ os.environ.update(
     PYTHONPATH=str(Path(workflow.basedir, "workflow")),
 )
 
-
-# A step runs again when its parameters change, the code fingerprint among them, or the receipt of what it reads. Receipts
-# are small, so Snakemake compares them by content. The files themselves are `ancient`: their age says nothing.
-# The code fingerprint is a function, so that a job on a cluster node, which reads all rules, works out its own alone.
+# Steps that take seconds: on a cluster they run beside Snakemake and are not submitted
+workflow.localrules(*(rule for rule, name in STEP_OF.items() if STEPS[name].light))
 
 
 wildcard_constraints:
@@ -69,11 +33,149 @@ if STORED:
         return file
 
 
-def every(files, *combine, **wildcards):
-    """Give the files of a rule for all these wildcards; `expand` alone refuses files on object storage."""
-    start = len(workflow.storage_settings.default_storage_prefix or "")
-    stored = [(name, get_flag_value(name, "storage_object")) for name in files]
-    return expand([at.query[start:].lstrip("/") if at else name for name, at in stored], *combine, **wildcards)
+# Files --------------------------------------------------------------------------------------------------------------
+# A step runs again when its parameters change, the code fingerprint among them, or the receipt of what it reads. Receipts
+# are small, so Snakemake compares them by content. The files themselves are `ancient`: their age says nothing.
+
+
+def at(pattern):
+    return str(RESULTS / pattern)
+
+
+def receipt(name):
+    place = PLACES[STEPS[name].per]
+    return f"receipts/{name}/{place}.json" if place else f"receipts/{name}.json"
+
+
+def for_job(pattern, maker, reader):
+    """Return the files that a job reads: those with its own wildcards, or those of all jobs that make some."""
+    if set(WILDCARDS[maker.per]) <= set(WILDCARDS[reader.per]):
+        return [at(pattern)]
+    return study.paths(pattern, maker.per)
+
+
+def read_files(step):
+    """Return what a step reads by the file's name, without what the study does not have."""
+    found = [(name, MAKERS[name]) for name in step.reads if study.has(MAKERS[name]) and study.has(FILES[name])]
+    return {name: for_job(FILES[name].path, maker, step) for name, maker in found}
+
+
+def inputs(name):
+    step = STEPS[name]
+    files = read_files(step)
+    makers = dict.fromkeys(step.through.get(file) or MAKERS[file].name for file in files)
+    # a step that learns of files through another's receipt names them only where they have to be brought
+    named = {file: paths for file, paths in files.items() if file not in step.through or STORED}
+    receipts = [path for maker in makers for path in for_job(receipt(maker), STEPS[maker], step)]
+    return {**{file: ancient(paths) for file, paths in named.items()}, "receipts": receipts}
+
+
+def outputs(name):
+    step, files = STEPS[name], {}
+    for file in filter(study.has, step.makes):
+        files.setdefault(file.name, []).append(for_report(step, at(file.path)))
+    # an optional file is a list, so that a script is told of none
+    alone = {file.name for file in step.makes if len(files.get(file.name, [])) == 1 and not file.when}
+    found = {key: ensure(paths[0] if key in alone else paths, non_empty=True) for key, paths in files.items()}
+    return {**found, "receipt": at(receipt(name))}
+
+
+def for_report(step, path):
+    """Mark a file that the report shows: a figure's PNG, which looks alike in every browser, and the page of a table."""
+    if step.figure and path.endswith(".png"):
+        labels = {"figure": step.figure.shows, "optimizer": "all", "fraction": "all"}
+        labels |= {name: f"{{{name}}}" for name in WILDCARDS[step.per]}
+        return report(path, caption="../report/figure.rst", category=step.figure.category, labels=labels)
+    if path.endswith(".html"):
+        labels = {"table": Path(path).stem}
+        return report(path, caption="../report/table.rst", category="Tables", labels=labels)
+    return path
+
+
+def caption(name):
+    """Return what the report says below what a step makes: of a figure its module's caption, of tables their texts."""
+    step = STEPS[name]
+    if step.figure:
+        return lambda wildcards, input: captions.of_figure(step.draws, wildcards)
+    return {FILES[file].path: FILES[file].text for file in read_files(step)} if step.together else ""
+
+
+def log_of(name):
+    place = PLACES[STEPS[name].per]
+    return at(f"logs/{name}/{place}.log" if place else f"logs/{name}.log")
+
+
+def benchmark_of(name):
+    place = PLACES[STEPS[name].per]
+    return at(f"benchmarks/{name}/{place}.tsv" if place else f"benchmarks/{name}.tsv")
+
+
+# Commands ------------------------------------------------------------------------------------------------------------
+
+
+def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
+    """Return the parameters of a step.
+
+    `told` is what it is told besides files: a change reruns it. `also` returns, for wildcards and threads, what changes
+    no result: Snakemake does not track functions of the input. `modules` returns those that it imports by name.
+    """
+    step = STEPS[name]
+    script = "draw" if step.figure else name
+    if step.figure:
+        modules = lambda wildcards: (f"quasarcurves.figures.{step.draws}",)
+
+    def options(wildcards, input, output, threads):
+        words = [step.draws] if step.figure else []
+        given = {key: value(wildcards) if callable(value) else value for key, value in told.items()}
+        untracked = also(wildcards, threads) if also else {}
+        for key, value in {
+            **files_of(step, input, output),
+            **own(step, wildcards, output),
+            **given,
+            **untracked,
+        }.items():
+            words += [f"--{key}", *(value if isinstance(value, list) else [str(value)])]
+        return " ".join(map(shlex.quote, words))
+
+    # the code is a function, so that a job on a cluster node, which reads all rules, works out its own fingerprint alone
+    code = lambda wildcards: fingerprint.code(script, modules(wildcards))
+    environment = f"KERAS_BACKEND={backend}" if backend else ""
+    return {**told, "code": code, "script": script, "environment": environment, "options": options}
+
+
+def files_of(step, input, output):
+    """Return the options that name the files of a job."""
+    found = {}
+    several = {name for name in step.reads if STEPS[step.name].per == "study" and MAKERS[name].per != "study"}
+    for key in input.keys():
+        if key == "receipts" or key not in several:
+            name = step.together if step.together and key != "receipts" else key
+            found.setdefault(name, []).extend([input[key]] if isinstance(input[key], str) else list(input[key]))
+    for key in output.keys():
+        found[key] = [output[key]] if isinstance(output[key], str) else list(output[key])
+    for file in step.makes:
+        found.setdefault(file.name, [])
+    for name in step.reads:
+        if name not in several and not step.together:
+            found.setdefault(name, [])
+    return found
+
+
+def own(step, wildcards, output):
+    """Return what a job is done for, as options: one optimizer, say, or the runs that a step for the whole study reads."""
+    if step.figure:
+        return {name: wildcards[name] for name in WILDCARDS[step.per]}
+    if step.per == "study" and any(MAKERS[name].per == "run" for name in step.reads):
+        # the runs by what they are made of: thousands of paths would not fit on a command line
+        folder = str(Path(output[0]).parent / "runs")
+        return {"folder": folder, "subsets": study.subset_names, "optimizers": study.optimizers}
+    return {}
+
+
+COMMAND = "exec env {params.environment} python -m scripts.{params.script} {params.options} 2> {log:q}"
+
+
+# Requests ------------------------------------------------------------------------------------------------------------
 
 
 def run_of(wildcards):
@@ -85,15 +187,16 @@ def pack_of(wildcards):
 
 
 def request(wildcards, attempt, rulename):
-    """Give what a job asks for; Snakemake asks again once the spectra are there."""
+    """Return what a job asks for; Snakemake asks again once the spectra are there."""
+    name = STEP_OF[rulename]
     run = None
-    if rulename in ("train", "evaluate"):
+    if STEPS[name].per == "run":
         run = run_of(wildcards)
-    elif rulename == "train_pack":
+    elif name == "train_pack":
         run = pack_of(wildcards)[0]
     # GPUs are given out by a profile: `set-resources` with gpu or gres
     gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
-    return study.resources(rulename, study.n_spectra(Path(SPECTRA)), run, attempt, gpu)
+    return study.resources(name, study.n_spectra(Path(at(FILES["spectra"].path))), run, attempt, gpu)
 
 
 def mem_mb(wildcards, attempt, rulename):
@@ -104,39 +207,67 @@ def runtime(wildcards, attempt, rulename):
     return request(wildcards, attempt, rulename)["runtime"]
 
 
+# What trainings are told ---------------------------------------------------------------------------------------------
+
+
+def subset_settings(wildcards):
+    return json.dumps(study.subset_params(float(wildcards.fraction), int(wildcards.replicate)))
+
+
+def matched_history(wildcards):
+    """Return the history of the run whose effective step a run is held to, if it is."""
+    matched = study.matched_run(run_of(wildcards))
+    return [at(FILES["history"].path.format(**vars(matched)))] if matched else []
+
+
+def train_receipts(wildcards):
+    matched = study.matched_run(run_of(wildcards))
+    found = [at(receipt(name).format(**wildcards)) for name in ("prepare_spectra", "draw_subset")]
+    return found + ([at(receipt("train").format(**vars(matched)))] if matched else [])
+
+
 def run_params(run):
-    """Give what a run's result depends on, as a command line has it: what all of a pack share, and its own."""
+    """Return what a run's result depends on, as a command line has it: what all of a pack share, and its own."""
     params = study.run_params(run)
     own = {name: params.pop(name) for name in ("replicate", "optimizer", "optimizer_spec")}
     return json.dumps(params), json.dumps(own)
 
 
-def evaluation_params(wildcards):
-    return json.dumps(study.evaluation_params(run_of(wildcards)))
+def train_command(runs_of):
+    """Return the parameters of a rule that trains the runs that `runs_of` returns for its wildcards."""
+
+    def also(wildcards, threads):
+        states = [at(f"state/{run.name}") for run in runs_of(wildcards)]
+        code, settings = fingerprint.code("train", modules(wildcards)), json.dumps(study.state_settings())
+        return {"code": code, "settings": settings, "threads": threads, "state": states}
+
+    def modules(wildcards):
+        return study.training_modules(*runs_of(wildcards))
+
+    shared = lambda wildcards: run_params(runs_of(wildcards)[0])[0]
+    own = lambda wildcards: [run_params(run)[1] for run in runs_of(wildcards)]
+    return command("train", also=also, modules=modules, backend=study.backend, shared=shared, run=own)
 
 
-def matched_history(wildcards):
-    matched = study.matched_run(run_of(wildcards))
-    return [RESULTS / "runs" / matched.name / "history.h5"] if matched else []
+def packed(pattern):
+    """Return a file of every run that is trained together with others."""
+    return [
+        pattern.format(fraction="{fraction}", replicate=run.replicate, optimizer=run.optimizer) for run in study.pack(0)
+    ]
 
 
-def train_receipts(wildcards):
-    matched = study.matched_run(run_of(wildcards))
-    of_data = [RECEIPTS / "prepare_spectra.json", RECEIPTS / "draw_subset" / f"{SUBSET_NAME.format(**wildcards)}.json"]
-    return of_data + ([RECEIPTS / "train" / f"{matched.name}.json"] if matched else [])
+def pack_inputs():
+    """Return the files of a pack: what each training reads by itself, with the subsets of all its replicates."""
+    receipts = dict.fromkeys(packed(receipt("draw_subset")))
+    return {
+        "spectra": ancient(at(FILES["spectra"].path)),
+        "subset": ancient([at(path) for path in packed(FILES["subset"].path)]),
+        "matched": [],
+        "receipts": [at(path) for path in (receipt("prepare_spectra"), *receipts)],
+    }
 
 
-def figure(name, shows, category, of="", optimizer="all", fraction="all"):
-    """Give the files of a figure in every format; the report shows the PNG, which looks alike in every browser."""
-    svg, pdf, png = multiext(str(RESULTS / "figures" / f"{name}{of}"), ".svg", ".pdf", ".png")
-    labels = {"figure": shows, "optimizer": optimizer, "fraction": fraction}
-    shown = report(png, caption=f"../report/{name}.rst", category=category, labels=labels)
-    return ensure([svg, pdf, shown], non_empty=True)
-
-
-def page(table):
-    """Give the page of a table in the report."""
-    name = Path(table).name
-    return report(
-        RESULTS / "report" / f"{name}.html", caption="../report/tables.rst", category="Tables", labels={"table": name}
-    )
+def pack_outputs():
+    """Return what trainings of a pack make; each has its receipt, as if trained by itself."""
+    files = {file.name: file.path for file in STEPS["train"].makes if study.has(file)} | {"receipt": receipt("train")}
+    return {name: ensure([at(path) for path in packed(pattern)], non_empty=True) for name, pattern in files.items()}

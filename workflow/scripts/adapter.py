@@ -69,11 +69,12 @@ def _receipt(rule: str, kinds: dict, options: dict, known: list[Path]) -> receip
     files = {kind: _paths(kinds, options, kind) for kind in (Input, Output)}
     read = {str(path) for path in files[Input]}
     imported = {name for name in sys.modules if name.split(".")[0] in fingerprint.PACKAGES}
-    modules = (imported | {f"scripts.{rule}"}) - fingerprint.BOOKKEEPING
+    # the script itself is called __main__
+    script = sys.modules["__main__"].__spec__.name
     return receipts.Receipt(
         rule=rule,
         settings={name: options[name] for name, kind in kinds.items() if kind in (str, int, float, dict, list[str])},
-        code={name: fingerprint.module_hash(name) for name in sorted(modules)},
+        code=fingerprint.module_hashes(imported | {script}),
         versions=fingerprint.versions(),
         inputs={path: value for path, value in receipts.made(known).items() if path in read},
         outputs=receipts.hashes(files[Output]),

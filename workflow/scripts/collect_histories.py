@@ -3,25 +3,20 @@
 from itertools import product
 from pathlib import Path
 
+from quasarcurves.analysis.histories import write_epochs, write_runs
 from quasarcurves.training.history import collect
 from scripts import adapter
 from scripts.adapter import Output
 
 
 def collect_histories(
-    *,
-    runs: Path,
-    subsets: list[str],
-    optimizers: list[str],
-    histories: Output,
-    epochs: Output,
-    summary: Output,
+    *, folder: Path, subsets: list[str], optimizers: list[str], histories: Output, epochs: Output, runs: Output
 ) -> None:
-    """Collect the histories of a study."""
+    """Collect the histories of a study, whose runs lie in `folder`."""
     names = ["/".join(key) for key in product(subsets, optimizers)]
-    collect(((name, runs / name / "history.h5") for name in names), histories)
-    histories.write_epochs(histories, epochs)
-    histories.write_runs(histories, summary)
+    collect(((name, folder / name / "history.h5") for name in names), histories)
+    write_epochs(histories, epochs)
+    write_runs(histories, runs)
 
 
 if __name__ == "__main__":

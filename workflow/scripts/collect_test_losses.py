@@ -3,15 +3,15 @@
 from itertools import product
 from pathlib import Path
 
-from quasarcurves.analysis import histories
+from quasarcurves.analysis.histories import write_test_losses
 from scripts import adapter
 from scripts.adapter import Output
 
 
-def collect_test_losses(*, runs: Path, subsets: list[str], optimizers: list[str], losses: Output) -> None:
+def collect_test_losses(*, folder: Path, subsets: list[str], optimizers: list[str], test_losses: Output) -> None:
     """Collect the test losses of a study."""
     names = ["/".join(key) for key in product(subsets, optimizers)]
-    histories.write_test_losses((runs / name / "predictions.h5" for name in names), losses)
+    write_test_losses((folder / name / "predictions.h5" for name in names), test_losses)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from scripts.adapter import Input, Output
 
 
 def compare_optimizers(
-    *, histories: Input, statistics: Input, test_losses: Input, reference: str, cures: Output
+    *, histories: Input, spike_statistics: Input, test_losses: Input, reference: str, cures: Output
 ) -> None:
     """Compare every optimizer of a study with a reference."""
-    compared.write(histories, statistics, test_losses, reference, cures)
+    compared.write(histories, spike_statistics, test_losses, reference, cures)
 
 
 if __name__ == "__main__":

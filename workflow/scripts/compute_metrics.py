@@ -10,19 +10,19 @@ from scripts.adapter import Input, Output
 
 def compute_metrics(
     *,
-    runs: Path,
+    folder: Path,
     subsets: list[str],
     optimizers: list[str],
     spectra: Input,
-    summary: Input,
+    runs: Input,
     metrics: Output,
     test_metrics: Output,
     test_summary: Output,
     dv_histogram: Output,
 ) -> None:
     """Score the final and the best model of every run."""
-    predictions = (runs / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
-    tabulate.write(predictions, spectra, summary, metrics, test_metrics, test_summary, dv_histogram)
+    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    tabulate.write(predictions, spectra, runs, metrics, test_metrics, test_summary, dv_histogram)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from scripts.adapter import Input, Output
 
 
 def diagnose_spikes(
-    *, histories: Input, spikes: Input, trends: Input, aligned: Output, predictors: Output, hypotheses: Output
+    *, histories: Input, spikes: Input, spike_trends: Input, aligned: Output, predictors: Output, hypotheses: Output
 ) -> None:
     """Look for the cause of a study's spikes."""
-    diagnosis.write(histories, spikes, trends, aligned, predictors, hypotheses)
+    diagnosis.write(histories, spikes, spike_trends, aligned, predictors, hypotheses)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """rule evaluate: what one run's models say of the test set."""
 
+from quasarcurves.quasarnet.settings import EvaluationSettings
 from quasarcurves.steps.evaluation import evaluate as apply_models
 from scripts import adapter
 from scripts.adapter import Input, Output
@@ -17,7 +18,7 @@ def evaluate(
 ) -> None:
     """Apply the final and the best model to the test set, and the snapshots if there are some."""
     models = {"final": model, "best": best}
-    apply_models(spectra, subset, run, models, predictions, next(iter(snapshots), None))
+    apply_models(spectra, subset, EvaluationSettings.from_json(run), models, predictions, next(iter(snapshots), None))
 
 
 if __name__ == "__main__":

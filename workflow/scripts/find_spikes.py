@@ -5,9 +5,9 @@ from scripts import adapter
 from scripts.adapter import Input, Output
 
 
-def find_spikes(*, histories: Input, spikes: Output, statistics: Output, trends: Output) -> None:
+def find_spikes(*, histories: Input, spikes: Output, spike_statistics: Output, spike_trends: Output) -> None:
     """Find the spikes of a study's losses."""
-    detection.write(histories, spikes, statistics, trends)
+    detection.write(histories, spikes, spike_statistics, spike_trends)
 
 
 if __name__ == "__main__":

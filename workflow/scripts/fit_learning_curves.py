@@ -1,6 +1,6 @@
 """rule fit_learning_curves: how much training data is enough."""
 
-from quasarcurves.analysis import enough_data
+from quasarcurves.analysis.enough_data import write
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -11,13 +11,14 @@ def fit_learning_curves(
     test_losses: Input,
     test_metrics: Input,
     targets: dict,
-    curves: Output,
-    errors: Output,
-    bands: Output,
-    answer: Output,
+    learning_curve: Output,
+    learning_curve_errors: Output,
+    learning_curve_bands: Output,
+    enough_data: Output,
 ) -> None:
     """Fit the learning curves of a study."""
-    enough_data.write(runs, test_losses, test_metrics, targets, curves, errors, bands, answer)
+    tables = learning_curve, learning_curve_errors, learning_curve_bands
+    write(runs, test_losses, test_metrics, targets, *tables, enough_data)
 
 
 if __name__ == "__main__":

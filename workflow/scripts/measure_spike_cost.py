@@ -3,17 +3,23 @@
 from itertools import product
 from pathlib import Path
 
-from quasarcurves.analysis import spike_cost
+from quasarcurves.analysis.spike_cost import write
 from scripts import adapter
 from scripts.adapter import Input, Output
 
 
 def measure_spike_cost(
-    *, runs: Path, subsets: list[str], optimizers: list[str], spectra: Input, costs: Output, summary: Output
+    *,
+    folder: Path,
+    subsets: list[str],
+    optimizers: list[str],
+    spectra: Input,
+    spike_cost: Output,
+    spike_cost_summary: Output,
 ) -> None:
     """Compare the models that were kept from before spikes and from their peaks."""
-    predictions = (runs / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
-    spike_cost.write(predictions, spectra, costs, summary)
+    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    write(predictions, spectra, spike_cost, spike_cost_summary)
 
 
 if __name__ == "__main__":

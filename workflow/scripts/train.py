@@ -5,8 +5,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 from quasarcurves.provenance.receipts import made
+from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
+from quasarcurves.training.settings import StateSettings
 from scripts import adapter
 from scripts.adapter import Each, Input, Output
 
@@ -35,16 +37,16 @@ def train(
 ) -> None:
     """Train one model or several; `shared` holds what is the same for all of `run`."""
     # the run that one is held to is given by its settings, which `shared` holds: it may be longer by now
-    known, runs = made(receipts), [shared | own for own in run]
+    known, runs = made(receipts), [RunSettings.from_json(shared | own) for own in run]
     jobs = [
-        Job(params, state_key(params, [known[str(spectra)], known[str(rows)]], code), rows, *files)
-        for params, rows, *files in zip_longest(runs, subset, state, history, model, best, matched, snapshots)
+        Job(each, state_key(each, [known[str(spectra)], known[str(rows)]], code), rows, *files)
+        for each, rows, *files in zip_longest(runs, subset, state, history, model, best, matched, snapshots)
     ]
     # SLURM starts a job again when the one before is over for it, whether its processes live or not
     in_job = "SLURM_JOB_ID" in os.environ
     with own_gpu():
         use_threads(threads)
-        train_runs(spectra, jobs, settings, take_over=in_job)
+        train_runs(spectra, jobs, StateSettings(**settings), take_over=in_job)
 
 
 if __name__ == "__main__":

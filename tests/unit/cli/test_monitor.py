@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -67,3 +68,44 @@ def test_diverged_run_counts_as_done(study):
     view.update()
     assert view.n_done == 1
     assert view.reports[study.runs[0]].state == "diverged"
+
+
+def test_the_length_of_each_run_is_its_own(study):
+    """Steps are rounded up to whole epochs of the run; an optimizer's own `training` comes before the study's."""
+    config = yaml.safe_load(CONFIG)
+    config["training"] = {"steps": 50, "batch_size": 10}
+    config["optimizers"] = {
+        "adam": {"class": "Adam"},
+        "long": {"class": "Adam", "training": {"epochs": 30}},
+        "small": {"class": "Adam", "training": {"batch_size": 4}},
+    }
+    study = Study.from_config(config)
+    _, left = StudyView(study, time.time()).work()
+    # 80 and 40 spectra; 50 steps are 7 and 13 epochs of batches of 10, and 3 and 5 of batches of 4
+    assert left == pytest.approx(0.8 * (7 + 30 + 3) + 0.4 * (13 + 30 + 5))
+    # what a run reports comes before what is expected of it
+    Reporter(folder(study, study.runs[0]), 9, "a run").epoch(4, 0.5, 0.6)
+    view = StudyView(study, time.time() - 30)
+    view.update()
+    done, left = view.work()
+    assert done == pytest.approx(0.8 * 4)
+    assert left == pytest.approx(0.8 * (9 - 4 + 30 + 3) + 0.4 * (13 + 30 + 5))
+
+
+@pytest.mark.parametrize("name", ["spacing", "controls"])
+def test_time_left_of_studies_in_steps(name, tmp_path, monkeypatch):
+    """In studies whose trainings are counted in steps the work is that of their steps."""
+    study = Study.load(Path(__file__).parents[3] / "workflow" / "studies" / f"{name}.yaml")
+    monkeypatch.chdir(tmp_path)
+    n = study.n_spectra(Path("none.h5"))
+    expected = 0.0
+    for run in study.runs:
+        settings = study.config["training"] | study.config["optimizers"][run.optimizer].get("training", {})
+        per_epoch = -(-round(run.fraction * n) // settings["batch_size"])
+        if settings["last_batch"] == "drop":
+            per_epoch = round(run.fraction * n) // settings["batch_size"]
+        epochs = -(-settings["steps"] // per_epoch) if "steps" in settings else settings["epochs"]
+        expected += run.fraction * epochs
+    _, left = StudyView(study, time.time()).work()
+    assert left == pytest.approx(expected)
+    assert left != pytest.approx(sum(run.fraction for run in study.runs) * study.config["training"]["epochs"])

@@ -26,11 +26,10 @@ ASKED = [
     "figures/spike_statistics.pdf",
     "figures/purity_completeness_adam.pdf",
     "figures/learning_curve.png",
-    "figures/curvature_f0.8.png",
     "receipts/train/f0.8_r0/adam.json",
-    "logs/train_pack/f0.8.log",
-    "receipts/plot_fractions/adam.json",
+    "receipts/plot_loss_by_fraction/adam.json",
     "runs.csv",
+    "report/runs.csv.html",
 ]
 ORPHANS = [
     "runs/f0.8_r0/sgd/",
@@ -43,12 +42,18 @@ ORPHANS = [
     "figures/curvature_f0.4.png",
     "figures/spike_cost.png",
     "receipts/draw_subset/f0.4_r0.json",
-    "receipts/plot_spikes/sgd.json",
+    "receipts/plot_detected_spikes/sgd.json",
     "figures/purity_completeness_sgd.pdf",
     "logs/plot_purity_completeness/sgd.log",
-    "logs/plot_curvature/f0.4.log",
-    "benchmarks/train_pack/f0.4.tsv",
-    "benchmarks/plot_fractions/sgd.tsv",
+    "logs/plot_curvature/",
+    "benchmarks/train_pack/",
+    "figures/curvature_f0.8.png",
+    "spike_cost.csv",
+    "spike_cost_summary.csv",
+    "receipts/measure_spike_cost.json",
+    "logs/measure_spike_cost.log",
+    "report/spike_cost.csv.html",
+    "benchmarks/plot_loss_by_fraction/sgd.tsv",
 ]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D, UnbiasedDense
+from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.network import build
@@ -17,12 +17,12 @@ from quasarcurves.training.plan import Plan, Task
 N = 64
 
 
-def networks(convolution=UnbiasedConv1D):
+def networks(convolution=BiasFreeConv1D):
     """Keras's network and one without biases in training, of the same weights."""
     keras.utils.set_random_seed(4)
-    plain, unbiased = build(4, 2), build(4, 2, convolution=convolution, dense=UnbiasedDense)
-    unbiased.set_weights(plain.get_weights())
-    return plain, unbiased
+    plain, bias_free = build(4, 2), build(4, 2, convolution=convolution, dense=BiasFreeDense)
+    bias_free.set_weights(plain.get_weights())
+    return plain, bias_free
 
 
 def examples():
@@ -48,7 +48,7 @@ def removed(model):
     return {v.path: v for v in model.trainable_variables if v.name == "bias" and not v.path.startswith("heads")}
 
 
-@pytest.mark.parametrize("convolution", [UnbiasedConv1D, MatrixConv1D])
+@pytest.mark.parametrize("convolution", [BiasFreeConv1D, MatrixConv1D])
 def test_outputs_and_gradients_are_those_with_biases(convolution):
     x, *targets = examples()
     found = []
@@ -61,8 +61,8 @@ def test_outputs_and_gradients_are_those_with_biases(convolution):
         sources = [variable.value for variable in model.trainable_variables]
         gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
         found.append((outputs, {v.path: g.numpy() for v, g in zip(model.trainable_variables, gradients, strict=True)}))
-    (plain, expected), (unbiased, got) = found
-    np.testing.assert_allclose(unbiased, plain, atol=2e-5)
+    (plain, expected), (bias_free, got) = found
+    np.testing.assert_allclose(bias_free, plain, atol=2e-5)
     assert len(removed(model)) == 3
     for path, gradient in expected.items():
         np.testing.assert_allclose(got[path], gradient, atol=1e-4 * np.abs(gradient).max() + 1e-6, err_msg=path)
@@ -71,28 +71,28 @@ def test_outputs_and_gradients_are_those_with_biases(convolution):
 
 def test_inference_adds_the_biases():
     x, *_ = examples()
-    plain, unbiased = networks()
-    without = unbiased(x, training=False).numpy()
-    for model in (plain, unbiased):
+    plain, bias_free = networks()
+    without = bias_free(x, training=False).numpy()
+    for model in (plain, bias_free):
         for bias in removed(model).values():
             bias.assign(np.linspace(-1, 1, 4))
-    outputs = unbiased(x, training=False)
+    outputs = bias_free(x, training=False)
     np.testing.assert_allclose(outputs, plain(x, training=False), atol=1e-6)
     assert np.abs(outputs - without).max() > 1e-3
 
 
 def test_a_training_is_that_with_biases():
-    plain, unbiased = map(trained, networks())
-    one, other = plain.progress.history(), unbiased.progress.history()
+    plain, bias_free = map(trained, networks())
+    one, other = plain.record.history(), bias_free.record.history()
     for kind in ("epochs", "steps", "curvature"):
         for column, values in getattr(one, kind).items():
             if "seconds" not in column:
                 np.testing.assert_allclose(getattr(other, kind)[column], values, rtol=1e-3, err_msg=column)
     assert len(one.curvature["sharpness"]) == 2
-    for variable, expected in zip(unbiased.task.model.variables, plain.task.model.variables, strict=True):
+    for variable, expected in zip(bias_free.task.model.variables, plain.task.model.variables, strict=True):
         np.testing.assert_allclose(variable, expected, atol=1e-4, err_msg=variable.path)
-    assert not any(bias.numpy().any() for bias in removed(unbiased.task.model).values())
-    assert unbiased.task.model.get_layer("heads").bias.numpy().all()
+    assert not any(bias.numpy().any() for bias in removed(bias_free.task.model).values())
+    assert bias_free.task.model.get_layer("heads").bias.numpy().all()
 
 
 @pytest.mark.parametrize("name", sorted(optimizer_specs.optimizer_classes()))

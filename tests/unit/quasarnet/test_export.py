@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from quasarcurves.quasarnet.export import from_quasarnp, read_about, to_quasarnp
 from quasarcurves.quasarnet.network import build
+from support import keras2_weights
 
 
 def read_as_quasarnp(path):
@@ -115,9 +116,10 @@ def assert_equal_models(one, other):
     np.testing.assert_array_equal(outputs_of(other, x), outputs_of(one, x))
 
 
-@pytest.fixture(scope="module")
-def weights_file(reference):
-    return reference / "desi" / "test_weights.h5"
+@pytest.fixture
+def weights_file(survey):
+    """A network as Keras 2.4 saved it."""
+    return survey / "desi" / "test_weights.h5"
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +130,12 @@ def small(tmp_path_factory):
     return path, model
 
 
-def test_the_real_file_gives_what_it_says_by_hand(weights_file, reference):
-    x = np.load(reference / "desi" / "coadd_x.npy")[..., None]
+def test_a_file_of_keras_2_gives_what_it_says_by_hand(weights_file, survey):
+    x = np.load(survey / "desi" / "coadd_x.npy")[..., None]
     outputs = outputs_of(from_quasarnp(weights_file), x)
     assert outputs.shape == (24, 7, 26)
     np.testing.assert_allclose(outputs, forward(weights_file, x), rtol=0, atol=1e-5)
-    # a trained network: it is sure of what it says
+    # the network is sure of what it says
     confidence = outputs[..., :13].max(axis=-1)
     assert ((confidence > 0.9) | (confidence < 0.1)).mean() > 0.8
 
@@ -189,7 +191,7 @@ def test_networks_of_the_published_sizes_come_back(tmp_path, filters, layers):
     assert_equal_models(model, from_quasarnp(tmp_path / "network.h5"))
 
 
-def test_import_then_export_gives_the_real_file_again(weights_file, tmp_path):
+def test_import_then_export_gives_a_file_of_keras_2_again(weights_file, tmp_path):
     to_quasarnp(from_quasarnp(weights_file), tmp_path / "again.h5")
     with h5py.File(weights_file) as file, h5py.File(tmp_path / "again.h5") as again:
         expected, found = file["model_weights"], again["model_weights"]
@@ -252,6 +254,19 @@ def test_without_lambda_offsets_are_not_rescaled(tmp_path):
     np.testing.assert_allclose(outputs_of(rescaled, x)[..., 13:], -0.1 + 1.2 * outputs[..., 13:], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_weights_of_random_networks_are_read_in_any_byte_order(tmp_path, byte_order):
+    weights = keras2_weights.random_weights(4, filters=6, boxes=5, lines=3)
+    keras2_weights.write_weights(tmp_path / "network.h5", weights, dropout=0.1, byte_order=byte_order)
+    model, x = from_quasarnp(tmp_path / "network.h5"), spectra()
+    expected = forward(tmp_path / "network.h5", x.astype(np.float64))
+    assert expected.shape == (3, 3, 10)
+    assert expected[..., :5].std() > 0.01
+    np.testing.assert_allclose(outputs_of(model, x), expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(weights_of(model)["conv_3/kernel"], weights["conv_3"]["kernel"])
+    assert {layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)} == {0.1}
+
+
 def test_what_is_told_of_a_network_is_kept(tmp_path, weights_file):
     to_quasarnp(random_model(1, filters=2), tmp_path / "network.h5", {"lines": ["LYA"], "name": "a run"})
     assert read_about(tmp_path / "network.h5") == {"lines": ["LYA"], "name": "a run"}
@@ -259,7 +274,7 @@ def test_what_is_told_of_a_network_is_kept(tmp_path, weights_file):
 
 
 def test_pickled_functions_of_a_file_are_not_run(weights_file, monkeypatch):
-    """The real file holds seven."""
+    """One per line."""
     with h5py.File(weights_file) as file:
         assert file.attrs["model_config"].count('"function_type": "lambda"') == 7
     for module in (marshal, pickle):

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from quasarcurves.quasarnet import fused_batch_norm
+from quasarcurves.quasarnet.fused_batch_norm import FusedBatchNormalization
 from quasarcurves.quasarnet.network import build
-from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
 
 
 # in groups of 16 bins, and of 4; not to be grouped; without a need for it
@@ -43,14 +43,14 @@ def test_is_batch_normalisation(shape):
 
 def test_a_network_with_it_is_the_same_network():
     plain, fused = build(4), build(4, normalisation=FusedBatchNormalization)
-    fused_batch_norm.set_weights(plain.get_weights())
+    fused.set_weights(plain.get_weights())
     x = np.random.default_rng(0).normal(size=(8, 443, 1)).astype(np.float32)
     for training in (True, False):
         np.testing.assert_allclose(fused(x, training=training), plain(x, training=training), atol=1e-5)
-    for one, other in zip(fused_batch_norm.get_weights(), plain.get_weights(), strict=True):
+    for one, other in zip(fused.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
-    assert [weight.path for weight in fused_batch_norm.weights] == [weight.path for weight in plain.weights]
-    assert isinstance(fused_batch_norm.get_layer("norm_1"), keras.layers.BatchNormalization)
+    assert [weight.path for weight in fused.weights] == [weight.path for weight in plain.weights]
+    assert isinstance(fused.get_layer("norm_1"), keras.layers.BatchNormalization)
 
 
 def test_groups_are_for_what_can_be_grouped(monkeypatch):

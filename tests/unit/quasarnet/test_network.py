@@ -9,10 +9,11 @@ import pytest
 
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.network import build, head_slices
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.steps.build import build_model
 
 LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
-SETTINGS = {"filters": 8, "layers": 4, "boxes": 13, "lines": LINES, "bal_lines": ["CIV(1548)"], "dropout": 0}
+SETTINGS = NetworkSettings(filters=8, layers=4, boxes=13, lines=tuple(LINES), bal_lines=("CIV(1548)",))
 
 
 def weights_of(model):
@@ -97,14 +98,14 @@ def test_the_shape_of_outputs_follows_boxes_and_lines(boxes, n_lines):
     assert build(filters=4, boxes=boxes, n_lines=n_lines).output_shape == (None, n_lines, 2 * boxes)
 
 
-def test_the_number_of_weights_is_that_of_the_published_network(small, reference):
+def test_the_number_of_weights_is_that_of_the_published_network(small, survey):
     # bins left by the four convolutions: 217, 104, 48, 20; a normalisation has four numbers per channel
     convolutions = (10 * 25 + 25) + 3 * (10 * 25 * 25 + 25) + 4 * 4 * 25
     common = 20 * 25 * 25 + 25 + 4 * 25
     heads = 7 * 2 * (25 * 13 + 13)
     assert small.count_params() == convolutions + common + heads
     counted = []
-    with h5py.File(reference / "desi" / "test_weights.h5") as file:
+    with h5py.File(survey / "desi" / "test_weights.h5") as file:
         file["model_weights"].visititems(
             lambda name, item: counted.append(item.size) if isinstance(item, h5py.Dataset) else None
         )
@@ -210,8 +211,8 @@ def test_a_saved_model_loads_in_safe_mode_and_gives_the_same_outputs(small, tmp_
     assert loaded.count_params() == small.count_params()
 
 
-def read_reference_weights(path):
-    """The reference network's weights under the names of this model's layers."""
+def read_keras2_weights(path):
+    """The weights of a file of Keras 2 under the names of this model's layers."""
     with h5py.File(path) as file:
         group = file["model_weights"]
         read = {
@@ -231,21 +232,21 @@ def read_reference_weights(path):
     return weights | {network.HEADS: joint}
 
 
-def test_real_weights_on_real_spectra(reference):
+def test_weights_of_a_file_on_spectra(survey):
     model = build(filters=25)
-    weights = read_reference_weights(reference / "desi" / "test_weights.h5")
+    weights = read_keras2_weights(survey / "desi" / "test_weights.h5")
     assert weights.keys() == {layer.name for layer in model.layers if layer.weights}
     for layer, variables in weights.items():
         own = {weight.name: weight for weight in model.get_layer(layer).weights}
         assert own.keys() == variables.keys()
         for name, values in variables.items():
             own[name].assign(values)
-    x = np.load(reference / "desi" / "coadd_x.npy")
+    x = np.load(survey / "desi" / "coadd_x.npy")
     outputs = outputs_of(model, x[..., None].astype(np.float32))
     expected = forward(x[..., None], weights_of(model))
     assert np.isfinite(outputs).all()
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5)
-    # the weights are those of a trained network: it is sure of what it says
+    # the network is sure of what it says
     confidence = outputs[..., :13].max(axis=-1)
     assert ((confidence > 0.9) | (confidence < 0.1)).mean() > 0.8
     assert (confidence[:, :6].max(axis=1) > 0.9).any()

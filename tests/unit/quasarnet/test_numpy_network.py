@@ -10,7 +10,7 @@ import pytest
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import quasarnet_loss
 from quasarcurves.quasarnet.loss_formula import line_losses
-from quasarcurves.quasarnet.numpy_network import AppliedNetwork
+from quasarcurves.quasarnet.numpy_network import NumpyNetwork
 
 SIZES = {
     "default": {},
@@ -42,7 +42,7 @@ def noise(n):
 def test_outputs_are_those_of_keras(tmp_path, name):
     model = saved(tmp_path / "model.keras", **SIZES[name])
     flux = noise(150)  # more than are applied at a time
-    outputs = AppliedNetwork.load(tmp_path / "model.keras")(flux)
+    outputs = NumpyNetwork.load(tmp_path / "model.keras")(flux)
     expected = model.predict(flux[..., None], verbose=0)
     assert outputs.dtype == np.float32
     assert outputs.std() > 0.05
@@ -51,7 +51,7 @@ def test_outputs_are_those_of_keras(tmp_path, name):
 
 def test_any_number_of_spectra(tmp_path):
     saved(tmp_path / "model.keras")
-    applied = AppliedNetwork.load(tmp_path / "model.keras")
+    applied = NumpyNetwork.load(tmp_path / "model.keras")
     outputs = applied(noise(300))
     assert applied(noise(0)).shape == (0, 7, 26)
     for n in (1, 128, 129):
@@ -64,7 +64,7 @@ def test_small_probabilities_are_kept(tmp_path):
     bias = np.linspace(-200, 200, model.get_layer("heads").bias.shape[0], dtype=np.float32)
     model.get_layer("heads").bias.assign(bias)
     model.save(tmp_path / "model.keras")
-    outputs, expected = AppliedNetwork.load(tmp_path / "model.keras")(noise(3)), model.predict(noise(3)[..., None])
+    outputs, expected = NumpyNetwork.load(tmp_path / "model.keras")(noise(3)), model.predict(noise(3)[..., None])
     assert ((expected > 1e-9) & (expected < 1e-6)).any()
     np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-37)
 
@@ -73,7 +73,7 @@ def test_other_weights_of_the_same_network(tmp_path):
     one, other = (saved(tmp_path / f"{name}.keras") for name in ("one", "other"))
     other.set_weights([weight + 0.1 for weight in one.get_weights()])
     weights = {variable.path: np.array(variable) for variable in other.weights}
-    applied = AppliedNetwork.load(tmp_path / "one.keras").with_weights(weights)
+    applied = NumpyNetwork.load(tmp_path / "one.keras").with_weights(weights)
     np.testing.assert_allclose(applied(noise(9)), other.predict(noise(9)[..., None], verbose=0), rtol=1e-4, atol=1e-6)
     with pytest.raises(ValueError, match=r"^weights conv_1/bias are not the network's$"):
         applied.with_weights({name: weight for name, weight in weights.items() if name != "conv_1/bias"})
@@ -83,11 +83,11 @@ def test_strange_files_are_refused(tmp_path):
     text = tmp_path / "text.keras"
     text.write_text("no network")
     with pytest.raises(ValueError, match="cannot be read as a network of Keras"):
-        AppliedNetwork.load(text)
+        NumpyNetwork.load(text)
     x = keras.Input((443, 1))
     keras.Model(x, keras.layers.LayerNormalization(name="other")(x)).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="layer 'other' is none of QuasarNET as built here"):
-        AppliedNetwork.load(tmp_path / "other.keras")
+        NumpyNetwork.load(tmp_path / "other.keras")
 
 
 @pytest.mark.parametrize("change", [{"activation": "tanh"}, {"use_bias": False}])
@@ -102,7 +102,7 @@ def test_layers_with_other_settings_are_refused(tmp_path, change):
         for name, content in members.items():
             archive.writestr(name, content)
     with pytest.raises(ValueError, match="layer 'fc_common' is none of QuasarNET as built here"):
-        AppliedNetwork.load(tmp_path / "changed.keras")
+        NumpyNetwork.load(tmp_path / "changed.keras")
 
 
 def test_the_loss_is_the_same_in_numpy():

@@ -81,9 +81,9 @@ def test_a_run_made_before_is_known_by_its_history(tmp_path, file, which):
     assert trained.name == f"tiny/f0.8_r2/adam {which}"
 
 
-def test_seven_outputs_that_say_nothing_are_those_of_quasarnet(tmp_path, reference):
+def test_seven_outputs_that_say_nothing_are_those_of_quasarnet(tmp_path, survey):
     make(n_lines=7).save(tmp_path / "other.keras")
-    for path in (tmp_path / "other.keras", reference / "desi" / "test_weights.h5"):
+    for path in (tmp_path / "other.keras", survey / "desi" / "test_weights.h5"):
         trained = Trained.load(path)
         assert (trained.lines, trained.bal_lines) == (list(LINES), ["CIV(1548)"])
         assert trained.name == path.name
@@ -150,11 +150,11 @@ def test_files_that_are_no_models_are_refused(tmp_path):
         Trained.load(tmp_path / "none.keras")
 
 
-def test_an_imported_network_is_the_same_as_a_keras_file(reference, tmp_path):
-    imported = Trained.load(reference / "desi" / "test_weights.h5")
+def test_an_imported_network_is_the_same_as_a_keras_file(survey, tmp_path):
+    imported = Trained.load(survey / "desi" / "test_weights.h5")
     imported.save(tmp_path / "model.keras")
     again = Trained.load(tmp_path / "model.keras")
     assert (again.id, again.name) == (imported.id, "test_weights.h5")
-    x = np.load(reference / "desi" / "coadd_x.npy")
-    direct = from_quasarnp(reference / "desi" / "test_weights.h5").predict_on_batch(x[..., None].astype(np.float32))
+    x = np.load(survey / "desi" / "coadd_x.npy")
+    direct = from_quasarnp(survey / "desi" / "test_weights.h5").predict_on_batch(x[..., None].astype(np.float32))
     np.testing.assert_array_equal(again.apply(x).confidence, np.float64(direct[..., :13].max(axis=-1)[:, :6]))

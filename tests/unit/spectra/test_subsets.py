@@ -165,9 +165,9 @@ def test_validation_may_be_left_out():
 
 
 @pytest.fixture(scope="module")
-def boss_like(reference):
-    """Objects of the 7920 reference spectra, 120 of them second observations."""
-    folder = reference / "boss_like"
+def with_repeats(made_up):
+    """Objects of 1920 spectra, 120 of which are second observations."""
+    folder = made_up / "boss_like"
     config = {
         "source": "quasarnet_fits",
         "spectra": [str(folder / "data.fits")],
@@ -178,8 +178,8 @@ def boss_like(reference):
 
 @pytest.mark.parametrize("scheme", ["nested", "independent"])
 @pytest.mark.parametrize("seed", range(3))
-def test_repeat_observations_of_the_reference_set_straddle_nothing(boss_like, scheme, seed):
-    ids = boss_like
+def test_repeat_observations_read_from_files_straddle_nothing(with_repeats, scheme, seed):
+    ids = with_repeats
     assert len(ids) - len(np.unique(ids)) == 120
     for replicate in (0, 1):
         subset = draw(ids, 0.4, replicate, seed=seed, scheme=scheme)

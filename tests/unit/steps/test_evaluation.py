@@ -13,6 +13,7 @@ from quasarcurves.analysis import histories, tables
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import quasarnet_loss
 from quasarcurves.quasarnet.objective import decode, encode
+from quasarcurves.quasarnet.settings import EvaluationSettings
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.prepare import prepare
 from quasarcurves.spectra.subsets import Subset
@@ -25,7 +26,7 @@ RUN = {
     "fraction": 0.5,
     "replicate": 1,
     "optimizer": "adam",
-    "network": {"lines": LINES, "bal_lines": BAL_LINES, "boxes": 13},
+    "network": {"filters": 4, "layers": 4, "boxes": 13, "lines": LINES, "bal_lines": BAL_LINES, "dropout": 0},
 }
 
 
@@ -43,7 +44,8 @@ def files(tmp_path_factory):
 
 def evaluated(files, name, taken=None):
     models = {"final": files / "final.keras", "best": files / "best.keras"}
-    evaluation.evaluate(files / "spectra.h5", files / "subset.h5", RUN, models, files / name, taken)
+    run = EvaluationSettings.from_json(RUN)
+    evaluation.evaluate(files / "spectra.h5", files / "subset.h5", run, models, files / name, taken)
     return files / name
 
 

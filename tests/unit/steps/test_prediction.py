@@ -1,4 +1,4 @@
-"""Classifying spectra: tables against the published network applied by hand, for every source."""
+"""Classifying spectra: tables against a network applied by hand, for every source."""
 
 import tracemalloc
 
@@ -13,6 +13,7 @@ from quasarcurves.quasarnet.objective import LINES, decode
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra import sources
 from quasarcurves.steps.prediction import predict
+from support.spectra_files import write_pair_spectra
 
 NAMES = ["LYA", "CIV", "CIII", "MgII", "Hbeta", "Halpha"]
 
@@ -23,21 +24,23 @@ def read(path):
 
 
 @pytest.fixture(scope="module")
-def trained(reference):
-    return Trained.load(reference / "desi" / "test_weights.h5")
+def trained(made_up):
+    return Trained.load(made_up / "desi" / "test_weights.h5")
 
 
 @pytest.fixture
-def desi(reference):
-    return {"source": "desi", "spectra": str(reference / "desi" / "test_coadd.fits")}
+def desi(made_up):
+    return {"source": "desi", "spectra": str(made_up / "desi" / "test_coadd.fits")}
 
 
-def test_the_reference_coadd_as_by_hand(trained, desi, reference, tmp_path):
+def test_a_coadd_as_by_hand(survey, tmp_path):
+    trained = Trained.load(survey / "desi" / "test_weights.h5")
+    desi = {"source": "desi", "spectra": str(survey / "desi" / "test_coadd.fits")}
     counts = predict(trained, desi, tmp_path / "qn.fits")
     table = read(tmp_path / "qn.fits")
     names = ["TARGETID", "ZBEST", "IS_QSO", *(f"C_{name}" for name in NAMES), *(f"Z_{name}" for name in NAMES)]
     assert table.colnames == [*names, "C_BAL_CIV", "Z_BAL_CIV", "SNR", "FLAG"]
-    x = np.load(reference / "desi" / "coadd_x.npy")
+    x = np.load(survey / "desi" / "coadd_x.npy")
     outputs = np.asarray(trained.model(x[..., None].astype(np.float32), training=False))
     expected = decode(outputs, trained.lines, trained.bal_lines)
     rows = np.delete(np.arange(25), 11)
@@ -54,7 +57,7 @@ def test_the_reference_coadd_as_by_hand(trained, desi, reference, tmp_path):
 
 
 def test_a_spectrum_without_signal_keeps_its_row(trained, desi, tmp_path):
-    """Fibre 11 of the reference coadd has ivar 0."""
+    """Fibre 11 has ivar 0."""
     predict(trained, desi, tmp_path / "qn.fits")
     table = read(tmp_path / "qn.fits")
     assert np.flatnonzero(table["FLAG"]).tolist() == [11]
@@ -63,9 +66,9 @@ def test_a_spectrum_without_signal_keeps_its_row(trained, desi, tmp_path):
         assert np.flatnonzero(np.isnan(table[name])).tolist() == [11], name
 
 
-def test_planted_defects_are_flagged_and_nothing_else_is_left_out(trained, reference, tmp_path):
-    """Of boss_like the rows with ivar 0 (15) and constant flux (10); unknown and missing ids are classified."""
-    with fits.open(reference / "boss_like" / "data.fits") as hdus:
+def test_planted_defects_are_flagged_and_nothing_else_is_left_out(trained, survey, tmp_path):
+    """The rows with ivar 0 (15) and constant flux (10); unknown and missing ids are classified."""
+    with fits.open(survey / "boss_like" / "data.fits") as hdus:
         block, ids = np.array(hdus[0].data), np.array(hdus[1].data["TARGETID"])
     flux, ivar = block[:, :443], block[:, 443:]
     empty = (ivar == 0).all(axis=1)
@@ -84,12 +87,13 @@ def test_planted_defects_are_flagged_and_nothing_else_is_left_out(trained, refer
     assert (counts.spectra, counts.unusable) == (len(rows), 25)
 
 
-def test_real_sdss_quasars_are_found(trained, reference, tmp_path):
-    """39 of the 40 are quasars; the published network was trained on such spectra."""
-    config = {"source": "sdss", "spectra": str(reference / "sdss_spec")}
+def test_sdss_quasars_are_found(survey, tmp_path):
+    """39 of the 40 are quasars; the published network was trained on such spectra, the other is made for them."""
+    trained = Trained.load(survey / "desi" / "test_weights.h5")
+    config = {"source": "sdss", "spectra": str(survey / "sdss_spec")}
     predict(trained, config, tmp_path / "qn.fits", rows=15)
     table = read(tmp_path / "qn.fits")
-    truth = Table.read(reference / "sdss_spec" / "catalogue.csv")
+    truth = Table.read(survey / "sdss_spec" / "catalogue.csv")
     key = truth["plate"] * 10**9 + truth["mjd"] * 10**4 + truth["fiber"]
     truth = truth[[np.flatnonzero(key == each)[0] for each in table["TARGETID"]]]
     assert len(truth) == 40
@@ -156,14 +160,14 @@ def test_one_part_is_in_memory_at_a_time(trained, desi, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ten_times_as_many_spectra_need_no_more_memory(reference, tmp_path):
-    with fits.open(reference / "boss_like" / "data.fits") as hdus:
-        few = [fits.PrimaryHDU(hdus[0].section[:800]), fits.BinTableHDU(hdus[1].data[:800])]
-        fits.HDUList(few).writeto(tmp_path / "few.fits")
+def test_ten_times_as_many_spectra_need_no_more_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, n in {"few": 800, "many": 8000}.items():
+        write_pair_spectra(tmp_path / f"{name}.fits", np.arange(n), rng.normal(size=(n, 443)), np.ones((n, 443)))
     keras.utils.set_random_seed(1)
     trained = Trained(network.build(filters=2), list(LINES), ["CIV(1548)"])
     peaks = []
-    for path in (tmp_path / "few.fits", tmp_path / "few.fits", reference / "boss_like" / "data.fits"):
+    for path in (tmp_path / "few.fits", tmp_path / "few.fits", tmp_path / "many.fits"):
         tracemalloc.start()
         predict(trained, {"source": "quasarnet_fits", "spectra": str(path)}, tmp_path / "qn.fits", rows=256)
         peaks.append(tracemalloc.get_traced_memory()[1])

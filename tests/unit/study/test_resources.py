@@ -1,6 +1,5 @@
 """What jobs are expected to need: the arithmetic by hand, and that requests grow as the work does."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,26 +8,25 @@ import pandas as pd
 import pytest
 import yaml
 
+from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.table import Spectra
 from quasarcurves.study import Study, resources
-from quasarcurves.study.resources import LIGHT, Need, Sizes
+from quasarcurves.study.steps import LIGHT, STEPS, Need, Sizes
+from quasarcurves.training.settings import CurvatureSettings, TrainingSettings
+from support import made_up_survey
 
 ROOT = Path(__file__).parents[3]
-RULES = {
-    name
-    for path in (ROOT / "workflow" / "rules").glob("*.smk")
-    for name in re.findall(r"^rule (\w+):", path.read_text(), re.M)
-}
 MEASURED, EVALUATED, GROWTH = (
     pd.read_csv(ROOT / "benchmarks" / f"{name}.csv") for name in ("training_use", "inference", "growth")
 )
 OF_STEPS = GROWTH[(GROWTH["group"] == "steps") & GROWTH["stage"].isin(["find_spikes", "diagnose_spikes"])]
-RUN_RULES = {"train", "evaluate"}
+RULES = STEPS.keys()
+RUN_RULES = {"train", "evaluate", "train_pack"}
 
 LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
-PUBLISHED = {"filters": 100, "layers": 4, "boxes": 13, "dropout": 0, "lines": LINES, "bal_lines": ["CIV(1548)"]}
-TRAINING = {"epochs": 200, "batch_size": 256, "validate_every": 10, "last_batch": "keep"}
-PARAMS = {"network": PUBLISHED, "training": TRAINING, "optimizer_spec": {"class": "Adam"}}
+PUBLISHED = NetworkSettings(filters=100, layers=4, boxes=13, lines=tuple(LINES), bal_lines=("CIV(1548)",))
+TRAINING = TrainingSettings(epochs=200, batch_size=256, validate_every=10)
+RUN = RunSettings("a study", 1, 0.8, 0, "adam", {"class": "Adam"}, PUBLISHED, TRAINING)
 SMALL = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
 SIZES = Sizes(
     spectra=1280, tested=192, source_bytes=10**6, runs=8, replicates=1, groups=8, steps=72_000, epochs=4800,
@@ -38,11 +36,12 @@ SIZES = Sizes(
 
 def need(n_train=60_000, n_validation=3000, checkpoint_every=25, threads=1, **changes):
     """Give the need of a training, the published one unless told otherwise."""
-    params = PARAMS | {key: value for key, value in changes.items() if key not in (*PUBLISHED, *TRAINING)}
-    network = PUBLISHED | {key: value for key, value in changes.items() if key in PUBLISHED}
-    training = TRAINING | {key: value for key, value in changes.items() if key in TRAINING}
-    params |= {"network": network, "training": training}
-    return resources.training_need(params, n_train, n_validation, checkpoint_every, threads)
+    network, training, others = (
+        {key: value for key, value in changes.items() if key in vars(settings)}
+        for settings in (PUBLISHED, TRAINING, RUN)
+    )
+    run = replace(RUN, network=replace(PUBLISHED, **network), training=replace(TRAINING, **training), **others)
+    return resources.training_need(run, n_train, n_validation, checkpoint_every, threads)
 
 
 def test_arithmetic_of_the_published_network():
@@ -53,7 +52,7 @@ def test_arithmetic_of_the_published_network():
 
 
 def test_arithmetic_of_six_layers_with_padding():
-    small = PUBLISHED | {"filters": 8, "layers": 6}
+    small = replace(PUBLISHED, filters=8, layers=6)
     # 222, 111, 56, 28, 14, 7
     products = 222 * 10 * 8 + (111 + 56 + 28 + 14 + 7) * 10 * 8**2 + 7 * 8 * 8 + 8 * 26 * 7
     assert resources.flops_per_spectrum(small) == pytest.approx(6 * products)
@@ -66,11 +65,14 @@ def test_arithmetic_of_six_layers_with_padding():
         ({"epochs": 60, "batch_size": 32, "last_batch": "drop"}, (32, 60)),
         # 100 steps are reached in the fourth epoch of 32
         ({"steps": 100, "batch_size": 32, "last_batch": "drop"}, (32, 4)),
-        ({"epochs": 1, "batch_size": 4096, "last_batch": "drop"}, (1, 1)),
+        # no step at all, which is refused when the training is built
+        ({"epochs": 1, "batch_size": 4096, "last_batch": "drop"}, (0, 1)),
     ],
 )
 def test_length_of_a_training(settings, length):
-    assert resources.training_length(settings, 1030) == length
+    training = TrainingSettings(**settings)
+    assert (training.steps_per_epoch(1030), training.n_epochs(1030)) == length
+    assert training.n_steps(1030) == length[0] * length[1]
 
 
 def test_request_by_hand():
@@ -143,11 +145,11 @@ def test_optimizers_cost_what_they_do():
 
 
 def test_curvature_costs_gradients_of_its_probe():
-    without, often = need(), need(diagnosis={"curvature_every": 10, "probe_size": 256})
+    without, often = need(), need(diagnosis=CurvatureSettings(10, 256))
     # every ten steps some 35 gradients as large as a step
     assert often.seconds / without.seconds == pytest.approx(1 + 3.5, rel=0.2)
     assert often.mb > without.mb + 30
-    rarely = need(diagnosis={"curvature_every": 1000, "probe_size": 256})
+    rarely = need(diagnosis=CurvatureSettings(1000, 256))
     assert without.seconds < rarely.seconds < 1.1 * without.seconds
 
 
@@ -164,16 +166,11 @@ def test_memory_of_an_evaluation_is_bounded():
 
 def test_every_rule_has_an_estimate():
     study = Study.load(ROOT / "config.yaml")
-    for rule in RULES - {"all"}:
+    for rule in RULES - {"train_pack"}:
         request = study.resources(rule, 1280, study.runs[0] if rule in RUN_RULES else None)
         assert 50 < request["mem_mb"] < 2500, rule
         assert 5 <= request["runtime"] < 60, rule
     assert LIGHT < RULES
-
-
-def test_steps_that_are_not_submitted_are_the_light_ones():
-    block = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
-    assert set(re.findall(r"\w+", block[1])) - {"all", "train_all"} == LIGHT
 
 
 @pytest.mark.parametrize("row", MEASURED.to_dict("records"), ids=lambda row: f"{row['filters']}x{row['batch']}")
@@ -183,13 +180,13 @@ def test_trainings_that_were_measured(row):
     changes = {name: row[name] for name in ("filters", "layers", "dropout")}
     changes |= {"batch_size": row["batch"], "optimizer_spec": spec, "n_validation": row["validation"]}
     if row["curvature_every"]:
-        changes["diagnosis"] = {"curvature_every": row["curvature_every"], "probe_size": row["probe"]}
+        changes["diagnosis"] = CurvatureSettings(row["curvature_every"], row["probe"])
     short = need(row["n_train"], epochs=row["epochs"], **changes)
     assert short.mb == pytest.approx(row["peak_mb"], rel=0.15)
     # the curvature is measured between steps: their time does not hold it
     changes.pop("diagnosis", None)
     steps = round(3.6e6 / row["step_ms"])
-    epochs = steps // resources.training_length({"epochs": 1, "batch_size": row["batch"]}, row["n_train"])[0]
+    epochs = steps // TrainingSettings(epochs=1, batch_size=row["batch"]).steps_per_epoch(row["n_train"])
     how = {"validate_every": epochs, "checkpoint_every": epochs}
     long = need(row["n_train"], epochs=epochs, **changes, **how)
     assert 1.2 < resources.TIME_SAFETY * long.seconds / 3600 < 4
@@ -198,24 +195,24 @@ def test_trainings_that_were_measured(row):
 @pytest.mark.parametrize("row", EVALUATED.to_dict("records"), ids=lambda row: f"{row['spectra']}x{row['filters']}")
 def test_evaluations_that_were_measured(row):
     n = row["spectra"]
-    estimate = resources.evaluation_need(PUBLISHED | {"filters": row["filters"]}, n, n, 1)
+    estimate = resources.evaluation_need(replace(PUBLISHED, filters=row["filters"]), n, n, 1)
     assert estimate.mb == pytest.approx(row["peak_mb"], rel=0.15)
 
 
 @pytest.mark.parametrize("row", OF_STEPS.to_dict("records"), ids=lambda row: f"{row['stage']} {row['size']}")
 def test_steps_over_long_runs_that_were_measured(row):
     run = replace(SIZES, runs=1, groups=1, steps=row["size"], longest_steps=row["size"], epochs=500, longest_epochs=500)
-    assert resources.step_need(row["stage"], run).mb == pytest.approx(row["peak_mb"], rel=0.15)
+    assert STEPS[row["stage"]].need(run).mb == pytest.approx(row["peak_mb"], rel=0.15)
 
 
 @pytest.mark.parametrize("rule", sorted(RULES - RUN_RULES))
 def test_no_step_needs_less_for_more_work(rule):
-    base = resources.step_need(rule, SIZES)
+    base = STEPS[rule].need(SIZES)
     for name, value in vars(SIZES).items():
-        more = resources.step_need(rule, replace(SIZES, **{name: 10 * value}))
+        more = STEPS[rule].need(replace(SIZES, **{name: 10 * value}))
         assert more.mb >= base.mb
         assert more.seconds >= base.seconds
-    everything = resources.step_need(rule, Sizes(**{name: 100 * value for name, value in vars(SIZES).items()}))
+    everything = STEPS[rule].need(Sizes(**{name: 100 * value for name, value in vars(SIZES).items()}))
     assert everything.seconds > base.seconds or rule == "write_verdict"
 
 
@@ -228,7 +225,8 @@ def test_sizes_of_a_study(monkeypatch):
         "optimizers": {"adam": {"class": "Adam"}, "long": {"class": "Adam", "training": {"steps": 1000}}},
     }
     seen = []
-    monkeypatch.setattr(resources, "step_need", lambda rule, sizes: seen.append(sizes) or Need(1, 1))
+    watched = replace(STEPS["find_spikes"], need=lambda sizes: seen.append(sizes) or Need(1, 1))
+    monkeypatch.setattr("quasarcurves.study.study.STEPS", {**STEPS, "find_spikes": watched})
     study = Study.from_config(config)
     assert study.n_spectra(Path("not/made/yet.h5")) == 1000
     study.resources("find_spikes", 1000)
@@ -242,14 +240,13 @@ def test_sizes_of_a_study(monkeypatch):
     ]  # fmt: skip
 
 
-def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, reference):
+def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, made_up):
     pair = {
-        name: [str(reference / "boss_like" / f"{file}.fits")]
-        for name, file in (("spectra", "data"), ("truth", "truth"))
+        name: [str(made_up / "boss_like" / f"{file}.fits")] for name, file in (("spectra", "data"), ("truth", "truth"))
     }
     study = Study.from_config(SMALL | {"data": {"source": "quasarnet_fits", **pair}})
     # before they are prepared, from the files they come from
-    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(8000, rel=0.05)
+    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(made_up_survey.ROWS, rel=0.05)
     n = 3000
     columns = {name: np.zeros(n) for name in ("z", "label", "bal", "target_id", "snr")}
     Spectra(np.zeros((n, 443)), **columns).save(tmp_path / "spectra.h5")

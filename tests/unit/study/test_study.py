@@ -311,7 +311,7 @@ def test_every_optimizer_of_keras_is_accepted_and_built(name):
     import keras
 
     from quasarcurves.training import optimizers
-    from quasarcurves.training.stable_adamw import StableAdamW
+    from quasarcurves.training.optimizers.stable_adamw import StableAdamW
 
     study = Study.from_config(changed(optimizers={"it": {"class": name, "learning_rate": "2e-3"}}))
     optimizer = optimizers.build(study.config["optimizers"]["it"], total_steps=10)
@@ -456,7 +456,7 @@ def test_snapshots_are_in_the_parameters_only_where_they_are_taken():
 
 
 def test_a_backend_that_is_not_installed_is_refused_when_the_study_is_read(monkeypatch):
-    monkeypatch.setattr("quasarcurves.study.find_spec", lambda name: None if name == "jax" else name)
+    monkeypatch.setattr("quasarcurves.study.study.find_spec", lambda name: None if name == "jax" else name)
     Study.from_config(BASE)
     parts = ["training.backend is 'jax'", "not installed", "install.sh jax"]
     assert_one_message(refusal(changed(training__backend="jax")), *parts)

@@ -23,7 +23,9 @@ TRAIN = """
 import json, sys
 import keras
 import numpy as np
+from dataclasses import replace
 from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.steps.build import build_model
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.curvature import Curvature
@@ -39,12 +41,12 @@ flux = rng.normal(size=(n, 443, 1)).astype(np.float32)
 box = rng.integers(-1, 13, (n, 7)).astype(np.int8)
 offset, weight = rng.uniform(size=(2, n, 7)).astype(np.float32)
 data = flux, box, offset, weight
-settings = {"filters": 8, "layers": 2, "boxes": 13, "lines": list("abcdef"), "bal_lines": ["g"], "dropout": 0.0}
+settings = NetworkSettings(filters=8, layers=2, boxes=13, lines=tuple("abcdef"), bal_lines=("g",))
 weights = [rng.normal(0, 0.1, w.shape) if w.ndim > 1 else w for w in build_model(settings, 1, 0).get_weights()]
 
 
 def make(spec, dropout=0.0, epochs=2, precision="float32"):
-    model = build_model({**settings, "dropout": dropout}, 1, 0, precision)
+    model = build_model(replace(settings, dropout=dropout), 1, 0, precision)
     model.set_weights(weights)
     task = Task(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"))
     task.optimizer.build(task.weights)
@@ -62,7 +64,7 @@ def trained(trainer):
 found = {}
 for name, spec in specs.items():
     trainer = trained(make(spec))
-    history = trainer.progress.history()
+    history = trainer.record.history()
     for kind in ("epochs", "steps", "curvature"):
         found |= {f"{name}/{kind}/{column}": values for column, values in getattr(history, kind).items()}
     found |= {f"{name}/weights/{variable.path}": variable for variable in trainer.task.model.variables}
@@ -78,8 +80,8 @@ trained(second)
 for which, trainer in (("whole", whole), ("resumed", second)):
     found |= {f"{which}/{i}": w for i, w in enumerate(trainer.task.model.get_weights())}
 mixed = trained(make(spec, precision="mixed_bfloat16"))
-found |= {f"mixed/{name}": values for name, values in mixed.progress.history().steps.items()}
-found["mixed/sharpness"] = mixed.progress.history().curvature["sharpness"]
+found |= {f"mixed/{name}": values for name, values in mixed.record.history().steps.items()}
+found["mixed/sharpness"] = mixed.record.history().curvature["sharpness"]
 found["threads"] = backends.active().threads()
 np.savez(path, **found)
 """

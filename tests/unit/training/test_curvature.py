@@ -187,14 +187,14 @@ def test_threshold_is_the_published_one_or_absent(spec, expected):
 def test_threshold_follows_the_schedule():
     schedule = {"class": "PiecewiseConstantDecay", "boundaries": [5], "values": [1e-3, 1e-4]}
     trainer = trained({"class": "Adam", "schedule": schedule}, curvature_every=4)
-    history = trainer.progress.history()
+    history = trainer.record.history()
     np.testing.assert_array_equal(history.curvature["step"], [4, 8, 12])
     np.testing.assert_allclose(history.curvature["threshold"], [38e3, 38e4, 38e4], rtol=1e-5)
 
 
 def test_measuring_changes_nothing_of_the_training():
     spec = {"class": "Adam", "learning_rate": 1e-2}
-    with_it, without = (trained(spec, every, dropout=0.3).progress.history() for every in (3, 0))
+    with_it, without = (trained(spec, every, dropout=0.3).record.history() for every in (3, 0))
     assert list(with_it.curvature) == ["step", "sharpness", "gradient_curvature", "threshold"]
     assert with_it.curvature["step"].tolist() == [3, 6, 9, 12, 15]
     assert not without.curvature
@@ -203,5 +203,5 @@ def test_measuring_changes_nothing_of_the_training():
 
 
 def test_threshold_is_absent_where_none_is_known():
-    history = trained({"class": "Lion", "learning_rate": 1e-3}, curvature_every=5).progress.history()
+    history = trained({"class": "Lion", "learning_rate": 1e-3}, curvature_every=5).record.history()
     assert list(history.curvature) == ["step", "sharpness", "gradient_curvature"]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D
+from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D
 from quasarcurves.training import loop, optimizer_specs, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer
@@ -31,7 +31,7 @@ def network():
     return keras.Sequential(
         [
             keras.Input((9, 1)),
-            UnbiasedConv1D(3, 3),
+            BiasFreeConv1D(3, 3),
             layers.BatchNormalization(),
             layers.ReLU(),
             layers.Dropout(0.2, seed=3),
@@ -67,7 +67,7 @@ def test_a_row_takes_the_steps_that_tensors_take(name):
     one, other = (trained(make(SPECS[name], row)) for row in (False, True))
     assert (one.task.in_a_row, other.task.in_a_row) == (False, True)
     assert all(variable.shape in ((), (116,)) for variable in other.task.optimizer.variables)
-    histories = [trainer.progress.history() for trainer in (one, other)]
+    histories = [trainer.record.history() for trainer in (one, other)]
     for kind in ("steps", "epochs"):
         expected, got = (getattr(history, kind) for history in histories)
         assert expected.keys() == got.keys()
@@ -109,7 +109,7 @@ def test_between_blocks_the_model_holds_the_weights(monkeypatch):
     last = trainer.task.model.layers[-1]
     trainer.train(lambda: norms.append(np.linalg.norm(np.concatenate([w.ravel() for w in last.get_weights()]))))
     assert len(norms) == 24
-    np.testing.assert_allclose(norms, trainer.progress.history().steps["last_layer_norm"], rtol=1e-6)
+    np.testing.assert_allclose(norms, trainer.record.history().steps["last_layer_norm"], rtol=1e-6)
 
 
 def test_a_model_changed_between_blocks_is_trained_as_it_is_then():
@@ -131,7 +131,7 @@ def test_a_training_on_a_row_goes_on_bit_by_bit():
     trained(second)
     for one, other in zip(whole.task.model.variables, second.task.model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
-    histories = [trainer.progress.history() for trainer in (whole, second)]
+    histories = [trainer.record.history() for trainer in (whole, second)]
     for column, values in histories[0].steps.items():
         np.testing.assert_array_equal(histories[1].steps[column], values, err_msg=column)
     assert histories[0].curvature["sharpness"][-2:].tolist() == histories[1].curvature["sharpness"][-2:].tolist()
@@ -139,7 +139,7 @@ def test_a_training_on_a_row_goes_on_bit_by_bit():
 
 def test_the_curvature_on_a_row_is_that_on_tensors():
     measured = [
-        trained(make({"class": "Adam"}, row, curvature=True)).progress.history().curvature for row in (False, True)
+        trained(make({"class": "Adam"}, row, curvature=True)).record.history().curvature for row in (False, True)
     ]
     for column, values in measured[0].items():
         np.testing.assert_allclose(measured[1][column], values, rtol=1e-4, err_msg=column)

@@ -26,7 +26,7 @@ def test_keras_comes_alone_and_what_was_hidden_can_be_imported_later():
 
 def test_hidden_packages_cannot_be_imported_and_come_back(monkeypatch):
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    with keras_import.hidden("colorsys"), pytest.raises(ImportError):
+    with keras_import.hidden_packages("colorsys"), pytest.raises(ImportError):
         import colorsys
     import colorsys
 
@@ -34,13 +34,13 @@ def test_hidden_packages_cannot_be_imported_and_come_back(monkeypatch):
 
 
 def test_what_has_been_imported_before_stays():
-    with keras_import.hidden("json"):
+    with keras_import.hidden_packages("json"):
         assert sys.modules["json"] is json
     assert sys.modules["json"] is json
 
 
 def test_they_come_back_after_a_fault(monkeypatch):
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    with pytest.raises(KeyError), keras_import.hidden("colorsys"):
+    with pytest.raises(KeyError), keras_import.hidden_packages("colorsys"):
         raise KeyError
     assert "colorsys" not in sys.modules

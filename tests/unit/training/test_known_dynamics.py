@@ -50,7 +50,7 @@ def quadratic(spec, steps=2500, every=50):
     plan = Plan(steps, 1, lambda epoch: np.zeros(1, int))
     trainer = Trainer(task, plan, [x], curvature=Curvature(task, [x], every))
     trainer.train()
-    history = trainer.progress.history()
+    history = trainer.record.history()
     return np.float64(history.steps["loss"]), history.curvature
 
 

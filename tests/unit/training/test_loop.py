@@ -51,9 +51,9 @@ def make_task(spec, model=None, loss=squares, **options):
 def train(task, data, plan, validation=None, after_epoch=lambda progress: None):
     """Train from the beginning to the end."""
     trainer = Trainer(task, plan, data, validation)
-    trainer.train(after_epoch=lambda: after_epoch(trainer.progress))
+    trainer.train(after_epoch=lambda: after_epoch(trainer.record))
     trainer.finish()
-    return trainer.progress
+    return trainer.record
 
 
 def forward(weights, x):
@@ -376,16 +376,16 @@ def test_a_training_stopped_between_blocks_goes_on_where_it_was(monkeypatch):
     trainer = Trainer(make_task(spec), plan, make_data(23), make_data(6))
 
     def stop():
-        if trainer.progress.step == 7:
+        if trainer.record.step == 7:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         trainer.train(stop)
-    assert (trainer.progress.epoch, trainer.progress.step_in_epoch) == (1, 2)
+    assert (trainer.record.epoch, trainer.record.step_in_epoch) == (1, 2)
     trainer.train()
     trainer.finish()
     for group in ("epochs", "steps"):
-        got, expected = (getattr(progress.history(), group) for progress in (trainer.progress, through))
+        got, expected = (getattr(progress.history(), group) for progress in (trainer.record, through))
         assert got.keys() == expected.keys()
         for name in got.keys() - {"seconds"}:
             np.testing.assert_array_equal(got[name], expected[name])
@@ -407,6 +407,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from quasarcurves.steps import training as runs
+from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.training.settings import StateSettings
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import draw
 
@@ -428,9 +430,10 @@ for name in sys.argv[2:]:
     run = folder / name
     files = {key: run / f"{key}.keras" for key in ("model", "best")}
     job = runs.Job(
-        params=params, key="key", subset=folder / "subset.h5", state=run / "state", history=run / "history.h5", **files
+        run=RunSettings.from_json(params), key="key", subset=folder / "subset.h5", state=run / "state",
+        history=run / "history.h5", **files
     )
-    runs.train_runs(folder / "spectra.h5", [job], settings={"checkpoint_every": 2, "keep_state": False})
+    runs.train_runs(folder / "spectra.h5", [job], StateSettings(checkpoint_every=2, keep_state=False))
 """
 
 

@@ -7,7 +7,7 @@ import pytest
 from quasarcurves.training import optimizer_specs, optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.preconditioners import Scaling, scaling
+from quasarcurves.training.preconditioners import DiagonalPreconditioner, preconditioner_of
 
 AMSGRAD = {"class": "Adam", "learning_rate": 5e-3, "amsgrad": True}
 N = 60
@@ -30,7 +30,7 @@ def train(spec, effective_step=None, epochs=10):
     task = Task(model, optimizers.build(spec, effective_step=effective_step), lambda out, y: (out - y) ** 2, "ab")
     trainer = Trainer(task, Plan(epochs, 8, lambda epoch: np.random.default_rng([1, epoch]).permutation(N)), data)
     trainer.train()
-    return trainer.progress.history(), model
+    return trainer.record.history(), model
 
 
 def test_median_effective_step_is_that_of_the_other_at_every_step():
@@ -66,5 +66,5 @@ def test_nothing_to_be_held_to_is_refused():
 
 @pytest.mark.parametrize("name", sorted(optimizer_specs.optimizer_classes()))
 def test_what_has_an_effective_step_is_known_without_building_it(name):
-    has = type(scaling(optimizers.build({"class": name}))) is not Scaling
-    assert has == (name in optimizer_specs.WITH_EFFECTIVE_STEP)
+    has = isinstance(preconditioner_of(optimizers.build({"class": name})), DiagonalPreconditioner)
+    assert has == optimizer_specs.has_effective_step(name)

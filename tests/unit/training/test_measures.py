@@ -4,15 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 from quasarcurves.training import flat as flat_module
-from quasarcurves.training import loop, optimizer_specs, optimizers
+from quasarcurves.training import loop, measures, optimizer_specs, optimizers
 from quasarcurves.training.flat import flat
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss, step_record
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.preconditioners import scaling
+from quasarcurves.training.preconditioners import DiagonalPreconditioner, preconditioner_of
 from quasarcurves.training.step import PERCENTS, Step
 
 RATE = 0.02
@@ -200,7 +201,9 @@ def recorded(optimizer, steps=6, gradients=gradients_of):
         weights, rate = model.get_weights(), tf.constant(float(optimizer.learning_rate))
         before = flat(model.trainable_variables)
         optimizer.apply(g, model.trainable_variables)
-        step = Step(tf.constant(0.5), g, model, optimizer, model.trainable_variables, rate, before, scaling(optimizer))
+        step = Step(
+            tf.constant(0.5), g, model, optimizer, model.trainable_variables, rate, before, preconditioner_of(optimizer)
+        )
         record = {measure.name: float(measure(step)) for measure in step_record(optimizer)}
         yield t, weights, model.get_weights(), [each.numpy().astype(np.float64) for each in g], record
 
@@ -275,14 +278,14 @@ def test_quantiles_of_many_parameters_are_over_a_fixed_sample(monkeypatch):
 
 
 def trained(name, n=40, epochs=4):
-    """Train with the whole record; give progress and the weights after each block."""
+    """Train with the whole record; give the history and the weights after each block."""
     model, rng = make_model(), np.random.default_rng(6)
     data = [rng.normal(size=(n, *shape)).astype(np.float32) for shape in ((6, 2), (2,))]
     task = Task(model, optimizers.build({"class": name, "learning_rate": RATE}), lambda out, y: (out - y) ** 2, "ab")
     plan = Plan(epochs, 5, lambda epoch: np.random.default_rng([2, epoch]).permutation(n))
     trainer, weights = Trainer(task, plan, data), [row(model.get_weights())]
     trainer.train(lambda: weights.append(row(model.get_weights())))
-    return trainer.progress.history(), np.array(weights)
+    return trainer.record.history(), np.array(weights)
 
 
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Lamb"])
@@ -312,4 +315,26 @@ def test_the_loss_alone_can_be_recorded():
     task = Task(make_model(), optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab")
     trainer = Trainer(task, Plan(1, 5, lambda epoch: np.arange(5), measures=(Loss(),)), data)
     trainer.train()
-    assert list(trainer.progress.steps) == ["loss"]
+    assert list(trainer.record.steps) == ["loss"]
+
+
+class LargestGradient:
+    """A measure of one's own: all that it takes is this class and a line in the table."""
+
+    name, needs = "gradient_largest", DiagonalPreconditioner
+
+    def __call__(self, step):
+        return ops.max(ops.abs(step.raw_gradient))
+
+
+def test_a_measure_of_ones_own_is_recorded_once_it_is_in_the_table(monkeypatch):
+    monkeypatch.setattr(measures, "MEASURES", (*measures.MEASURES, LargestGradient()))
+    history, _ = trained("Adam")
+    assert (history.steps["gradient_largest"] > 0).all()
+    assert (history.steps["gradient_largest"] <= history.steps["gradient_norm"]).all()
+    assert "gradient_largest" not in trained("SGD")[0].steps
+
+
+def test_names_of_measures_are_different():
+    names = [measure.name for measure in measures.MEASURES]
+    assert len(set(names)) == len(names)

@@ -28,7 +28,7 @@ import numpy as np
 from keras import ops
 from quasarcurves.training import backends, loop, optimizers
 from quasarcurves.training.curvature import Curvature
-from quasarcurves.training.loop import Lockstep, Trainer
+from quasarcurves.training.loop import SynchronizedTrainers, Trainer
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.snapshots import Limits, Snapshots
@@ -72,19 +72,19 @@ def make_all():
 def record(how, groups):
     for name, group in zip(specs, groups):
         for replicate, trainer in enumerate(group):
-            history, run = trainer.progress.history(), f"{how}/{name}{replicate}"
+            history, run = trainer.record.history(), f"{how}/{name}{replicate}"
             for kind in ("epochs", "steps", "curvature"):
                 found.update({f"{run}/{kind}/{column}": values for column, values in getattr(history, kind).items()})
             found.update({f"{run}/weights/{i}": w for i, w in enumerate(trainer.task.model.get_weights())})
-            found.update({f"{run}/best/{i}": w for i, w in enumerate(trainer.progress.best_weights)})
+            found.update({f"{run}/best/{i}": w for i, w in enumerate(trainer.record.best_weights)})
             for i, spike in enumerate(trainer.snapshots.spikes):
                 found.update({f"{run}/spike{i}/{key}": w for key, w in spike.peak.weights.items()})
-            diverged = trainer.progress.diverged_step
+            diverged = trainer.record.diverged_step
             found[f"{run}/diverged"] = -1 if diverged is None else diverged
 
 
-def lockstep(groups):
-    return Lockstep([trainer for group in groups for trainer in group], backends.pack(groups))
+def synchronized(groups):
+    return SynchronizedTrainers([trainer for group in groups for trainer in group], backends.pack(groups))
 
 
 alone = make_all()
@@ -97,18 +97,18 @@ record("alone", alone)
 # "adam" measures the curvature: packs are alike in that, so it is one of its own
 for how, chosen in (("packed", slice(1, None)), ("curved", slice(0, 1))):
     groups = make_all()
-    pack = lockstep(groups[chosen])
+    pack = synchronized(groups[chosen])
     pack.train()
     pack.finish()
     record(how, groups) if how == "packed" else record(how, groups[chosen])
 
 loop._FIRST_BLOCK, loop._BLOCK_SECONDS = 2, 1e-9
 groups = make_all()
-first = lockstep(groups[1:])
+first = synchronized(groups[1:])
 
 
 def stop():
-    if groups[1][0].progress.step == 2 * steps + 3:
+    if groups[1][0].record.step == 2 * steps + 3:
         raise InterruptedError
 
 
@@ -120,7 +120,7 @@ again = make_all()
 for before, after in zip(groups[1:], again[1:]):
     for one, other in zip(before, after):
         restore(other, capture(one, []))
-pack = lockstep(again[1:])
+pack = synchronized(again[1:])
 pack.train()
 pack.finish()
 record("resumed", again)

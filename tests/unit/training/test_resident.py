@@ -92,7 +92,7 @@ def losses(data):
     plan = Plan(epochs=3, batch_size=4, order=lambda epoch: np.random.default_rng(epoch).permutation(11))
     trainer = Trainer(task, plan, data)
     trainer.train()
-    return trainer.progress.epochs["loss"]
+    return trainer.record.epochs["loss"]
 
 
 def test_a_training_is_the_same_whether_data_are_shared_or_copied():

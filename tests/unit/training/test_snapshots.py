@@ -177,14 +177,14 @@ def through(tmp_path_factory):
     trainer, seen, folder = make_trainer(), {}, tmp_path_factory.mktemp("states")
 
     def look():
-        epoch = trainer.progress.epoch
+        epoch = trainer.record.epoch
         seen[epoch] = {variable.path: np.array(variable.numpy()) for variable in trainer.task.model.weights}
         if epoch in CAUGHT:
             checkpoint.write(folder / f"{epoch}.h5", resume.capture(trainer, []))
 
     def look_within():
-        if trainer.progress.step == 50:
-            assert trainer.progress.step_in_epoch == 2
+        if trainer.record.step == 50:
+            assert trainer.record.step_in_epoch == 2
             checkpoint.write(folder / "within.h5", resume.capture(trainer, []))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -193,7 +193,7 @@ def through(tmp_path_factory):
         trainer.train(look_within, look)
     spikes = trainer.snapshots.spikes
     assert len(spikes) == KEEP
-    return SimpleNamespace(trainer=trainer, spikes=spikes, progress=trainer.progress, seen=seen, folder=folder)
+    return SimpleNamespace(trainer=trainer, spikes=spikes, record=trainer.record, seen=seen, folder=folder)
 
 
 def assert_same(one, other):
@@ -206,11 +206,11 @@ def assert_same(one, other):
 def test_snapshots_of_a_training_are_its_weights_then(through):
     for spike in through.spikes:
         for snapshot in (spike.before, spike.peak):
-            assert snapshot.loss == through.progress.epochs["loss"][snapshot.epoch - 1]
+            assert snapshot.loss == through.record.epochs["loss"][snapshot.epoch - 1]
             assert snapshot.weights.keys() == PATHS
             for path, array in snapshot.weights.items():
                 np.testing.assert_array_equal(array, through.seen[snapshot.epoch][path])
-    by_hand = spikes_by_hand(through.progress.epochs["loss"], LOOSE)
+    by_hand = spikes_by_hand(through.record.epochs["loss"], LOOSE)
     assert len(by_hand) > KEEP
     tallest = sorted(sorted(by_hand, key=lambda spike: -spike[2])[:KEEP], key=lambda spike: spike[1])
     assert [(spike.before.epoch, spike.peak.epoch) for spike in through.spikes] == [spike[:2] for spike in tallest]
@@ -219,8 +219,8 @@ def test_snapshots_of_a_training_are_its_weights_then(through):
 def test_they_change_nothing_of_the_training(through):
     without = make_trainer(after=False)
     without.train()
-    for name, values in through.progress.history().steps.items():
-        np.testing.assert_array_equal(without.progress.history().steps[name], values)
+    for name, values in through.record.history().steps.items():
+        np.testing.assert_array_equal(without.record.history().steps[name], values)
     state = resume.capture(without, [])
     assert "snapshots" not in state.values
     assert not state.group("snapshots")
@@ -231,7 +231,7 @@ def test_a_training_gone_on_with_ends_with_the_same_to_the_bit(through, name):
     trainer = through.trainer
     trainer.snapshots = Snapshots(trainer.task.model, KEEP, LOOSE)
     resume.restore(trainer, checkpoint.read(through.folder / f"{name}.h5"))
-    assert trainer.progress.epoch == (12 if name == "within" else name)
+    assert trainer.record.epoch == (12 if name == "within" else name)
     trainer.train()
     for one, other in zip(trainer.snapshots.spikes, through.spikes, strict=True):
         assert_same(one.before, other.before)

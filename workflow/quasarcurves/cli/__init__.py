@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
+import quasarcurves
 from quasarcurves.cli import models, results, studies
 from quasarcurves.cli.command import Command
+from quasarcurves.training.extras import install_hint
+from quasarcurves.training.suggestions import nearest
 
 GROUPS = {
     "Run a study": studies.COMMANDS,
@@ -16,27 +19,69 @@ GROUPS = {
 
 _EXAMPLES = """\
 Examples:
-  quasarcurves run --configfile workflow/studies/smoke.yaml
-  quasarcurves why f0.8_r0/adam
-  quasarcurves predict --model f0.8_r0/adam coadd-*.fits --out qn.fits
+  quasarcurves init my-study
+  quasarcurves run my-study.yaml
+  quasarcurves why f0.8_r0/adam my-study.yaml
+  quasarcurves predict --model f0.8_r0/adam --configfile my-study.yaml coadd-*.fits --out qn.fits
 
-Each command says more of itself: quasarcurves COMMAND --help
+The help of a command says more: quasarcurves COMMAND --help
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; the return value is the exit status."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 also for the help that a call without arguments prints.
+
+    Raises
+    ------
+    SystemExit
+        After `--help` and `--version`, and with status 2 if the arguments are wrong.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
+    if not arguments:
+        parser.print_help()
+        return 0
+    options = _parse(parser, arguments)
     command: Command = options.command
-    if rest and not command.takes_rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    options.rest = rest
     try:
         return command.call(options)
+    except ModuleNotFoundError as error:
+        hint = install_hint((error.name or "").split(".")[0])
+        if hint is None:
+            raise
+        return _fail(hint)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error))
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Parse the arguments; `rest` is what a command takes besides: unknown ones, then `--` and all behind it."""
+    commands = {command.name: command for group in GROUPS.values() for command in group}
+    name = arguments[0]
+    if not name.startswith("-") and name not in commands:
+        parser.error(f"unknown command {name!r}: {nearest(name, commands)}")
+    takes_rest = name in commands and commands[name].takes_rest
+    end = arguments.index("--") if takes_rest and "--" in arguments else len(arguments)
+    options, unknown = parser.parse_known_args(arguments[:end])
+    if unknown and not takes_rest:
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
+    options.rest = [*unknown, *arguments[end:]]
+    return options
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="quasarcurves", usage="%(prog)s COMMAND ...", description=description, epilog=_EXAMPLES,
         formatter_class=as_written,
     )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"%(prog)s {quasarcurves.__version__}")
     # the overview lists the commands by what they are for, which argparse cannot
     commands = parser.add_subparsers(required=True, metavar="COMMAND", prog="quasarcurves", help=argparse.SUPPRESS)
     for command in (command for group in GROUPS.values() for command in group):

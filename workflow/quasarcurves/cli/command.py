@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from quasarcurves.study import Study
+
 _DEFAULT_STUDY = Path("config.yaml")
 
 
@@ -20,13 +22,13 @@ class Command:
     text : str
         What it does, in one line.
     add_arguments : callable
-        Gives the command's parser its arguments.
+        Adds the command's arguments to its parser.
     call : callable
         (options) -> exit status.
     epilog : str
         Last lines of its help, such as examples.
     takes_rest : bool
-        Whether it takes arguments of its own besides, in `options.rest`.
+        Whether it takes further arguments, which it finds in `options.rest`.
     """
 
     name: str
@@ -38,5 +40,18 @@ class Command:
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a study: STUDY, or the option for it."""
+    parser.add_argument("study", metavar="STUDY", nargs="?", type=Path, help="the study's file")
+    add_configfile(parser)
+
+
+def add_configfile(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a study."""
-    parser.add_argument("--configfile", type=Path, default=_DEFAULT_STUDY, help="the study (default: config.yaml)")
+    parser.add_argument(
+        "--configfile", metavar="STUDY", type=Path, default=_DEFAULT_STUDY, help="the study (default: config.yaml)"
+    )
+
+
+def load_study(options: argparse.Namespace) -> Study:
+    """Read the study that the arguments of `add_study` name."""
+    return Study.load(options.study or options.configfile)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from quasarcurves.cli.bar import bar
-from quasarcurves.cli.command import Command, add_study
+from quasarcurves.cli.command import Command, add_configfile
 from quasarcurves.spectra import sources
 from quasarcurves.study import Study
 
@@ -43,12 +43,12 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="RUN_OR_FILE", required=True, help=_RUN_OR_FILE)
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="FITS table to write")
     parser.add_argument(
-        "--source", choices=sources.FILE_SOURCES, help="format of the spectra (default: as the first is)"
+        "--source", choices=sources.file_sources(), help="format of the spectra (default: as the first is)"
     )
     parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
     parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")
     _add_choice(parser, "--weights")
-    add_study(parser)
+    add_configfile(parser)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -77,7 +77,7 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN_OR_FILE", help=_RUN_OR_FILE)
     parser.add_argument("--quasarnp", metavar="FILE", type=Path, required=True, help="HDF5 file to write")
     _add_choice(parser, "--model")
-    add_study(parser)
+    add_configfile(parser)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -71,10 +71,10 @@ class StudyView:
 
     def work(self) -> tuple[float, float]:
         """Work done by this call, and work left; a unit is one epoch over all spectra."""
-        epochs = self._study.config["training"]["epochs"]
+        n_spectra = self._study.n_spectra(self._study.results / "data" / "spectra.h5")
         done = sum(run.fraction * report.epoch for run, report in self.reports.items())
         over = {run for run, report in self.reports.items() if report.state != "training"} | self._done_before
-        left = sum(run.fraction * epochs for run in self._study.runs if run not in over)
+        left = sum(run.fraction * self._epochs(run, n_spectra) for run in self._study.runs if run not in over)
         left -= sum(run.fraction * report.epoch for run, report in self.training.items() if run not in over)
         return done, max(left, 0.0)
 
@@ -89,6 +89,12 @@ class StudyView:
         """One line about the whole study."""
         left = self.time_left()
         return f"{self.n_done} of {self.n_runs} runs trained" + (f", {left} left" if left else "")
+
+    def _epochs(self, run: Run, n_spectra: int) -> int:
+        """Return the epochs of a run: those it reports, else what its settings say."""
+        if run in self.reports:
+            return self.reports[run].epochs
+        return self._study.training_settings(run.optimizer).n_epochs(run.n_train(n_spectra))
 
     def _folder(self, kind: str, run: Run) -> Path:
         return self._study.results / kind / run.name

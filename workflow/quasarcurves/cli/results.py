@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from quasarcurves.cli.command import Command, add_study
+from quasarcurves.cli.command import Command, add_study, load_study
 from quasarcurves.provenance import inventory, receipts
-from quasarcurves.study import Study
 
 
 def _why_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +15,7 @@ def _why_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _why(options: argparse.Namespace) -> int:
-    for what, then, now in inventory.explain(Study.load(options.configfile), options.run):
+    for what, then, now in inventory.explain(load_study(options), options.run):
         print(f"{what:<44} {then}" + (f"   NOW {now}" if now else ""))
     return 0
 
@@ -29,7 +28,7 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    damages = receipts.verify(Study.load(options.configfile).results)
+    damages = receipts.verify(load_study(options).results)
     for damage in damages:
         print(f"{damage.path}: {damage.what}")
         if options.remove:
@@ -42,7 +41,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _orphans(options: argparse.Namespace) -> int:
-    _print_orphans(inventory.orphans(Study.load(options.configfile)))
+    _print_orphans(inventory.orphans(load_study(options)))
     return 0
 
 
@@ -52,7 +51,7 @@ def _prune_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    found = inventory.orphans(Study.load(options.configfile))
+    found = inventory.orphans(load_study(options))
     _print_orphans(found)
     if found and (options.yes or input("remove them? [y/N] ").strip().lower() == "y"):
         inventory.remove(found)

@@ -1,33 +1,103 @@
-"""Commands that run a study and show what it found."""
+"""Commands that begin a study, run it and show what it found."""
 
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from quasarcurves.cli import monitor, summary
-from quasarcurves.cli.command import Command, add_study
+from quasarcurves.cli.command import Command, add_configfile
+from quasarcurves.files import workflow_root
 from quasarcurves.study import Study
+from quasarcurves.training.extras import install_hint
 
+_TEMPLATE = Path(__file__).with_name("study_template.yaml")
 _DRY_RUN = {"-n", "--dry-run", "--dryrun"}
+
+_RUN_USAGE = "quasarcurves run [STUDY] [--cores CORES] [-n] [-- SNAKEMAKE_OPTIONS]"
+_RUN_EPILOG = """\
+Options that stand after -- go to Snakemake:
+  quasarcurves run my-study.yaml -- --forcerun train --keep-going
+"""
+
+
+def _init_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", type=Path, help="name of the study, or a file to write")
+
+
+def _init(options: argparse.Namespace) -> int:
+    given: Path = options.study
+    path = given if given.suffix in {".yaml", ".yml"} else given.with_name(f"{given.name}.yaml")
+    text = _TEMPLATE.read_text().format(name=path.stem, file=path)
+    Study.from_config(yaml.safe_load(text))  # refuses a name that no study may have
+    if path.exists():
+        raise FileExistsError(f"{path} exists; choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    print(f"{path}: a study to begin with. Run it: quasarcurves run {path}")
+    return 0
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    add_study(parser)
+    # STUDY is not for argparse: it would take the value of an option of Snakemake for it
+    parser.usage = _RUN_USAGE
+    add_configfile(parser)
     parser.add_argument("--cores", default="all", help="cores to use (default: all)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="show what would run, and run nothing")
 
 
 def _run(options: argparse.Namespace) -> int:
-    study = Study.load(options.configfile)
-    command = ["--cores", options.cores, "--configfile", str(options.configfile), *options.rest]
-    if _DRY_RUN & set(options.rest):
-        return monitor.ask(command)
+    path, further = _study_and_rest(options)
+    study = Study.load(path)
+    command = [*_workflow_options(further), "--cores", options.cores, "--configfile", str(path), *further]
+    if options.dry_run or _DRY_RUN & set(further):
+        return monitor.ask([*command, "--dry-run"] if options.dry_run else command)
+    _require_backend(study)
     status = monitor.run(study, command)
     if status == 0 and (study.results / "runs.csv").exists():  # not where only some steps were asked for
         summary.show(study.results, Console())
     return status
+
+
+def _study_and_rest(options: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Split off the study, which stands before all options of Snakemake, from these."""
+    rest: list[str] = options.rest
+    named = bool(rest) and not rest[0].startswith("-")
+    path = Path(rest[0]) if named else options.configfile
+    further = rest[1:] if named else rest
+    if "--" in further:
+        further.remove("--")
+    return path, further
+
+
+def _workflow_options(further: list[str]) -> list[str]:
+    """Return the options by which Snakemake finds this workflow from any folder, but for those that the user gives."""
+    given = {option.split("=")[0] for option in further}
+    if not given.isdisjoint({"-s", "--snakefile"}):
+        return []
+    root = workflow_root()
+    snakefile = next(place for place in (root / "Snakefile", root / "workflow" / "Snakefile") if place.exists())
+    options = ["--snakefile", str(snakefile)]
+    if "--workflow-profile" not in given and not Path("profiles", "default").exists():
+        options += ["--workflow-profile", str(root / "profiles" / "default")]
+    return options
+
+
+def _require_backend(study: Study) -> None:
+    """Refuse to start trainings that cannot run.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If a run has no model yet, and what trains it is not installed.
+    """
+    models = (study.results / "runs" / run.name / "model.keras" for run in study.runs)
+    if find_spec(study.backend) is None and not all(model.exists() for model in models):
+        raise ModuleNotFoundError(install_hint(study.backend), name=study.backend)
 
 
 def _summary_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +110,8 @@ def _summary(options: argparse.Namespace) -> int:
 
 
 COMMANDS = (
-    Command(
-        "run",
-        "run a study through Snakemake, showing how far it is",
-        _run_arguments,
-        _run,
-        epilog="Further arguments go to Snakemake.",
-        takes_rest=True,
-    ),
+    Command("init", "write a study to begin with, its keys explained", _init_arguments, _init),
+    Command("run", "run a study and show its progress", _run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
     Command(
         "summary",
         "print the main numbers of a finished study and where its figures are",

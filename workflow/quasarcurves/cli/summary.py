@@ -39,7 +39,7 @@ def show(results: Path, console: Console) -> None:
 
 
 def _crossings(path: Path) -> pd.Series:
-    """Give the crossing point of final models by fraction and optimizer; nothing where they were not evaluated."""
+    """Return the crossing point of final models by fraction and optimizer; empty where they were not evaluated."""
     if not path.exists():
         return pd.Series(dtype=float)
     rows = tables.read(path)
@@ -51,6 +51,7 @@ def _table(runs: pd.DataFrame, crossings: pd.Series) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # eight columns in 80 characters
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "optimizer" else "right", no_wrap=True)
+    known = crossings.to_dict()
     for key, group in runs.groupby(["fraction", "optimizer"], sort=False):
         median = group.median(numeric_only=True)
         table.add_row(
@@ -61,6 +62,6 @@ def _table(runs: pd.DataFrame, crossings: pd.Series) -> Table:
             f"{median['spikes_above_3x']:g}",
             f"{median['highest_ratio']:.1f}x",
             f"{group['diverged'].sum()} of {len(group)}",
-            f"{100 * crossings[key]:.1f} %" if key in crossings else "-",
+            f"{100 * known[key]:.1f} %" if key in known else "-",
         )
     return table

@@ -1,12 +1,23 @@
-"""The measures of steps around the onset of spikes, averaged over all spikes of an optimizer."""
+"""The measures of steps around the onset of spikes, averaged over all spikes of an optimizer.
+
+Caption
+-------
+What the measures of a step do around the onset of the spikes of ``{optimizer}``: the median over spikes and the band
+between their quartiles, in grey over quiet windows of the same runs. Measures are relative to their own median 300 to
+200 steps before the onset, curvatures to the stability threshold. What rises before lag 0 comes before the spike; at
+lag 0 the loss is high by definition.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.05
@@ -94,3 +105,8 @@ def _title(table: pd.DataFrame, fraction: float) -> str:
 def _legend_lines(axes: Axes) -> list[Line2D]:
     lines = [axes.plot([], [], color=_COLORS[kind], label=name)[0] for kind, name in _NAMES.items()]
     return [*lines, axes.plot([], [], color="black", linestyle=":", label="onset")[0]]
+
+
+def plot(*, aligned: Path, optimizer: str) -> Figure:
+    """Return the event-aligned averages of one optimizer."""
+    return draw(tables.read(aligned), optimizer)

@@ -1,9 +1,19 @@
-"""Curvature of the loss in the metric of the optimizer, against the curvature beyond which its steps are unstable."""
+"""Curvature of the loss in the metric of the optimizer, against the curvature beyond which its steps are unstable.
+
+Caption
+-------
+Curvature of the loss in the optimizer's own metric, replicate 0, training set of fraction {fraction}: the largest
+eigenvalue of the preconditioned Hessian (sharpness) and the curvature along the preconditioned gradient, against the
+stability threshold (Cohen et al. 2022, arXiv:2207.14484; Bai et al. 2025, arXiv:2506.04805). Ticks at the foot are
+onsets of spikes found in steps. Values that are not positive are left out. Optimizers without a known threshold are
+not shown.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 from quasarcurves.training.history import History
 
@@ -105,3 +116,8 @@ def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> N
         axes.tick_params(labelbottom=True)
     figure.supxlabel("optimizer step", fontsize=8)
     figure.supylabel("curvature, preconditioned", fontsize=8)
+
+
+def plot(*, histories: Path, spikes: Path, fraction: float) -> Figure:
+    """Return the curvatures of one fraction's first replicate against the stability threshold."""
+    return draw(tables.by_run(histories, fraction=fraction, replicate=0), tables.read(spikes))

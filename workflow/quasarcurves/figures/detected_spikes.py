@@ -1,8 +1,17 @@
-"""The spikes found, on the loss that was searched: over all epochs, and the highest one step by step."""
+"""The spikes found, on the loss that was searched: over all epochs, and the highest one step by step.
+
+Caption
+-------
+Spikes of ``{optimizer}``, a row per size of the training set. Of each size the replicate is shown that has the
+highest spike. Left: mean loss of each epoch, with the spikes found in it. Right: the loss of every step around the
+highest spike found in steps, which is grey on the left; steps are counted from 0, and heights are the loss over its
+own running median.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +19,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.analysis.tables import RUN_KEYS, run_key
 from quasarcurves.figures import style
 from quasarcurves.training.history import History
@@ -130,3 +140,8 @@ def _mark(axes: Axes, loss: np.ndarray, spikes: pd.DataFrame, first: int = 0) ->
 
 def _count(spikes: pd.DataFrame) -> str:
     return f"{len(spikes) or 'no'} spike{'s' if len(spikes) > 1 else ''}"
+
+
+def plot(*, histories: Path, spikes: Path, optimizer: str, style: dict) -> Figure:
+    """Return the spikes of one optimizer for every fraction."""
+    return draw(tables.by_run(histories, optimizer=optimizer), tables.read(spikes), **style)

@@ -1,9 +1,18 @@
-"""How much training data is enough: test errors against training spectra, with curves, bands and targets."""
+"""How much training data is enough: test errors against training spectra, with curves, bands and targets.
+
+Caption
+-------
+Errors of the final models on the test set against the number of training spectra, a column per optimizer and a row
+per metric. Points are runs, crosses those left out as failed. The line is the fitted curve, the band its 90 %
+interval over all families of curves that fit. The dashed line is the target, with the 90 % interval of the number of
+spectra that it takes where the data can say; the floor and the gain from doubling stand in ``learning_curve.csv``.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from quasarcurves.analysis import tables
 from quasarcurves.analysis.tables import records
 from quasarcurves.figures import style
 
@@ -145,3 +155,8 @@ def _add_legend(figure: Figure) -> None:
                 handles.setdefault(label, handle)
     ncols = len(handles) if figure.get_figwidth() > style.COLUMN_WIDTH else 3
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=ncols)
+
+
+def plot(*, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path) -> Figure:
+    """Return the learning curves of a study."""
+    return draw(*(tables.read(path) for path in (learning_curve, learning_curve_errors, learning_curve_bands)))

@@ -1,10 +1,20 @@
-"""Training loss against epoch, one curve per training-set size, for one optimizer."""
+"""Training loss against epoch, one curve per training-set size, for one optimizer.
+
+Caption
+-------
+Training loss of ``{optimizer}`` against epoch, one curve per size of the training set. Lines are medians over
+replicates, bands go from the lowest to the highest; a cross marks where a run diverged. The upper axis counts
+optimizer steps with the largest set.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 
 
@@ -47,3 +57,8 @@ def draw(
         style.add_steps_axis(axes, steps, f"optimizer steps with {largest['n_train'].median():,.0f} spectra")
         axes.legend(title=f"{optimizer}: training spectra (fraction)", loc="upper right", ncols=1)
     return figure
+
+
+def plot(*, epochs: Path, runs: Path, optimizer: str, style: dict) -> Figure:
+    """Return the losses of one optimizer for every fraction."""
+    return draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), optimizer, **style)

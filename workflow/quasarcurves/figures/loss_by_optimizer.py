@@ -1,13 +1,21 @@
-"""Training loss against epoch, one curve per optimizer, a panel per training-set size."""
+"""Training loss against epoch, one curve per optimizer, a panel per training-set size.
+
+Caption
+-------
+Training loss against epoch, one curve per optimizer, a panel per size of the training set. Lines are medians over
+replicates, bands go from the lowest to the highest; a cross marks where a run diverged.
+"""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 2.0
@@ -69,3 +77,8 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame) -> None:
         va="top",
     )
     style.add_steps_axis(axes, float(runs["steps_per_epoch"].to_numpy()[0]), "optimizer steps")
+
+
+def plot(*, epochs: Path, runs: Path, style: dict) -> Figure:
+    """Return the losses of all optimizers side by side."""
+    return draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), **style)

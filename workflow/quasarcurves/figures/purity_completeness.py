@@ -2,6 +2,13 @@
 
 The figure of Farr, Font-Ribera & Pontzen (2020, arXiv:2007.10348), with this study's runs; their numbers can be drawn
 beside them.
+
+Caption
+-------
+Purity (solid) and completeness (dashed) of the test set against the confidence threshold, and the distribution of the
+redshift error dv of the quasars found, with {optimizer}: one colour per size of the training set. Dots mark where
+purity and completeness are equal. Bands go from the lowest to the highest replicate; where there is one, they are 95
+% intervals over the objects of the test set. Thin dotted lines are failed replicates.
 """
 
 from __future__ import annotations
@@ -240,3 +247,9 @@ def _add_legend(panels: np.ndarray, handles: list[Line2D], scores: pd.DataFrame,
     title += "where purity = completeness, median and sigma of dv"
     legend = axes.legend(handles=handles, title=title, loc="center", ncols=1)
     legend.set_in_layout(False)  # its space is the panel's
+
+
+def plot(*, metrics: Path, test_metrics: Path, dv_histogram: Path, optimizer: str, style: dict) -> Figure:
+    """Return what the models of one optimizer are worth on the test set."""
+    curves, scores, dv = (load(path, optimizer, style["model"]) for path in (metrics, test_metrics, dv_histogram))
+    return draw(curves, scores, dv, **style)

@@ -1,9 +1,19 @@
-"""Do spikes hurt? Test scores of models from just before a spike, from its peak and from the end of training."""
+"""Do spikes hurt? Test scores of models from just before a spike, from its peak and from the end of training.
+
+Caption
+-------
+Do spikes hurt? Test loss, and completeness at a confidence above 0.5, of models taken just before a spike, at its
+peak and at the end of the training, joined by a line for each of the tallest spikes of each run; black is the median
+over spikes. The ratios are medians over spikes with their 95 % intervals over replicates and spikes; all are in
+``spike_cost_summary.csv``. What training does from the spike to the end is in the ratio of the end, not the spike
+alone.
+"""
 
 from __future__ import annotations
 
 import math
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.analysis.spike_cost import MOMENTS, WORKING_THRESHOLD
 from quasarcurves.figures import style
 
@@ -118,3 +129,8 @@ def _title(summary: pd.DataFrame, spiking: list[str]) -> str:
     if absent:
         lines.append(textwrap.fill(f"no tall spikes: {', '.join(absent)}", 60))
     return "\n".join(lines)
+
+
+def plot(*, spike_cost: Path, spike_cost_summary: Path) -> Figure:
+    """Return what spikes cost."""
+    return draw(tables.read(spike_cost), tables.read(spike_cost_summary))

@@ -1,8 +1,17 @@
-"""How often the loss spikes, how high and for how long, against the number of training spectra."""
+"""How often the loss spikes, how high and for how long, against the number of training spectra.
+
+Caption
+-------
+Rate, median height and duration of spikes against the size of the training set. A point is a run, with the 95 %
+interval of ``spike_statistics.csv``; lines join medians over replicates. Open symbols are runs without a spike: their
+bar is the upper limit of the rate. Heights of fewer than 6 spikes have no interval. If rates per step agree between
+sizes, spikes follow steps; if rates per epoch agree, they follow epochs (``spike_trends.csv`` has the test).
+"""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +19,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.5
@@ -127,3 +137,8 @@ def _set_axes(panels: np.ndarray, runs: pd.DataFrame) -> None:
     for axes in panels.flat:
         axes.set_xticks(range(len(sizes)), labels, rotation=upright)
     panels[0, 0].figure.align_ylabels(panels[:, 0])
+
+
+def plot(*, spike_statistics: Path, style: dict) -> Figure:
+    """Return the statistics of the spikes of every run."""
+    return draw(tables.read(spike_statistics), **style)

@@ -11,25 +11,13 @@ from pathlib import Path
 from quasarcurves.provenance import fingerprint
 from quasarcurves.provenance.receipts import FOLDER, Receipt
 from quasarcurves.study import Study
+from quasarcurves.study.steps import PLACES, STEPS
+
+_JOB_FILES = {"logs": "log", "benchmarks": "tsv", FOLDER: "json"}
+"""Folders of the results with a file for every job, and how these end."""
 
 _BY_RUN = ("runs", "state")
-"""Folders of the results with a folder per subset, and in it one per optimizer."""
-
-_BY_RUN_FILES = tuple(f"{folder}/{rule}" for folder in ("logs", "benchmarks", FOLDER) for rule in ("train", "evaluate"))
-"""The same with a file per optimizer."""
-
-_BY_SUBSET_FILES = ("data/subsets", "logs/draw_subset", "benchmarks/draw_subset", f"{FOLDER}/draw_subset")
-_BY_OPTIMIZER_FILES = tuple(
-    f"{folder}/{rule}"
-    for folder in ("logs", "benchmarks", FOLDER)
-    for rule in ("plot_fractions", "plot_spikes", "plot_aligned", "plot_purity_completeness")
-)
-_FIGURES_BY_OPTIMIZER = ("loss_by_fraction", "detected_spikes", "aligned", "purity_completeness")
-_FIGURES_OF_ALL = {"loss_by_optimizer", "spike_statistics", "cures", "learning_curve"}
-_BY_FRACTION_FILES = (
-    *(f"{folder}/plot_curvature" for folder in ("logs", "benchmarks", FOLDER)),
-    *(f"{folder}/train_pack" for folder in ("logs", "benchmarks")),
-)
+"""Folders with a folder for every subset, and in it one for every optimizer."""
 
 
 @dataclass(frozen=True)
@@ -107,33 +95,35 @@ def explain(study: Study, name: str) -> list[tuple[str, str, str]]:
 
 
 def _unasked(study: Study) -> Iterator[Path]:
-    results = study.results
-    subsets, optimizers = set(study.subset_names), set(study.optimizers)
-    for name in (*_BY_RUN, *_BY_RUN_FILES):
-        for subset in _children(results / name, folders=True):
-            if subset.name not in subsets:
-                yield subset
-            else:
-                yield from (path for path in _children(subset, name in _BY_RUN) if _stem(path) not in optimizers)
-    for name in _BY_SUBSET_FILES:
-        yield from (path for path in _children(results / name) if _stem(path) not in subsets)
-    for name in _BY_OPTIMIZER_FILES:
-        yield from (path for path in _children(results / name) if _stem(path) not in optimizers)
-    fractions = {f"f{fraction}" for fraction in study.fractions}
-    for name in _BY_FRACTION_FILES:
-        yield from (path for path in _children(results / name) if _stem(path) not in fractions)
-    asked = {f"{name}_{optimizer}" for name in _FIGURES_BY_OPTIMIZER for optimizer in optimizers}
-    asked |= {f"curvature_{fraction}" for fraction in fractions} | _FIGURES_OF_ALL
-    asked |= {"spike_cost"} if study.takes_snapshots else set()
-    yield from (path for path in _children(results / "figures") if _stem(path) not in asked)
+    results, asked = study.results, _asked(study)
+    for name in _BY_RUN:
+        yield from _others(results / name, {results / name / run.name for run in study.runs}, folders=True)
+    for name in (*_JOB_FILES, "data/subsets", "figures", "report"):
+        yield from _others(results / name, asked)
+    tables = {results / file.path for step in STEPS.values() if step.per == "study" for file in step.makes}
+    yield from (path for path in tables - asked if path.parent == results and path.exists())
 
 
-def _children(folder: Path, folders: bool = False) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_dir() == folders] if folder.is_dir() else []
+def _asked(study: Study) -> set[Path]:
+    """Return the files that the jobs of a study make or write about themselves."""
+    found = [study.paths(file.path, step.per) for step in study.steps for file in step.makes if study.has(file)]
+    for step in study.steps:
+        place = f"{step.name}/{PLACES[step.per]}".rstrip("/")
+        found += [study.paths(f"{folder}/{place}.{suffix}", step.per) for folder, suffix in _JOB_FILES.items()]
+    return {Path(path) for paths in found for path in paths}
 
 
-def _stem(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
+def _others(folder: Path, asked: set[Path], folders: bool = False) -> Iterator[Path]:
+    """Yield what lies in a folder but is not asked for: a folder as a whole if nothing in it is.
+
+    With `folders` what is asked for are folders, whatever is in them; files beside these are let be.
+    """
+    parents = {parent for path in asked for parent in path.parents}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path in parents:
+            yield from _others(path, asked, folders)
+        elif path not in asked and not (folders and path.is_file()):
+            yield path
 
 
 def _size(path: Path) -> int:

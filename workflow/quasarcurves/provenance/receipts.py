@@ -1,7 +1,8 @@
 """Receipts: for every job a small file that says what was made, from what, with which code.
 
-They do three things. Snakemake compares small inputs by content, so rules depend on the receipts of what they read, and
-a touched or copied file reruns nothing. `quasarcurves why` shows them. `quasarcurves verify` compares files with them.
+Receipts serve three purposes. Snakemake compares small inputs by content: rules depend on the receipts of what they
+read, so a touched or copied file reruns nothing. `quasarcurves why` shows them. `quasarcurves verify` compares files
+with them.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Receipt:
     ----------
     rule : str
     settings : mapping
-        What the rule was told, apart from files.
+        Arguments of the rule, apart from files.
     code : mapping of str to str
-        Hash of every module of this project that the job imported.
+        Hash of every module of this project that the job imported, apart from those without effect on results.
     versions : mapping of str to str
         Versions of the packages that results may depend on.
     inputs, outputs : mapping of str to str
@@ -54,7 +55,7 @@ class Receipt:
         Raises
         ------
         ValueError
-            If the file is none.
+            If the file is not a receipt.
         """
         try:
             return cls(**json.loads(path.read_text()))
@@ -68,13 +69,13 @@ def hashes(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def made(receipts: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of all files that some receipts speak of, by path."""
+    """SHA-256 of all files that the jobs of these receipts made, by path."""
     return {path: value for receipt in receipts for path, value in Receipt.load(receipt).outputs.items()}
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what its receipt says.
+    """A file that differs from its receipt.
 
     Parameters
     ----------
@@ -90,12 +91,19 @@ class Damage:
 
 
 def verify(results: Path) -> list[Damage]:
-    """Compare every file of a study's results with its receipt; to be called where the workflow runs.
+    """Compare every file of a study's results with its receipt.
+
+    Paths in receipts are relative: call this in the folder that the workflow runs in.
 
     Parameters
     ----------
     results : Path
         Folder of the results.
+
+    Returns
+    -------
+    list of Damage
+        One per file that is missing or has changed, and per receipt that cannot be read.
     """
     damages = []
     for path in sorted((results / FOLDER).rglob("*.json")):

@@ -1,9 +1,9 @@
-"""Layers before batch normalisation, which takes their bias off again: in training they leave it out.
+"""Layers before batch normalisation that leave out their bias in training: normalisation subtracts it again.
 
-The outputs of the normalisation are the same, passes over the activations are saved, and the gradient of the bias is
-zero, as it should be, instead of rounding that an optimizer blows up. So the bias stays at the zero it starts from. In
-inference it is added: weights from elsewhere have one. To train such weights further it would have to be taken off the
-moving means first, which are those of the sum.
+The outputs of the normalisation are the same, and passes over the activations are saved. The gradient of the bias is
+exactly zero, where it would be rounding that an optimizer scales up, so the bias stays at its initial zero. In
+inference the bias is added, because weights from elsewhere have one. To train such weights further, their bias would
+first have to be subtracted from the moving means, which include it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import keras
 from keras import ops
 
 
-class UnbiasedConv1D(keras.layers.Conv1D):
+class BiasFreeConv1D(keras.layers.Conv1D):
     """Conv1D of Keras, linear, with the same weights, but for its bias in training."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -22,7 +22,7 @@ class UnbiasedConv1D(keras.layers.Conv1D):
         return self.convolution_op(inputs, self.kernel) if training else super().call(inputs)
 
 
-class UnbiasedDense(keras.layers.Dense):
+class BiasFreeDense(keras.layers.Dense):
     """Dense of Keras, linear, with the same weights, but for its bias in training."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -6,11 +6,11 @@ from typing import Any
 
 from keras import ops
 
-from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D
+from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D
 
 
-class MatrixConv1D(UnbiasedConv1D):
-    """UnbiasedConv1D with the same weights and results, computed as (windows of the input) x (kernel).
+class MatrixConv1D(BiasFreeConv1D):
+    """BiasFreeConv1D with the same weights and results, computed as (windows of the input) x (kernel).
 
     The kernel's width has to be a multiple of the stride: inputs are cut into pieces of one stride, and a window is
     a few neighbouring pieces.

@@ -64,7 +64,7 @@ class _Size:
 
 
 class _Place(NamedTuple):
-    """Where a variable of a file has its place: layer and variable of the network, and units of the layer."""
+    """A variable of a file, and its place in the network: layer, variable, and units of the layer."""
 
     layer: str
     variable: str
@@ -146,7 +146,7 @@ def from_quasarnp(path: str | Path) -> keras.Model:
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
-    """Give what `to_quasarnp` was told of a network; empty for files from elsewhere."""
+    """Return the `about` that `to_quasarnp` wrote; empty for files from elsewhere."""
     with _opened(path) as file:
         return json.loads(file.attrs.get(_ABOUT, "{}"))
 
@@ -172,7 +172,7 @@ def _variables(model: keras.Model, layer: str) -> dict[str, keras.Variable]:
 
 
 def _name_weights(group: h5py.Group, name: str) -> None:
-    """Say in which order Keras takes a layer's variables."""
+    """Write the order in which Keras takes a layer's variables."""
     order = _OF_NORM if name.startswith(_NORM) else _OF_LAYER
     names = [f"{name}/{variable}:0" for variable in order] if len(group) else []
     # as Keras writes none: a string of no length is no type of HDF5
@@ -253,7 +253,7 @@ def _found(file: h5py.File, path: str | Path, kind: str) -> list[str]:
 
 
 def _settings(file: h5py.File, path: str | Path) -> dict[str, dict[str, Any]]:
-    """Give the settings of every layer by its name, from the attribute `model_config`."""
+    """Return the settings of every layer by its name, from the attribute `model_config`."""
     try:
         layers = json.loads(file.attrs[_CONFIG])["config"]["layers"]
         return {layer["config"]["name"]: {"class_name": layer["class_name"], **layer["config"]} for layer in layers}

@@ -1,22 +1,45 @@
-"""Batch normalisation by TensorFlow's own operations for it, which add up and normalise in one.
+"""Batch normalisation as one operation of TensorFlow, where Keras takes several passes over the activations.
 
-On a processor they are several times slower forward where the number of channels is no multiple of that of the numbers
-in a register, as 100 is not. So a few neighbouring bins are taken for one there, with as many times more channels.
+On a processor that operation is several times slower forward where the number of channels (100, say) is no multiple of
+the numbers in a register. There a few neighbouring bins are taken for one, with as many times more channels.
 """
 
 from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
+import keras
 import tensorflow as tf
+from keras import ops
 
 _LANES = 16
 """Numbers in the widest registers there are."""
 
 
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """BatchNormalization of Keras over the last axis, with the same weights and, but for rounding, results.
+
+    In training its first derivatives are right, its second are not: the curvature is measured with another layer
+    (`quasarcurves.training.backends.tensorflow`).
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalise; (..., channels) of the same shape."""
+        if not training:
+            return super().call(inputs, training=training, mask=mask)
+        # as an image of one row: with all bins as examples, GPUs would be asked for more of these than they take
+        bins = math.prod(inputs.shape[1:-1])
+        x = ops.reshape(inputs, (-1, 1, bins, inputs.shape[-1]))
+        outputs, mean, variance = normalised(x, self.gamma.value, self.beta.value, self.epsilon)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + value * (1 - self.momentum))
+        return ops.reshape(outputs, ops.shape(inputs))
+
+
 def normalised(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, ...]:
-    """Normalise by the statistics of a batch; right for first derivatives alone.
+    """Normalise by the statistics of a batch; only first derivatives are right.
 
     Parameters
     ----------
@@ -62,13 +85,16 @@ def _at_once(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) ->
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=(), variance=(), epsilon=epsilon, is_training=True
     )
-    # what it gives is the estimate for the population
+    # TensorFlow returns the estimate for the population, over n - 1; Keras takes that of the batch
     n = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
     return outputs, mean, variance * ((n - 1) / n)
 
 
 def _in_groups(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float, together: int) -> tuple[tf.Tensor, ...]:
-    """Take so many neighbouring bins for one; the statistics of all are made of those of each."""
+    """Normalise with `together` neighbouring bins taken for one: (n, 1, bins, channels) of the same shape.
+
+    Mean and variance of all bins follow from those of each of the `together` places.
+    """
     channels = x.shape[-1]
     wide = tf.reshape(x, (1, 1, -1, together * channels))
     ones = tf.ones(together * channels)

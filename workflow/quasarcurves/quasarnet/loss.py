@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from keras import ops
 
 from quasarcurves.quasarnet.loss_formula import line_losses
 
 
-def quasarnet_loss(y_true: object, y_pred: object) -> object:
-    """Loss per spectrum and line: `formula.line_losses`.
+def quasarnet_loss(y_true: Any, y_pred: Any) -> Any:
+    """Loss per spectrum and line: `loss_formula.line_losses`.
 
     Parameters
     ----------
@@ -22,7 +24,7 @@ def quasarnet_loss(y_true: object, y_pred: object) -> object:
     return line_losses(ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32"), ops)
 
 
-def dense_targets(box: object, offset: object, boxes: int) -> object:
+def dense_targets(box: Any, offset: Any, boxes: int) -> Any:
     """Dense targets of a batch from box numbers and offsets, as `objective.encode` gives them.
 
     Parameters
@@ -40,6 +42,6 @@ def dense_targets(box: object, offset: object, boxes: int) -> object:
     return ops.concatenate([one_hot, one_hot * ops.expand_dims(offset, -1)], axis=-1)
 
 
-def weighted_line_losses(outputs: object, box: object, offset: object, weight: object) -> object:
+def weighted_line_losses(outputs: Any, box: Any, offset: Any, weight: Any) -> Any:
     """Loss per spectrum and line against compact targets, times the sample weights; (n, L) float32 tensor."""
     return weight * quasarnet_loss(dense_targets(box, offset, outputs.shape[-1] // 2), outputs)

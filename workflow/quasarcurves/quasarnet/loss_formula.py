@@ -23,7 +23,7 @@ def line_losses(y_true: Any, y_pred: Any, library: ModuleType) -> Any:
     y_true, y_pred : (n, L, 2B) float32 arrays
         B boxes followed by B offsets.
     library : module
-        numpy, or what stands for it.
+        numpy, or a library with functions of the same names.
 
     Returns
     -------

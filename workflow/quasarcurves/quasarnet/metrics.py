@@ -1,4 +1,4 @@
-"""What a redshift and a list of quasars are worth: dv, purity, completeness, and where the last two are equal.
+"""Quality of redshifts and of a list of quasars: dv, purity, completeness, and where the last two are equal.
 
 Definitions are those of Farr, Font-Ribera & Pontzen (2020, arXiv:2007.10348), in whose published analysis the speed of
 light is 300,000 km/s.
@@ -95,10 +95,10 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def crossing(purity: np.ndarray, completeness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where purity and completeness are equal, as the confidence threshold rises.
 
-    Between thresholds both are taken to be straight lines. Completeness never rises with the threshold, so of several
-    crossings the first has the highest value: it is the one given. There is none where one of the curves is
-    above the other at all thresholds, where the only one lies beyond the last threshold at which anything is called,
-    and where both have come down to 0.
+    Both are interpolated linearly between thresholds. Completeness never rises with the threshold, so the first of
+    several crossings has the highest value and is returned. There is none if one curve is above the other at all
+    thresholds, if the only one lies beyond the last threshold at which anything is called a quasar, or where both have
+    fallen to 0.
 
     Parameters
     ----------

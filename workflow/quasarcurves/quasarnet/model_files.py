@@ -1,7 +1,7 @@
 """Keras files that say which of their outputs belongs to which line.
 
-A `.keras` file tells how a network is built, not what its outputs are. That is kept beside its other parts, in a member
-of the archive that Keras passes over, so the file is still one that Keras itself opens.
+A `.keras` file describes how a network is built, but not what its outputs are. The lines stand in one more member of
+the archive. Keras ignores it, so it still opens the file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import h5py
 import keras
 
 from quasarcurves.files import whole_file
+from quasarcurves.quasarnet.settings import RunSettings
 
 _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
 
@@ -24,18 +25,17 @@ _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
 FINAL, BEST = "final", "best"
 
 
-def about_run(params: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Give what a model file is to say of its run: its lines and its name.
+def about_run(run: RunSettings, model: str) -> dict[str, Any]:
+    """Return what a model file is to say of its run: its lines and its name.
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     model : str
         Which of the run's models: final or best.
     """
-    name = "{study}/f{fraction}_r{replicate}/{optimizer}".format_map(params) + f" {model}"
-    return {"lines": params["network"]["lines"], "bal_lines": params["network"]["bal_lines"], "name": name}
+    name = f"{run.study}/f{run.fraction}_r{run.replicate}/{run.optimizer} {model}"
+    return {"lines": list(run.network.lines), "bal_lines": list(run.network.bal_lines), "name": name}
 
 
 def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -
 
 
 def _numbered(config: bytes) -> bytes:
-    """Number what layers share, which Keras names by its place in memory."""
+    """Number the objects that layers share: Keras names them by addresses in memory, which differ each time."""
     numbers: dict[bytes, int] = {}
     return re.sub(
         rb'(?<="shared_object_id": )\d+', lambda found: b"%d" % numbers.setdefault(found[0], len(numbers)), config
@@ -80,7 +80,7 @@ def load_keras(path: str | Path) -> keras.Model:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Give what a Keras file says of its lines and its run, else the history of the run beside it; empty if neither."""
+    """Return lines and run as a Keras file names them, else the history of the run beside it; empty if neither does."""
     with zipfile.ZipFile(path) as archive:
         if _ABOUT in archive.namelist():
             return json.loads(archive.read(_ABOUT))
@@ -88,9 +88,11 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def _about_beside(path: Path) -> dict[str, Any]:
-    """Of a run made before its models said it themselves."""
+    """Return lines and run from the history beside a model; models of earlier versions do not name them."""
     history = path.with_name("history.h5")
     if not history.is_file():
         return {}
     with h5py.File(history) as file:
-        return about_run(json.loads(file.attrs["params"]), BEST if path.stem == BEST else FINAL)
+        params = json.loads(file.attrs["params"])
+    params.pop("outcome", None)
+    return about_run(RunSettings.from_json(params), BEST if path.stem == BEST else FINAL)

@@ -1,4 +1,4 @@
-"""A trained network applied with numpy alone: what evaluates needs no TensorFlow, whose import takes longer.
+"""A trained network applied with numpy alone: evaluation needs no TensorFlow, whose import would take longer.
 
 The layers are those of `network`, taken from a Keras file as its JSON and its arrays describe them, in inference: batch
 normalisation by its moving statistics, no dropout. No code in the file is run.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ _NOTHING = {"InputLayer", "Dropout"}
 
 
 @dataclass(frozen=True)
-class AppliedNetwork:
-    """A network ready to be applied.
+class NumpyNetwork:
+    """A trained network as layers and weights.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class AppliedNetwork:
     weights: Mapping[str, np.ndarray]
 
     @classmethod
-    def load(cls, path: str | Path) -> AppliedNetwork:
+    def load(cls, path: str | Path) -> NumpyNetwork:
         """Read a Keras file.
 
         Raises
@@ -68,8 +68,8 @@ class AppliedNetwork:
             raise ValueError(f"{path}: layer {strange[0]['config']['name']!r} is none of QuasarNET as built here")
         return cls(layers, weights)
 
-    def with_weights(self, weights: Mapping[str, np.ndarray]) -> AppliedNetwork:
-        """Give the same network with other weights.
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> NumpyNetwork:
+        """Return the same network with other weights.
 
         Raises
         ------
@@ -80,10 +80,10 @@ class AppliedNetwork:
         if shapes[0] != shapes[1]:
             other = sorted(name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name))
             raise ValueError(f"weights {', '.join(other)} are not the network's")
-        return AppliedNetwork(self.layers, weights)
+        return NumpyNetwork(self.layers, weights)
 
     def __call__(self, flux: np.ndarray) -> np.ndarray:
-        """Give the outputs for normalised spectra: (n, 443) -> (n, lines, 2 * boxes) float32."""
+        """Return the outputs for normalised spectra: (n, 443) -> (n, lines, 2 * boxes) float32."""
         parts = np.array_split(np.asarray(flux, np.float32), max(1, -(-len(flux) // _ROWS)))
         return np.concatenate([self._outputs(part[..., None]) for part in parts])
 
@@ -147,7 +147,7 @@ def _rescaled(x: np.ndarray, config: Mapping[str, Any]) -> np.ndarray:
     return x * scale + offset
 
 
-_LAYERS = {
+_LAYERS: dict[str, Callable[..., np.ndarray]] = {
     "Conv1D": _convolved,
     "Dense": _dense,
     "BatchNormalization": _normalised,

@@ -1,4 +1,4 @@
-"""From redshifts to what the network is asked for, and back.
+"""From redshifts to the targets of the network, and from its outputs to redshifts.
 
 The wavelength range is cut into boxes; a line that falls into the grid marks its box and its place within it.
 Definitions follow Busca & Balland (2018), arXiv:1808.09955, section 3.
@@ -33,14 +33,14 @@ OFFSET_SCALE, OFFSET_SHIFT = 1.2, -0.1
 
 @dataclass(frozen=True)
 class Decoded:
-    """What outputs of the network say of n spectra.
+    """Confidences and redshifts of n spectra, read off the network's outputs.
 
     Parameters
     ----------
     confidence : (n, lines) array
         Highest box probability of each emission line.
     z_line : (n, lines) array
-        Redshift if that line is the one it is taken for.
+        Redshift from that line, if the identification of the line is right.
     z_best : (n,) array
         Redshift of the most confident emission line.
     bal_confidence, bal_z_line : (n, bal_lines) array

@@ -1,4 +1,4 @@
-"""A trained network together with what it takes to apply it, from a file of either kind."""
+"""A trained network together with the lines of its outputs, from a file of either kind."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Trained:
         return (*self.lines, *self.bal_lines) == (*LINES, *BAL_LINES) and self.model.output_shape[2] == 2 * 13
 
     def apply(self, flux: np.ndarray) -> Decoded:
-        """Say what it makes of normalised spectra, (n, 443)."""
+        """Return confidences and redshifts of normalised spectra, (n, 443)."""
         outputs = self.model.predict_on_batch(np.asarray(flux, np.float32)[..., None])
         return decode(np.asarray(outputs), self.lines, self.bal_lines)
 

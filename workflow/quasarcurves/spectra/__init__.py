@@ -1,4 +1,4 @@
-"""What comes in: spectra of any source on one grid, and the subsets that are trained on."""
+"""Spectra of any source on one grid, and the subsets that are trained on."""
 
 from quasarcurves.spectra.table import Spectra
 

@@ -15,10 +15,10 @@ WAVELENGTH = 10 ** (LOG_START + LOG_STEP * np.arange(N_BINS))
 """(443,) float64, Angstrom in vacuum: the lower edge of each bin."""
 
 MIN_RMS = 1e-6
-"""A spectrum whose rms is not above this is constant: an exact test for 0 misses rounding."""
+"""A spectrum counts as constant if its rms is not above this: rounding leaves rms that are not exactly 0."""
 
 _EDGE_TOLERANCE = 1e-9
-"""Pixels this close (in bins) below an edge lie on it: log10(10**x) is not x to the last digit."""
+"""Pixels this close (in bins) below an edge count as on it: log10(10**x) differs from x in the last digits."""
 
 
 def bin_index(wavelength: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def rebin(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> tuple[n
 def normalise(flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Subtract each spectrum's ivar-weighted mean and divide by its ivar-weighted rms about it.
 
-    Bins with ivar 0 do not weigh, but are shifted and scaled like the others.
+    Bins with ivar 0 have no weight, but are shifted and scaled like the others.
 
     Parameters
     ----------

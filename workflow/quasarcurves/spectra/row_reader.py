@@ -1,7 +1,7 @@
-"""Rows of a block of numbers within a file: those asked for are read to where they are needed, and nothing else is.
+"""Reads chosen rows of a block of numbers within a file into aligned memory, and reads nothing else.
 
-A mapped file would do without this, but picking one row in a hundred of it reads all of it (the kernel reads ahead),
-and gives an array that lies wherever the allocator likes.
+Rows of a mapped file could be picked as well. But the kernel reads ahead, so that picking one row in a hundred reads
+the whole file, and the resulting array is not aligned.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 ALIGNMENT = 64
-"""Bytes; memory that starts at a multiple of this can be shared with TensorFlow and JAX, other memory they copy."""
+"""Bytes. TensorFlow and JAX share memory that starts at a multiple of this; they copy other memory."""
 
 _AHEAD = 512
-"""Runs of rows that the kernel is told of before the first of them is read: a disk is fast at many requests at once."""
+"""Runs of rows announced to the kernel before the first of them is read: a disk is fast at many requests at once."""
 
 
 def read_rows(path: str | Path, offset: int, shape: tuple[int, int], rows: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def read_rows(path: str | Path, offset: int, shape: tuple[int, int], rows: np.nd
     block = aligned_empty((len(rows), shape[1]))
     if not block.size:
         return block
-    memory, row_bytes = memoryview(block).cast("B"), block.strides[0]
+    memory, row_bytes = block.data.cast("B"), block.strides[0]
     runs = _runs(rows) * row_bytes
     with Path(path).open("rb", buffering=0) as file:
         for start in range(0, len(runs), _AHEAD):
@@ -60,7 +60,7 @@ def read_rows(path: str | Path, offset: int, shape: tuple[int, int], rows: np.nd
 
 
 def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Give an array of float32, not filled, that starts at a multiple of `ALIGNMENT`."""
+    """Return an array of float32, not filled, that starts at a multiple of `ALIGNMENT`."""
     size = 4 * int(np.prod(shape))
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
@@ -68,12 +68,12 @@ def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _runs(rows: np.ndarray) -> np.ndarray:
-    """Cut rows into runs that follow each other both in the file and where they go, in the order of the file.
+    """Cut rows into runs that are consecutive both in the file and in the result, in the order of the file.
 
     Returns
     -------
     (runs, 3) int64 array
-        First row, where that one goes, and number of rows.
+        First row in the file, its place in the result, and number of rows.
     """
     places = np.argsort(rows, kind="stable")
     ordered = rows[places]

@@ -1,7 +1,7 @@
-"""Who trains on which spectra: the test and validation sets, and the training set of each fraction and replicate.
+"""The test and validation sets, and the training set of each fraction and replicate.
 
-Everything is drawn by object, so that repeat observations of one object never stand on both sides, and everything is
-kept as row numbers, never as copies of spectra.
+Sets are drawn by object, so that repeat observations of one object are never in two sets. They are kept as row numbers,
+not as copies of spectra.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from quasarcurves.files import whole_file
 
 _FIXED, _POOL = 1, 2
-"""Tags that keep the random streams of the fixed draw and of the training sets apart."""
+"""Tags of the random streams of the fixed draw and of the training sets, which must differ."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Subset:
 
 
 def available_fraction(test_fraction: float, validation_fraction: float) -> float:
-    """Share of all spectra that training sets can be drawn from."""
+    """Return the share of all spectra that training sets can be drawn from."""
     # rounded: 1 - 0.15 - 0.05 is a little below 0.8
     return round(1 - test_fraction - validation_fraction, 12)
 
@@ -64,7 +64,7 @@ def draw(
 ) -> Subset:
     """Draw the training set of a fraction and replicate, with the test and validation sets that all share.
 
-    A set takes whole objects in random order as long as its spectra are not more than asked for.
+    A set takes whole objects in random order, up to the number of spectra asked for.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def draw(
     Raises
     ------
     ValueError
-        If the spectra left over by the test and validation sets are too few, or a set comes out empty.
+        If the test and validation sets leave too few spectra, or a set comes out empty.
     """
     objects, object_of_row, sizes = np.unique(target_id, return_inverse=True, return_counts=True)
     n, sizes = len(object_of_row), sizes.astype(np.uint32)
@@ -105,7 +105,7 @@ def draw(
 
 def _rows(sets: Sequence[np.ndarray], object_of_row: np.ndarray, n_objects: int) -> Iterator[np.ndarray]:
     """Yield the rows of each set of objects."""
-    # a byte per object stays in a processor's cache, where sets are looked up in random order
+    # one byte per object: the array fits a processor's cache, and is read in random order
     set_of_object = np.zeros(n_objects, np.uint8)
     for number, objects in enumerate(sets, start=1):
         set_of_object[objects] = number
@@ -115,7 +115,7 @@ def _rows(sets: Sequence[np.ndarray], object_of_row: np.ndarray, n_objects: int)
 
 
 def _take(objects: np.ndarray, sizes: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split objects into the first ones that have at most n spectra together, and the rest."""
+    """Split objects into the first ones, which have at most n spectra together, and the rest."""
     count = np.searchsorted(np.cumsum(sizes[objects]), n, side="right")
     return objects[:count], objects[count:]
 

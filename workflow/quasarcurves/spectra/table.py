@@ -1,7 +1,7 @@
 """Spectra: the prepared data set, in memory and as an HDF5 file.
 
-The file's `flux` is one contiguous block, so that any rows of it can be read (or mapped) without touching
-the others. Its length is known only once every chunk was seen, so chunks go to a plain file first.
+The file's `flux` is one contiguous block, so that any of its rows can be read (or mapped) without the others. Its
+length is known only after the last chunk, so chunks go to a plain file first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quasarcurves.spectra.row_reader import read_rows
 
 STAR, GALAXY, QSO_LOW, QSO_HIGH, BAD = range(5)
 UNKNOWN = 255
-"""Label of a spectrum without truth: it can be classified, but not trained on or scored."""
+"""Label of a spectrum without truth: it can be classified, but neither trained on nor scored."""
 
 QSO_SPLIT_Z = 2.1
 """Redshift that divides QSO_LOW from QSO_HIGH."""
@@ -96,7 +96,7 @@ class Spectra:
         return is_quasar(self.label)
 
     def take(self, rows: np.ndarray) -> Spectra:
-        """Give the spectra of some rows (index or bool array); `rejected` stays that of the whole."""
+        """Return the spectra of some rows (index or bool array), with `rejected` of the whole."""
         columns = {name: getattr(self, name)[rows] for name in _DTYPES}
         return Spectra(**columns, rejected=dict(self.rejected), source=self.source)
 
@@ -137,7 +137,7 @@ def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict
     Parameters
     ----------
     path : str or Path
-        The file; it appears under this name once it is whole.
+        The file, which gets this name once it is whole.
     chunks : iterable of Spectra
 
     Returns
@@ -148,7 +148,8 @@ def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict
         Number left out, by reason.
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES if name != "flux"}
-    rejected, source = Counter(), ""
+    rejected: Counter[str] = Counter()
+    source = ""
     with whole_file(path) as temporary, TemporaryFile(dir=temporary.parent) as staging:
         for chunk in chunks:
             chunk.flux.tofile(staging)
@@ -171,7 +172,7 @@ def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict
 
 
 def load_column(path: str | Path, name: str, rows: np.ndarray | None = None) -> np.ndarray:
-    """Read one column of an HDF5 file of spectra, `flux` or another, and none of the others.
+    """Read one column of an HDF5 file of spectra and no other.
 
     Parameters
     ----------
@@ -190,13 +191,13 @@ def load_column(path: str | Path, name: str, rows: np.ndarray | None = None) -> 
 
 
 def is_quasar(label: np.ndarray) -> np.ndarray:
-    """(n,) bool: labels of trusted quasars of any redshift."""
+    """Return (n,) bool: whether labels are of trusted quasars, of any redshift."""
     return (label == QSO_LOW) | (label == QSO_HIGH)
 
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file of spectra that is what it should be."""
+    """Open a file of spectra; refuse a file of anything else or of another grid."""
     with h5py.File(path, "r") as file:
         missing = [name for name in _DTYPES if name not in file]
         if missing:
@@ -208,12 +209,12 @@ def _open(path: str | Path) -> Iterator[h5py.File]:
 
 
 def _read(file: h5py.File, name: str, rows: np.ndarray | None) -> np.ndarray:
-    rows = slice(None) if rows is None else np.asarray(rows)
+    rows = np.arange(len(file["flux"])) if rows is None else np.asarray(rows)
     if name != "flux":
-        # a few bytes per spectrum: picked from the whole
+        # a few bytes per spectrum, so all are read
         return file[name][:][rows]
     flux = file[name]
-    # nothing is allocated for a data set without rows
+    # HDF5 allocates nothing for a data set without rows
     offset = flux.id.get_offset() if len(flux) else 0
     if offset is None:
         raise ValueError(f"{file.filename}: its flux is stored in chunks, expected one contiguous block")

@@ -1,9 +1,8 @@
-"""What a run of a study trains with, built from its settings: network, order of batches, optimizer, examples."""
+"""Build what a run trains with from its settings: network, order of batches, optimizer, examples."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,75 +11,86 @@ import keras
 import numpy as np
 
 from quasarcurves.quasarnet import network
-from quasarcurves.quasarnet.bias_free_layers import UnbiasedConv1D, UnbiasedDense
+from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.loss import weighted_line_losses
-from quasarcurves.quasarnet.normalisation import FusedBatchNormalization
+from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.examples import load_examples
-from quasarcurves.training import optimizers, snapshots
+from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.snapshots import Snapshots
 
 _WEIGHTS, _ORDER, _PROBE = 1, 2, 3
 """Tags that keep the random streams of initial weights, batch order and the curvature's probe apart."""
 
-_LAYERS = {
-    "tensorflow": {"convolution": UnbiasedConv1D, "dense": UnbiasedDense, "normalisation": FusedBatchNormalization},
-    "jax": {"convolution": MatrixConv1D, "dense": UnbiasedDense},
-}
-"""How layers are computed where Keras's own are slow on a backend: see docs/speed.md."""
 
-
-def build_model(settings: Mapping[str, Any], seed: int, replicate: int, precision: str = "float32") -> keras.Model:
+def build_model(settings: NetworkSettings, seed: int, replicate: int, precision: str = "float32") -> keras.Model:
     """Build the network of a study's `network` block; initial weights depend on seed, replicate and backend."""
     keras.utils.set_random_seed(int(np.random.SeedSequence([seed, _WEIGHTS, replicate]).generate_state(1)[0]))
-    return build_network(settings, precision=precision, **_LAYERS[keras.backend.backend()])
+    return build_network(settings, precision=precision, **_fast_layers())
 
 
-def build_network(settings: Mapping[str, Any], **computed: Any) -> keras.Model:
+def _fast_layers() -> dict[str, type[keras.Layer]]:
+    """Return classes of layers to use where those of Keras are slow on its backend: see docs/speed.md."""
+    if keras.backend.backend() == "jax":
+        return {"convolution": MatrixConv1D, "dense": BiasFreeDense}
+    from quasarcurves.quasarnet.fused_batch_norm import FusedBatchNormalization  # noqa: PLC0415  (needs TensorFlow)
+
+    return {"convolution": BiasFreeConv1D, "dense": BiasFreeDense, "normalisation": FusedBatchNormalization}
+
+
+def build_network(settings: NetworkSettings, **computed: Any) -> keras.Model:
     """Build the network of a `network` block; `computed` are classes of layers in place of Keras's own."""
     return network.build(
-        filters=settings["filters"],
-        layers=settings["layers"],
-        boxes=settings["boxes"],
-        n_lines=len(settings["lines"]) + len(settings["bal_lines"]),
-        dropout=settings["dropout"],
+        filters=settings.filters,
+        layers=settings.layers,
+        boxes=settings.boxes,
+        n_lines=settings.n_lines,
+        dropout=settings.dropout,
         **computed,
     )
 
 
-def build_plan(params: Mapping[str, Any], n_train: int) -> Plan:
-    """Build the plan of a run; the order of its batches depends on seed, replicate and epoch alone."""
-    seed, replicate = params["seed"], params["replicate"]
-    settings = dict(params["training"])
-    steps = settings.pop("steps", None)
-    for how in ("backend", "precision", "pack"):
-        settings.pop(how, None)
+def build_plan(run: RunSettings, n_train: int) -> Plan:
+    """Build the plan of a run; the order of its batches depends on seed, replicate and epoch alone.
 
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, _ORDER, replicate, epoch]).permutation(n_train)
-
-    plan = Plan(order=order, **{"epochs": 1, **settings})
-    if not plan.steps_per_epoch(n_train):
+    Raises
+    ------
+    ValueError
+        If there would be no step.
+    """
+    settings = run.training
+    if not settings.steps_per_epoch(n_train):
         raise ValueError(
-            f"{n_train} training spectra are fewer than training.batch_size {plan.batch_size}, "
+            f"{n_train} training spectra are fewer than training.batch_size {settings.batch_size}, "
             "and training.last_batch is drop: there would be no step"
         )
-    return replace(plan, epochs=math.ceil(steps / plan.steps_per_epoch(n_train))) if steps else plan
+
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([run.seed, _ORDER, run.replicate, epoch]).permutation(n_train)
+
+    return Plan(
+        epochs=settings.n_epochs(n_train),
+        batch_size=settings.batch_size,
+        order=order,
+        last_batch=settings.last_batch,
+        validate_every=settings.validate_every,
+    )
 
 
-def build_trainer(spectra: Path, rows: Subset, params: Mapping[str, Any], matched: Path | None = None) -> Trainer:
+def build_trainer(spectra: Path, rows: Subset, run: RunSettings, matched: Path | None = None) -> Trainer:
     """Build everything that a run of a study trains with: see `build_trainers`."""
-    return build_trainers(spectra, [rows], [params], [matched])[0]
+    return build_trainers(spectra, [rows], [run], [matched])[0]
 
 
 def build_trainers(
-    spectra: Path, subsets: Sequence[Subset], params: Sequence[Mapping[str, Any]], matched: Sequence[Path | None]
+    spectra: Path, subsets: Sequence[Subset], runs: Sequence[RunSettings], matched: Sequence[Path | None]
 ) -> list[Trainer]:
-    """Build everything that runs of a study train with; each spectrum is read once, whoever trains on it.
+    """Build everything that runs of a study train with; a spectrum is read once, however many runs train on it.
 
     Parameters
     ----------
@@ -88,62 +98,53 @@ def build_trainers(
         The prepared spectra.
     subsets : sequence of Subset
         Those to train and validate on, of each run; the validation set is that of the first.
-    params : sequence of mappings
-        `Study.run_params` of each run; they have the same network.
+    runs : sequence of RunSettings
+        They have the same network.
     matched : sequence of Path or None
         History of the run whose effective step a run is held to.
     """
-    settings = params[0]["network"]
+    settings = runs[0].network
     rows = np.unique(np.concatenate([subset.train for subset in subsets]))
     data = load_examples(spectra, rows, settings)
     held_out = subsets[0].validation
     validation = load_examples(spectra, held_out, settings) if len(held_out) else None
     return [
         _build_trainer(one, data, validation, np.searchsorted(rows, subset.train).astype(np.int32), held_to)
-        for one, subset, held_to in zip(params, subsets, matched, strict=True)
+        for one, subset, held_to in zip(runs, subsets, matched, strict=True)
     ]
 
 
 def _build_trainer(
-    params: Mapping[str, Any],
+    run: RunSettings,
     data: Sequence[np.ndarray],
     validation: Sequence[np.ndarray] | None,
     places: np.ndarray,
     matched: Path | None,
 ) -> Trainer:
     """Build what trains a run on the examples in some places of the data."""
-    settings, plan = params["network"], build_plan(params, len(places))
-    steps = plan.steps_per_epoch(len(places)) * plan.epochs
+    network_settings, plan = run.network, build_plan(run, len(places))
     effective_step = History.load(matched).steps["effective_step_q50"] if matched else None
     task = Task(
-        model=build_model(
-            settings, params["seed"], params["replicate"], params["training"].get("precision", "float32")
-        ),
-        optimizer=optimizers.build(params["optimizer_spec"], steps, effective_step),
+        model=build_model(network_settings, run.seed, run.replicate, run.training.precision),
+        optimizer=optimizers.build(run.optimizer_spec, run.training.n_steps(len(places)), effective_step),
         loss=weighted_line_losses,
-        parts=[*settings["lines"], *(f"BAL_{line}" for line in settings["bal_lines"])],
+        parts=[*network_settings.lines, *(f"BAL_{line}" for line in network_settings.bal_lines)],
     )
     task.optimizer.build(task.weights)
     order = plan.order
     plan = replace(plan, order=lambda epoch: places[order(epoch)])
-    return Trainer(task, plan, data, validation, _curvature(task, data, places, params), _snapshots(task, params))
+    return Trainer(task, plan, data, validation, _curvature(task, data, places, run), _snapshots(task, run))
 
 
-def _curvature(
-    task: Task, data: Sequence[np.ndarray], places: np.ndarray, params: Mapping[str, Any]
-) -> Curvature | None:
-    """Give what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
-    if "diagnosis" not in params:
+def _curvature(task: Task, data: Sequence[np.ndarray], places: np.ndarray, run: RunSettings) -> Curvature | None:
+    """Build what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
+    if run.diagnosis is None:
         return None
-    settings = params["diagnosis"]
-    rng = np.random.default_rng([params["seed"], _PROBE, params["replicate"]])
-    rows = np.sort(rng.choice(places, min(settings["probe_size"], len(places)), replace=False))
-    return Curvature(task, [array[rows] for array in data], settings["curvature_every"])
+    rng = np.random.default_rng([run.seed, _PROBE, run.replicate])
+    rows = np.sort(rng.choice(places, min(run.diagnosis.probe_size, len(places)), replace=False))
+    return Curvature(task, [array[rows] for array in data], run.diagnosis.curvature_every)
 
 
-def _snapshots(task: Task, params: Mapping[str, Any]) -> snapshots.Snapshots | None:
-    """Give what takes snapshots, if the study asks for some."""
-    if "snapshots" not in params:
-        return None
-    limits = dict(params["snapshots"])
-    return snapshots.Snapshots(task.model, limits.pop("keep"), snapshots.Limits(**limits))
+def _snapshots(task: Task, run: RunSettings) -> Snapshots | None:
+    """Build what takes snapshots, if the study asks for some."""
+    return None if run.snapshots is None else Snapshots(task.model, run.snapshots.keep, run.snapshots.limits)

@@ -1,19 +1,19 @@
-"""What a run's models say of the test set, spectrum by spectrum; the only step that reads the test set."""
+"""Apply a run's models to the test set, spectrum by spectrum; the only step that reads the test set."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet.loss_formula import line_losses
-from quasarcurves.quasarnet.numpy_network import AppliedNetwork
+from quasarcurves.quasarnet.numpy_network import NumpyNetwork
 from quasarcurves.quasarnet.objective import decode, encode
+from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import UNKNOWN, Spectra, load_column
 from quasarcurves.training import snapshots as taken
@@ -30,7 +30,7 @@ _COLUMNS = ("confidence", "z_line", "z_best", "bal_confidence", "bal_z_line")
 def evaluate(
     spectra: Path,
     subset: Path,
-    run: Mapping[str, Any],
+    run: EvaluationSettings,
     models: Mapping[str, Path],
     predictions: Path,
     snapshots: Path | None = None,
@@ -41,8 +41,7 @@ def evaluate(
     ----------
     spectra, subset : Path
         The prepared spectra, and the file that says which rows are the test set.
-    run : mapping
-        `Study.evaluation_params` of the run.
+    run : EvaluationSettings
     models : mapping of str to Path
         Model files by name, such as `final` and `best`.
     predictions : Path
@@ -51,15 +50,15 @@ def evaluate(
         as an attribute. Snapshots are in groups such as `snapshots/1_before` and `snapshots/1_peak`, with the
         same columns and the attributes `epoch`, `loss` (of training) and `ratio`.
     snapshots : Path, optional
-        File of `training.snapshots.save`. They are applied as they are, with the moving statistics of batch
-        normalisation that they had: so would who stopped the training there.
+        File of `training.snapshots.save`. Snapshots are applied with the moving statistics of batch normalisation that
+        they had: as the models of trainings stopped there.
     """
-    rows, settings = Subset.load(subset).test, run["network"]
+    rows, settings = Subset.load(subset).test, run.network
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["run"] = json.dumps(dict(run))
+        file.attrs["run"] = json.dumps(run.to_json())
         file["row"], file["target_id"] = rows, load_column(spectra, "target_id", rows)
         for name, path in models.items():
-            network = AppliedNetwork.load(path)
+            network = NumpyNetwork.load(path)
             _apply(network, spectra, rows, settings, file.create_group(name))
         for name, snapshot in taken.load(snapshots).items() if snapshots else ():
             group = file.create_group(f"{SNAPSHOTS}/{name}")
@@ -68,7 +67,7 @@ def evaluate(
 
 
 def _apply(
-    network: AppliedNetwork, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any], group: h5py.Group
+    network: NumpyNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings, group: h5py.Group
 ) -> None:
     for start in range(0, len(rows), _ROWS):
         columns = _predicted(network, spectra, rows[start : start + _ROWS], settings)
@@ -76,16 +75,16 @@ def _apply(
 
 
 def _predicted(
-    network: AppliedNetwork, spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]
+    network: NumpyNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings
 ) -> dict[str, np.ndarray]:
-    """Give what a network says of some spectra."""
-    lines, bal_lines = settings["lines"], settings["bal_lines"]
+    """Return the columns of a network's predictions for some spectra, and its losses; by name."""
+    lines, bal_lines = settings.lines, settings.bal_lines
     table = Spectra.load(spectra, rows)
     unknown = int((table.label == UNKNOWN).sum())
     if unknown:
         raise ValueError(f"{spectra}: {unknown} of {len(table)} spectra have no truth, no loss can be computed")
     outputs = network(table.flux)
-    targets, weights = encode(table.z, table.is_quasar, table.bal, lines, bal_lines, settings["boxes"])
+    targets, weights = encode(table.z, table.is_quasar, table.bal, lines, bal_lines, settings.boxes)
     decoded = decode(outputs, lines, bal_lines)
     loss = (weights * line_losses(targets, outputs, np)).sum(axis=1)
     return {**{name: getattr(decoded, name) for name in _COLUMNS}, "loss": loss}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from quasarcurves.quasarnet.objective import line_targets
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.table import UNKNOWN, is_quasar, load_column
 
 
-def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) -> tuple[np.ndarray, ...]:
+def load_examples(spectra: Path, rows: np.ndarray, settings: NetworkSettings) -> tuple[np.ndarray, ...]:
     """Read spectra with their targets, as the training loop takes them.
 
     Parameters
@@ -20,8 +19,7 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) 
     spectra : Path
         The prepared spectra.
     rows : (n,) int array
-    settings : mapping
-        The study's `network` block.
+    settings : NetworkSettings
 
     Returns
     -------
@@ -38,6 +36,6 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: Mapping[str, Any]) 
     unknown = int((label == UNKNOWN).sum())
     if unknown:
         raise ValueError(f"{spectra}: {unknown} of {len(label)} spectra have no truth, they cannot be trained on")
-    targets = line_targets(z, is_quasar(label), bal, settings["lines"], settings["bal_lines"], settings["boxes"])
+    targets = line_targets(z, is_quasar(label), bal, settings.lines, settings.bal_lines, settings.boxes)
     # last: what making targets takes for a while is free again by then
     return load_column(spectra, "flux", rows)[..., None], *targets

@@ -20,7 +20,7 @@ from quasarcurves.spectra.sources import read_binned
 
 EXTENSION = "QUASARNET"
 CLASSIFIED, NO_IVAR, CONSTANT = range(3)
-"""Values of FLAG; what a spectrum without signal would be called means nothing, so it has NaN in its place."""
+"""Values of FLAG. A spectrum without signal has no meaningful result, so its columns are NaN."""
 
 _ROWS = 512
 """Input spectra in memory at a time."""
@@ -37,12 +37,12 @@ _NOTES = (
 
 @dataclass(frozen=True)
 class Counts:
-    """What came of spectra.
+    """Numbers of spectra.
 
     Parameters
     ----------
     spectra, quasars, unusable : int
-        Read; called quasars; without signal.
+        Spectra read, spectra called quasars, and spectra without signal.
     """
 
     spectra: int
@@ -66,7 +66,7 @@ def predict(
     ----------
     trained : Trained
     config : mapping
-        `source` and `spectra`, as in a study's `data` block; truth and catalogue are not looked into.
+        `source` and `spectra`, as in a study's `data` block; truth and catalogue are not read.
     out : Path
         FITS file written: a table with a row per spectrum, columns as its header explains.
     threshold, n_detect : float, int
@@ -74,7 +74,7 @@ def predict(
     rows : int
         Input spectra at a time: bounds the memory needed.
     progress : callable
-        Told after each part which share of the input has been read, and how many spectra that were.
+        Called after each part with the share of the input that has been read, and the number of spectra in it.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _tables(
         table["SNR"] = median_snr(binned.flux, binned.ivar)
         table["FLAG"] = np.select([usable, ~(binned.ivar > 0).any(axis=1)], [CLASSIFIED, NO_IVAR], CONSTANT)
         _fill(table, trained.apply(flux), column_names(trained), criterion)
-        for name in columns.names:
+        for name in columns.names or ():
             if columns[name].kind == "f" and name != "SNR":
                 table[name][~usable] = np.nan
         table["IS_QSO"] &= usable

@@ -13,14 +13,16 @@ from typing import Any
 
 from quasarcurves.provenance.fingerprint import digest
 from quasarcurves.quasarnet.model_files import BEST, FINAL, about_run, save_keras
+from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.build import build_network, build_trainers
 from quasarcurves.training import backends, optimizer_specs, snapshots
 from quasarcurves.training.checkpoint import Checkpoints
-from quasarcurves.training.loop import Lockstep, Trainer
+from quasarcurves.training.loop import SynchronizedTrainers, Trainer
 from quasarcurves.training.progress import Reporter
 from quasarcurves.training.resume import capture, restore
-from quasarcurves.training.run_lock import Owner, sole_owner
+from quasarcurves.training.run_lock import RunLock, hold_lock
+from quasarcurves.training.settings import StateSettings
 from quasarcurves.training.signals import StopSignals
 
 _SAVE_SECONDS = 600
@@ -40,10 +42,9 @@ class Job:
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     key : str
-        Stands for everything that the training depends on, apart from the number of epochs.
+        Hash of everything that the training depends on, apart from the number of epochs (`state_key`).
     subset : Path
         The rows to train and validate on.
     state : Path
@@ -53,10 +54,10 @@ class Job:
     matched : Path, optional
         History of the run whose effective step this one is held to, if its optimizer says so.
     snapshots : Path, optional
-        Written as well, by `snapshots.save`, where `params` ask for snapshots.
+        Written as well, by `snapshots.save`, where `run` asks for snapshots.
     """
 
-    params: Mapping[str, Any]
+    run: RunSettings
     key: str
     subset: Path
     state: Path
@@ -67,11 +68,11 @@ class Job:
     snapshots: Path | None = None
 
 
-def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], take_over: bool = False) -> None:
+def train_runs(spectra: Path, jobs: Sequence[Job], settings: StateSettings, take_over: bool = False) -> None:
     """Train models and write of each its history, its final weights and those of its lowest validation loss.
 
-    Goes on from states that an earlier call has left, if they fit: after a kill, or to extend a training. Several runs
-    are trained at once, those together that are as far and have as many examples.
+    Goes on from states that an earlier call has left, if they fit: after a kill, or to extend a training. Runs with the
+    same number of examples are trained at once from where they have done the same number of steps.
 
     Parameters
     ----------
@@ -79,10 +80,10 @@ def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], 
         The prepared spectra.
     jobs : sequence of Job
         Several only with JAX; with the same network, training and validation set.
-    settings : mapping
-        `Study.state_settings`: what does not change the result.
+    settings : StateSettings
+        What does not change the result.
     take_over : bool
-        Have a process that trains a run already save its state and leave, instead of leaving the run to it.
+        What to do where another process trains a run: make it save its state and leave, or give up.
 
     Raises
     ------
@@ -94,36 +95,36 @@ def train_runs(spectra: Path, jobs: Sequence[Job], settings: Mapping[str, Any], 
         If another process has taken over; the state has been saved.
     """
     with ExitStack() as stack:
-        owners = [stack.enter_context(sole_owner(job.state, take_over)) for job in jobs]
+        locks = [stack.enter_context(hold_lock(job.state, take_over)) for job in jobs]
         stop = stack.enter_context(StopSignals())
         subsets = [Subset.load(job.subset) for job in jobs]
-        trainers = build_trainers(spectra, subsets, [job.params for job in jobs], [job.matched for job in jobs])
-        runs = [_Run(*parts) for parts in zip(jobs, trainers, subsets, owners, strict=True)]
-        for together in _as_far(runs):
-            lockstep = _lockstep(together)
-            _train_with_checkpoints(lockstep, together, settings["checkpoint_every"], stop)
-            lockstep.finish()
+        trainers = build_trainers(spectra, subsets, [job.run for job in jobs], [job.matched for job in jobs])
+        runs = [_Run(*parts) for parts in zip(jobs, trainers, subsets, locks, strict=True)]
+        for together in _at_the_same_place(runs):
+            synchronized = _synchronized(together)
+            _train_with_checkpoints(synchronized, together, settings.checkpoint_every, stop)
+            synchronized.finish()
             for run in together:
-                run.write(settings["keep_state"])
+                run.write(settings.keep_state)
 
 
 class _Run:
     """A run under way: between its training and its files."""
 
-    def __init__(self, job: Job, trainer: Trainer, subset: Subset, owner: Owner) -> None:
-        self.job, self.trainer, self.subset, self.owner = job, trainer, subset, owner
+    def __init__(self, job: Job, trainer: Trainer, subset: Subset, lock: RunLock) -> None:
+        self.job, self.trainer, self.subset, self.lock = job, trainer, subset, lock
         self.reporter = Reporter(job.state, trainer.plan.epochs, f"{job.state.parent.name}/{job.state.name}")
         self._checkpoints = Checkpoints(job.state, job.key)
         self._resumed = self._resume()
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Epochs done, steps done in the next one, and examples in each: runs with the same can be trained together."""
-        progress = self.trainer.progress
-        return progress.epoch, progress.step_in_epoch, len(self.subset.train)
+        """Epochs done, steps done in the next one, and examples per epoch."""
+        record = self.trainer.record
+        return record.epoch, record.step_in_epoch, len(self.subset.train)
 
     def _resume(self) -> list[int]:
-        """Go on from the latest state that fits; give the epochs at which that was done."""
+        """Go on from the latest state that fits; return the epochs at which the training was resumed."""
         state = self._checkpoints.load(self.trainer.plan.epochs)
         if state is None:
             return []
@@ -132,7 +133,7 @@ class _Run:
         if not self.trainer.goes_on:
             return before
         logger.info("going on from epoch %d, step %d", *state.place)
-        return [*before, self.trainer.progress.epoch]
+        return [*before, self.trainer.record.epoch]
 
     def save(self) -> None:
         """Keep the state."""
@@ -144,117 +145,120 @@ class _Run:
 
     def report(self) -> None:
         """Report the last epoch."""
-        progress = self.trainer.progress
-        self.reporter.epoch(progress.epoch, progress.epochs["loss"][-1], progress.epochs["val_loss"][-1])
+        record = self.trainer.record
+        self.reporter.epoch(record.epoch, record.epochs["loss"][-1], record.epochs["val_loss"][-1])
 
     def write(self, keep_state: bool) -> None:
         """Write the results, once the training is over."""
-        self.owner.confirm()
+        self.lock.check()
         job, trainer, rows = self.job, self.trainer, self.subset
         outcome = _outcome(trainer, len(rows.train), len(rows.validation), self._resumed)
-        record = trainer.progress.history()
-        replace(record, params={**job.params, "outcome": outcome}).save(job.history)
+        record = trainer.record.history()
+        replace(record, params={**job.run.to_json(), "outcome": outcome}).save(job.history)
         if job.snapshots and trainer.snapshots:
             snapshots.save(job.snapshots, trainer.snapshots.spikes)
-        _save_models(trainer, job.model, job.best, job.params)
+        _save_models(trainer, job.model, job.best, job.run)
         size = self._checkpoints.tidy(keep_state)
         logger.info("training state kept: %.1f MB", size / 1e6)
         self.reporter.end(outcome["epochs"], float(record.epochs["loss"][-1]), outcome["diverged"])
 
 
-def _as_far(runs: Sequence[_Run]) -> list[list[_Run]]:
-    """Divide runs into those that can be trained together."""
+def _at_the_same_place(runs: Sequence[_Run]) -> list[list[_Run]]:
+    """Group runs by place: those of a group can be trained together."""
     found: dict[tuple, list[_Run]] = {}
     for run in runs:
         found.setdefault(run.place, []).append(run)
     return list(found.values())
 
 
-def _lockstep(runs: Sequence[_Run]) -> Lockstep:
-    """Give what trains some runs; those with the same optimizer have to stand together."""
+def _synchronized(runs: Sequence[_Run]) -> SynchronizedTrainers:
+    """Return what trains some runs at once; runs with the same optimizer have to stand together."""
     if len(runs) == 1:
         return runs[0].trainer.alone
-    groups = [[run.trainer for run in same] for _, same in groupby(runs, key=lambda run: run.job.params["optimizer"])]
-    return Lockstep([trainer for group in groups for trainer in group], backends.pack(groups))
+    groups = [[run.trainer for run in same] for _, same in groupby(runs, key=lambda run: run.job.run.optimizer)]
+    return SynchronizedTrainers([trainer for group in groups for trainer in group], backends.pack(groups))
 
 
-def state_key(params: Mapping[str, Any], data: Iterable[str], code: str) -> str:
-    """Give the key of a run's training states: they fit each other if all but the number of epochs is the same.
+def state_key(run: RunSettings, data: Iterable[str], code: str) -> str:
+    """Return the key of a run's training states: they fit each other if all but the number of epochs is the same.
 
     Parameters
     ----------
-    params : mapping
-        `Study.run_params` of the run.
+    run : RunSettings
     data : iterable of str
         Hashes of the files it is trained on.
     code : str
         Fingerprint of the code that trains.
     """
-    training = dict(params["training"])
-    if not optimizer_specs.depends_on_total_steps(params["optimizer_spec"]):
-        training = {name: value for name, value in training.items() if name not in ("epochs", "steps")}
-    names = ("study", "fraction", "optimizer")
-    others = {name: value for name, value in params.items() if name not in names}
-    return digest([{**others, "training": training}, sorted(data), code])
+    settings = run.to_json()
+    if not optimizer_specs.depends_on_total_steps(run.optimizer_spec):
+        settings["training"] = _without(settings["training"], "epochs", "steps")
+    return digest([_without(settings, "study", "fraction", "optimizer"), sorted(data), code])
 
 
-def _train_with_checkpoints(lockstep: Lockstep, runs: Sequence[_Run], every: int, stop: StopSignals) -> None:
+def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _train_with_checkpoints(
+    synchronized: SynchronizedTrainers, runs: Sequence[_Run], every: int, stop: StopSignals
+) -> None:
     """Train to the end, and keep the state now and then."""
     saved = time.monotonic()
 
     def save() -> None:
         nonlocal saved
-        lockstep.put_back()
+        synchronized.put_back()
         for run in runs:
             run.save()
         saved = time.monotonic()
 
     def after_block() -> None:
-        leaves = stop.received or any(run.owner.is_other() for run in runs)
+        leaves = stop.received or any(run.lock.is_lost() for run in runs)
         if leaves or time.monotonic() - saved > _SAVE_SECONDS:
             save()
         stop.raise_if_received()
         for run in runs:
-            run.owner.confirm()
+            run.lock.check()
 
     def after_epoch() -> None:
-        # those that have diverged are behind
+        # runs that have diverged stay at the epoch where they did
         for run in runs:
-            if run.place[0] == lockstep.epoch:
+            if run.place[0] == synchronized.epoch:
                 run.report()
-        if lockstep.epoch % every == 0:
+        if synchronized.epoch % every == 0:
             save()
 
-    first = lockstep.epoch
-    lockstep.train(after_block, after_epoch)
-    logger.info("%d epochs computed", lockstep.epoch - first)
-    lockstep.put_back()
+    first = synchronized.epoch
+    synchronized.train(after_block, after_epoch)
+    logger.info("%d epochs computed", synchronized.epoch - first)
+    synchronized.put_back()
     for run in runs:
         run.save_finished()
 
 
 def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[int]) -> dict[str, Any]:
-    """What is known of a run once it is over, as JSON can hold it."""
-    progress = trainer.progress
-    if progress.diverged_step is not None:
-        logger.warning("diverged: the loss of step %d is not finite", progress.diverged_step)
+    """Return how a run has ended, as JSON can hold it."""
+    record = trainer.record
+    if record.diverged_step is not None:
+        logger.warning("diverged: the loss of step %d is not finite", record.diverged_step)
     return {
         "n_train": n_train,
         "n_validation": n_validation,
         "steps_per_epoch": trainer.plan.steps_per_epoch(n_train),
-        "epochs": progress.epoch,
-        "diverged": progress.diverged_step is not None,
-        "diverged_step": progress.diverged_step,
+        "epochs": record.epoch,
+        "diverged": record.diverged_step is not None,
+        "diverged_step": record.diverged_step,
         "resumed_at_epochs": resumed,
         "threads": backends.active().threads(),
     }
 
 
-def _save_models(trainer: Trainer, model: Path, best: Path, params: Mapping[str, Any]) -> None:
-    # of plain layers in float32, whatever they were computed with
-    network_model = build_network(params["network"])
+def _save_models(trainer: Trainer, model: Path, best: Path, run: RunSettings) -> None:
+    # saved with plain layers in float32, whatever the training computed with
+    network_model = build_network(run.network)
     network_model.set_weights(trainer.task.model.get_weights())
-    save_keras(network_model, model, about_run(params, FINAL))
-    if trainer.progress.best_weights:
-        network_model.set_weights(trainer.progress.best_weights)
-    save_keras(network_model, best, about_run(params, BEST))
+    save_keras(network_model, model, about_run(run, FINAL))
+    if trainer.record.best_weights:
+        network_model.set_weights(trainer.record.best_weights)
+    save_keras(network_model, best, about_run(run, BEST))

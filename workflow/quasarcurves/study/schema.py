@@ -65,6 +65,38 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, 
     return canonical(config)
 
 
+def with_sources(schema: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Complete the schema of a study by the keys that each source of spectra has in the `data` block.
+
+    Parameters
+    ----------
+    schema : mapping
+        As in config.schema.yaml, of which `data` has the key `source` alone.
+    sources : mapping
+        `required` and `properties` of the keys of each source, by its name.
+
+    Returns
+    -------
+    dict
+        The schema of the whole.
+    """
+    whole = deepcopy(dict(schema))
+    data = whole["properties"]["data"]
+    data["properties"]["source"] = {**data["properties"]["source"], "enum": list(sources)}
+    data["allOf"] = [
+        {
+            "if": {"required": ["source"], "properties": {"source": {"const": name}}},
+            "then": {
+                "additionalProperties": False,
+                "required": ["source", *keys["required"]],
+                "properties": {"source": {"const": name}, **keys["properties"]},
+            },
+        }
+        for name, keys in sources.items()
+    ]
+    return whole
+
+
 def _with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     if not isinstance(value, Mapping):
         return value

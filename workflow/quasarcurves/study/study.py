@@ -1,9 +1,9 @@
-"""Study: the validated configuration, its runs, where their files go and what each step needs to know of it."""
+"""Study: the validated configuration, its runs, the places of their files and the arguments of each step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import product
@@ -12,10 +12,21 @@ from typing import Any
 
 import yaml
 
+from quasarcurves.files import workflow_root
+from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
 from quasarcurves.study import resources
-from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.schema import StudyError, validate, with_sources
+from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
+from quasarcurves.training.extras import install_hint
+from quasarcurves.training.settings import (
+    CurvatureSettings,
+    Limits,
+    SnapshotSettings,
+    StateSettings,
+    TrainingSettings,
+)
 
 _LENGTHS = {"epochs", "steps"}
 """Keys that say how long a training is; there may be one of them."""
@@ -25,7 +36,7 @@ _LARGEST_PACK = 200
 
 _BACKENDS = "quasarcurves.training.backends"
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.yaml"
+SCHEMA = workflow_root() / "workflow" / "schemas" / "config.schema.yaml"
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,10 @@ class Run:
     def subset(self) -> str:
         """Name of the subset it trains on, as it stands in paths."""
         return f"f{self.fraction}_r{self.replicate}"
+
+    def n_train(self, n_spectra: int) -> int:
+        """Return the number of spectra it trains on, of all that are prepared; roughly, where objects have several."""
+        return round(self.fraction * n_spectra)
 
     @property
     def name(self) -> str:
@@ -80,7 +95,7 @@ class Study:
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
-        study = cls(validate(config, schema))
+        study = cls(validate(config, with_sources(schema, sources.schemas())))
         _check_lengths(config)
         try:
             study._check_subsets()
@@ -109,10 +124,11 @@ class Study:
                 optimizer_specs.check_match(specs, name)
 
     def _check_backend(self) -> None:
-        backend = self.backend
-        if find_spec(backend) is None:
+        # TensorFlow, the default, is asked for where it is needed: what looks after results does without
+        if self.backend == "jax" and find_spec("jax") is None:
             raise StudyError(
-                f"training.backend is {backend!r}, which is not installed: `sh requirements/install.sh {backend}` does"
+                f"training.backend is 'jax', which is not installed: {install_hint('jax')}, "
+                "or in a checkout `sh requirements/install.sh jax`"
             )
 
     def _check_pack(self) -> None:
@@ -184,10 +200,33 @@ class Study:
         return self.config["diagnosis"]["snapshots"] > 0
 
     @property
+    def packs(self) -> bool:
+        """Whether there are trainings that are one job."""
+        return bool(self.packed)
+
+    def has(self, what: Step | File) -> bool:
+        """Whether the study asks for a step, or for a file of one that it asks for."""
+        return not what.when or bool(getattr(self, what.when))
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps that are done, in the order of the table."""
+        return [step for step in STEPS.values() if self.has(step)]
+
+    def wildcards(self, per: str) -> list[dict[str, Any]]:
+        """Return the wildcards of every job of a step that is done per study, subset, run, fraction or optimizer."""
+        values = {tuple(getattr(run, name) for name in WILDCARDS[per]): None for run in self.runs}
+        return [dict(zip(WILDCARDS[per], each, strict=True)) for each in values]
+
+    def paths(self, pattern: str, per: str) -> list[str]:
+        """Return the files of all jobs of a step, from a path below the results with the step's wildcards."""
+        return [str(self.results / pattern.format(**each)) for each in self.wildcards(per)]
+
+    @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it: the simulation's seed is the study's unless it has its own."""
+        """The `data` block as a source reads it; one that draws spectra has the study's seed unless it has its own."""
         data = dict(self.config["data"])
-        if data["source"] == "simulated":
+        if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", self.seed)
         return data
 
@@ -205,15 +244,11 @@ class Study:
         """What computes the trainings."""
         return self.config["training"]["backend"]
 
-    @property
-    def backend_module(self) -> str:
-        """Module that compiles them one by one."""
-        return f"{_BACKENDS}.{self.backend}"
-
-    @property
-    def pack_module(self) -> str:
-        """Module that compiles several into one program."""
-        return f"{_BACKENDS}.packed"
+    def training_modules(self, *runs: Run) -> tuple[str, ...]:
+        """Return the modules that training some runs together imports by names known only then: sorted."""
+        specs = [self.config["optimizers"][run.optimizer] for run in runs]
+        own = {kind.module for kind in map(optimizer_specs.own_class, specs) if kind}
+        return f"{_BACKENDS}.{'packed' if len(runs) > 1 else self.backend}", *sorted(own)
 
     @cached_property
     def packed(self) -> list[str]:
@@ -232,48 +267,54 @@ class Study:
         settings = {key: self.config["subsets"][key] for key in keys}
         return {"fraction": fraction, "replicate": replicate, "seed": self.seed, **settings}
 
-    def run_params(self, run: Run) -> dict[str, Any]:
+    @cached_property
+    def network(self) -> NetworkSettings:
+        """The `network` block."""
+        return NetworkSettings.from_json(self.config["network"])
+
+    def run_settings(self, run: Run) -> RunSettings:
         """Everything but the spectra that a run's result depends on."""
-        spec = self.config["optimizers"][run.optimizer]
-        params = {
-            "study": self.name,
-            "seed": self.seed,
-            "fraction": run.fraction,
-            "replicate": run.replicate,
-            "optimizer": run.optimizer,
-            "optimizer_spec": _without_training(spec),
-            "network": self.config["network"],
-            "training": self._training(run.optimizer),
-        }
-        if "match" in spec:
-            params["matched_spec"] = _without_training(self.config["optimizers"][spec["match"]])
-        if self.measures_curvature:
-            params["diagnosis"] = {key: self.config["diagnosis"][key] for key in ("curvature_every", "probe_size")}
-        if self.takes_snapshots:
-            params["snapshots"] = {"keep": self.config["diagnosis"]["snapshots"], **_spike_limits()}
-        return params
+        specs, diagnosis = self.config["optimizers"], self.config["diagnosis"]
+        spec = specs[run.optimizer]
+        curvature = CurvatureSettings(diagnosis["curvature_every"], diagnosis["probe_size"])
+        return RunSettings(
+            study=self.name,
+            seed=self.seed,
+            fraction=run.fraction,
+            replicate=run.replicate,
+            optimizer=run.optimizer,
+            optimizer_spec=_without_training(spec),
+            network=self.network,
+            training=self.training_settings(run.optimizer),
+            matched_spec=_without_training(specs[spec["match"]]) if "match" in spec else None,
+            diagnosis=curvature if self.measures_curvature else None,
+            snapshots=SnapshotSettings(diagnosis["snapshots"], _spike_limits()) if self.takes_snapshots else None,
+        )
+
+    def run_params(self, run: Run) -> dict[str, Any]:
+        """Settings of a run as a command line has them."""
+        return self.run_settings(run).to_json()
 
     def evaluation_params(self, run: Run) -> dict[str, Any]:
-        """What is evaluated of a run, and how."""
-        keys = {"fraction": run.fraction, "replicate": run.replicate, "optimizer": run.optimizer}
-        return {**keys, "network": self.config["network"]}
+        """What is evaluated of a run, and how, as a command line has it."""
+        return EvaluationSettings(run.fraction, run.replicate, run.optimizer, self.network).to_json()
 
-    def _training(self, optimizer: str) -> dict[str, Any]:
+    def training_settings(self, optimizer: str) -> TrainingSettings:
         """How the runs of an optimizer are trained: the study's settings, and its own in their place."""
         own = self.config["optimizers"][optimizer].get("training", {})
         settings = {**self.config["training"], **own}
         length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
         keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
-        return {**{key: settings[key] for key in keys}, "pack": optimizer in self.packed}
+        return TrainingSettings(**{key: settings[key] for key in keys}, pack=optimizer in self.packed)
 
     def matched_run(self, run: Run) -> Run | None:
-        """Give the run whose effective step a run is held to, if it is."""
+        """Return the run whose effective step a run is held to; None for most."""
         match = self.config["optimizers"][run.optimizer].get("match")
         return Run(run.fraction, run.replicate, match) if match else None
 
     def state_settings(self) -> dict[str, Any]:
-        """How the training state is kept; no result depends on it."""
-        return {key: self.config["training"][key] for key in ("checkpoint_every", "keep_state")}
+        """How the training state is kept, as a command line has it; no result depends on it."""
+        return asdict(StateSettings(self.config["training"]["checkpoint_every"], self.config["training"]["keep_state"]))
 
     @property
     def subset_names(self) -> list[str]:
@@ -285,8 +326,8 @@ class Study:
         return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
 
     def n_spectra(self, spectra: Path) -> int:
-        """Number of prepared spectra, from the size of their file; before there is one, what it will be, roughly."""
-        if self.config["data"]["source"] == "simulated":
+        """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
+        if "n_spectra" in self.config["data"]:
             return self.config["data"]["n_spectra"]
         try:
             return resources.spectra_in_file(spectra.stat().st_size / 2**20)
@@ -296,7 +337,7 @@ class Study:
     def resources(
         self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
     ) -> dict[str, int]:
-        """Say what memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
+        """Return the memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
 
         Parameters
         ----------
@@ -312,7 +353,7 @@ class Study:
         """
         return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
 
-    def _need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
+    def _need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
         # replicates need the same, and thousands of jobs ask
         key = rule, n_spectra, run and (run.fraction, run.optimizer)
         if key not in self._needs:
@@ -320,42 +361,49 @@ class Study:
         return self._needs[key]
 
     @cached_property
-    def _needs(self) -> dict[tuple, resources.Need]:
+    def _needs(self) -> dict[tuple, Need]:
         return {}
 
-    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> resources.Need:
-        training, n_test = self.config["training"], self._share(n_spectra, "test_fraction")
+    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
+        need = STEPS[rule].need
+        if need:
+            return need(self._sizes(n_spectra))
+        if run is None:
+            raise ValueError(f"the need of {rule} depends on the run, and none is given")
+        return self._need_of_run(rule, n_spectra, run)
+
+    def _need_of_run(self, rule: str, n_spectra: int, run: Run) -> Need:
+        """Estimate the need of a training, of a pack of them, or of an evaluation."""
+        training, n_validation = self.config["training"], self._share(n_spectra, "validation_fraction")
         if rule == "train":
-            n_validation = self._share(n_spectra, "validation_fraction")
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
-            return resources.training_need(self.run_params(run), round(run.fraction * n_spectra), n_validation, **how)
+            return resources.training_need(self.run_settings(run), run.n_train(n_spectra), n_validation, **how)
         if rule == "train_pack":
             alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
-            each = round(run.fraction * n_spectra) + self._share(n_spectra, "validation_fraction")
+            each = run.n_train(n_spectra) + n_validation
             return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
-        if rule == "evaluate":
-            models = 2 + 2 * self.config["diagnosis"]["snapshots"]
-            return resources.evaluation_need(self.config["network"], n_spectra, n_test, models)
-        return resources.step_need(rule, self._sizes(n_spectra, n_test))
+        models = 2 + 2 * self.config["diagnosis"]["snapshots"]
+        return resources.evaluation_need(self.network, n_spectra, self._share(n_spectra, "test_fraction"), models)
 
     def _share(self, n_spectra: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_spectra)
 
-    def _sizes(self, n_spectra: int, n_test: int) -> resources.Sizes:
+    def _sizes(self, n_spectra: int) -> Sizes:
         """What the needs of the steps after the trainings grow with."""
-        lengths = [
-            resources.training_length(self._training(optimizer), round(fraction * n_spectra))
+        groups = [
+            (self.training_settings(optimizer), round(fraction * n_spectra))
             for fraction, optimizer in product(self.fractions, self.optimizers)
         ]
-        steps, epochs = [per_epoch * epochs for per_epoch, epochs in lengths], [epochs for _, epochs in lengths]
+        steps = [settings.n_steps(n_train) for settings, n_train in groups]
+        epochs = [settings.n_epochs(n_train) for settings, n_train in groups]
         replicates = self.config["study"]["replicates"]
-        return resources.Sizes(
+        return Sizes(
             spectra=n_spectra,
-            tested=n_test,
+            tested=self._share(n_spectra, "test_fraction"),
             source_bytes=self._source_bytes,
             runs=len(self.runs),
             replicates=replicates,
-            groups=len(lengths),
+            groups=len(groups),
             steps=replicates * sum(steps),
             epochs=replicates * sum(epochs),
             longest_steps=max(steps),
@@ -367,16 +415,11 @@ class Study:
         return sum(path.stat().st_size for path in self.data_files())
 
 
-def _spike_limits() -> dict[str, float]:
+def _spike_limits() -> Limits:
     """What counts as a spike while a training goes on: the same that is counted as a tall one afterwards."""
     from quasarcurves.analysis.spikes import finding  # noqa: PLC0415  (slow to import, and few studies need it)
 
-    return {
-        "window": finding.EPOCH_WINDOW,
-        "settled": finding.SETTLED_EPOCH,
-        "course": finding.BACK_RATIO,
-        "high": finding.HIGH_RATIO,
-    }
+    return Limits(finding.EPOCH_WINDOW, finding.SETTLED_EPOCH, course=finding.BACK_RATIO, high=finding.HIGH_RATIO)
 
 
 def _without_training(spec: Mapping[str, Any]) -> dict[str, Any]:

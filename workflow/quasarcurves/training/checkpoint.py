@@ -1,7 +1,7 @@
-"""Resumable training state: what a killed training goes on from, bit by bit as if it had never stopped.
+"""Resumable training state: a killed training goes on from it, bit by bit as if it had never stopped.
 
-A state is one HDF5 file behind a block that holds the SHA-256 of the rest, so that a damaged one is known when it is
-read back. Two generations are kept, and the states of trainings that were finished, to extend them.
+A state is one HDF5 file behind a block that holds the SHA-256 of the rest, so that reading finds out a damaged file.
+Two generations are kept, and the states at the end of trainings, to extend these.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DamagedState(ValueError):
 
 @dataclass(frozen=True)
 class State:
-    """All that a training goes on from.
+    """All that a training needs to go on.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ class State:
         return self.values["epoch"], self.values["step"]
 
     def group(self, name: str) -> dict[str, np.ndarray]:
-        """Give the arrays whose path begins with `name/`, by the rest of the path."""
+        """Return the arrays whose path begins with `name/`, by the rest of the path."""
         prefix = f"{name}/"
         return {path.removeprefix(prefix): array for path, array in self.arrays.items() if path.startswith(prefix)}
 
     def sequence(self, name: str) -> list[np.ndarray]:
-        """Give the arrays `name/0`, `name/1` ..."""
+        """Return the arrays `name/0`, `name/1` ..."""
         group = self.group(name)
         return [group[str(i)] for i in range(len(group))]
 
@@ -88,7 +88,7 @@ def read(path: Path) -> State:
 
 
 def _packed(state: State) -> bytes:
-    # packed in memory: a disk that is full then fails in one plain write, not somewhere inside HDF5
+    # packed in memory: a full disk then fails in one plain write, not somewhere inside HDF5
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=_BLOCK) as file:
         file.attrs["values"] = json.dumps(dict(state.values))
@@ -110,8 +110,8 @@ class Checkpoints:
     folder : Path
         Of the run; each key has a folder in it.
     key : str
-        Stands for everything that the state depends on: data, settings, code. States under another key are not
-        used, and not touched.
+        Hash of everything that the state depends on: data, settings, code. States under another key are neither used
+        nor touched.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -130,7 +130,7 @@ class Checkpoints:
         write(self.folder / _FINISHED.format(state.values["epoch"]), state)
 
     def tidy(self, keep_finished: bool) -> int:
-        """Remove the states of a training that is over; those at its end too unless they are to be kept.
+        """Remove the states of a training that is over; also those at its end, unless `keep_finished`.
 
         Returns
         -------
@@ -143,9 +143,9 @@ class Checkpoints:
         return sum(path.stat().st_size for path in self._files())
 
     def load(self, epochs: int) -> State | None:
-        """Give the latest whole state of at most `epochs` epochs; None if there is none.
+        """Return the latest whole state of at most `epochs` epochs; None if there is none.
 
-        Damaged files are passed over, with a message.
+        Damaged files are skipped, with a message.
         """
         states = list(self._states())
         fitting = [state for state in states if state.place <= (epochs, 0)]

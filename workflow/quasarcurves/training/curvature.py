@@ -1,7 +1,7 @@
-"""Curvature: how sharply the loss bends where a training stands, and from where on the optimizer cannot bear it.
+"""Curvature: how sharply the loss bends where a training stands, and the curvature at which its optimizer diverges.
 
-On a fixed probe of training examples, with batch normalisation as in training and nothing of the model changed. The
-Hessian is never formed: its products with vectors come from differentiating the gradient once more.
+It is measured on a fixed probe of training examples, with batch normalisation as in training; the model is not changed.
+The Hessian is never formed: differentiating the gradient once more gives its products with vectors.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from keras import ops
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from quasarcurves.training import backends
+from quasarcurves.training import backends, optimizer_traits
 from quasarcurves.training.flat import like, size
 from quasarcurves.training.plan import Task
-from quasarcurves.training.preconditioners import scaling
+from quasarcurves.training.preconditioners import preconditioner_of
 
 _TOLERANCE = 1e-3
 """Relative accuracy of an eigenvalue."""
@@ -26,17 +26,18 @@ _BASIS = 10
 """Vectors that Lanczos's method keeps."""
 
 _NO_GRADIENT = 1e-5
-"""A tensor of parameters whose gradient is smaller by this factor than that of others has none: it is rounding."""
+"""Of the largest root mean square gradient of a tensor. A smaller gradient is rounding: there is none."""
 
 _START_SEED, _START_SHARE = 20260102, 0.1
-"""Of the random part in the vector it starts from: a gradient could happen to be orthogonal to what is looked for."""
+"""Of the random part in the vector that Lanczos's method starts from. The gradient alone could be orthogonal to the
+eigenvector."""
 
 
 class Curvature:
     """The curvature of a training's loss, measured every so many steps.
 
-    Parameters that the loss does not depend on, such as a bias before batch normalisation, are left out: their
-    curvature is 0, but what rounding makes of it would be the largest once divided by their preconditioner.
+    Parameters that the loss does not depend on, such as a bias before batch normalisation, are left out. Their
+    curvature is 0, but rounding errors divided by their tiny preconditioner would be the largest eigenvalue.
 
     Parameters
     ----------
@@ -64,11 +65,11 @@ class Curvature:
               (Cohen et al. 2022, arXiv:2207.14484, section 2); of H itself for optimizers that have none
             - `gradient_curvature`: curvature along the preconditioned gradient d = P^-1 g, d.H d / d.P d, a lower
               bound of the sharpness (Bai et al. 2025, arXiv:2506.04805)
-            - `threshold`: what `stability_threshold` gives; left out if it gives nothing
+            - `threshold`: that of `stability_threshold`; left out where none is known
         """
         optimizer = self._optimizer
         t = ops.cast(optimizer.iterations, "float32")
-        inverse_root = self._matters / np.sqrt(np.float64(scaling(optimizer).preconditioner(t)))
+        inverse_root = self._matters / np.sqrt(np.float64(preconditioner_of(optimizer).diagonal(t)))
         gradient = np.float64(self._gradient()) * inverse_root
 
         def product(vector: np.ndarray) -> np.ndarray:
@@ -84,16 +85,16 @@ class Curvature:
 
 
 def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], near: np.ndarray) -> float:
-    """Give the largest eigenvalue of a symmetric matrix, to 1e-3 of the largest in size, by Lanczos's method.
+    """Return the largest eigenvalue of a symmetric matrix, to 1e-3 of the largest in size, by Lanczos's method.
 
-    Unlike power iteration it is not led astray by a negative eigenvalue of larger size, and takes fewer products.
+    Power iteration would find a negative eigenvalue of larger size instead, and takes more products.
 
     Parameters
     ----------
     product : callable
         (n,) vector -> (n,) product of the matrix with it.
     near : (n,) array
-        A vector with a share in the eigenvector, to start from.
+        Vector to start from, not orthogonal to the eigenvector.
     """
     n = near.size
     noise = np.random.default_rng(_START_SEED).normal(size=n)
@@ -106,40 +107,40 @@ def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], near: np.nda
 
 
 def rayleigh_quotient(product: Callable[[np.ndarray], np.ndarray], vector: np.ndarray) -> float:
-    """Give v.A v / v.v; NaN for a vector of zeros."""
+    """Return v.A v / v.v; NaN for a vector of zeros."""
     square = vector @ vector
     return float(vector @ product(vector) / square) if square else np.nan
 
 
 def stability_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
-    """Give the eigenvalue of P^-1 H above which an optimizer with that P held fixed diverges on a quadratic.
+    """Return the eigenvalue of P^-1 H above which an optimizer with that P held fixed diverges on a quadratic.
 
     With b the momentum and lr the present learning rate: 2 / lr without momentum; (2 + 2b) / lr for a running sum
     of gradients and (2 + 2b) / ((1 - b) lr) for a running mean (Cohen et al. 2022, arXiv:2207.14484, equation 2 and
     section 2); with Nesterov's look ahead 1 + 2b times less (Cohen et al. 2021, arXiv:2103.00065, appendix B).
-    Weight decay and clipping are left out of account.
+    Weight decay and clipping are ignored. How an optimizer averages gradients is a trait (`optimizer_traits`).
 
     Returns
     -------
     float or None
         None where no threshold is known.
     """
-    kind, rate = type(optimizer).__name__, float(optimizer.learning_rate)
-    if kind in ("Adam", "AdamW", "Adamax", "StableAdamW", "MatchedAdam"):
+    momentum, rate = optimizer_traits.of_class(type(optimizer)).momentum, float(optimizer.learning_rate)
+    is_mean = momentum in ("mean", "mean ahead")
+    if is_mean:
         b = optimizer.beta_1
-        return (2 + 2 * b) / ((1 - b) * rate)
-    if kind == "Nadam":
-        b = optimizer.beta_1
-        return (2 + 2 * b) / ((1 - b) * (1 + 2 * b) * rate)
-    if kind in ("SGD", "RMSprop"):
+    elif momentum == "sum":
         b = optimizer.momentum
-        ahead = 1 + 2 * b if getattr(optimizer, "nesterov", False) else 1
-        return (2 + 2 * b) / (ahead * rate)
-    return 2 / rate if kind in ("Adagrad", "Adadelta") else None
+    elif momentum == "none":
+        b = 0.0
+    else:
+        return None
+    looks_ahead = momentum == "mean ahead" or getattr(optimizer, "nesterov", False)
+    return (2 + 2 * b) / ((1 - b if is_mean else 1) * (1 + 2 * b if looks_ahead else 1) * rate)
 
 
 def _mattering(gradient: Any, variables: Sequence[keras.Variable]) -> np.ndarray:
-    """Tell the parameters that the loss depends on, tensor by tensor; (n_parameters,) bool."""
+    """Return which parameters the loss depends on, decided tensor by tensor; (n_parameters,) bool."""
     sizes = [np.sqrt(np.mean(np.square(part))) for part in like(gradient, variables)]
     matters = np.greater(sizes, _NO_GRADIENT * max(sizes))
     return np.repeat(matters, [size(variable) for variable in variables])

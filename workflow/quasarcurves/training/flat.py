@@ -14,13 +14,13 @@ _SIZE, _SEED = 512, 20260101
 
 
 def flat(tensors: Sequence[Any]) -> Any:
-    """Give all the numbers of some tensors or variables in one row."""
+    """Return the elements of all tensors or variables, one after the other; (n_parameters,)."""
     rows = [tensor if len(tensor.shape) == 1 else ops.reshape(tensor, [-1]) for tensor in tensors]
     return ops.concatenate(rows)
 
 
 def cut(row: Any, sizes: Sequence[int]) -> list[Any]:
-    """Cut a row into pieces of some sizes."""
+    """Cut a row, (sum of sizes,), into pieces of some sizes."""
     return ops.split(row, np.cumsum(sizes)[:-1].tolist()) if len(sizes) > 1 else [row]
 
 
@@ -31,17 +31,17 @@ def like(row: Any, tensors: Sequence[Any]) -> list[Any]:
 
 
 def size(tensor: Any) -> int:
-    """Give the number of elements of a tensor or variable."""
+    """Return the number of elements of a tensor or variable."""
     return math.prod(tensor.shape)
 
 
 def quantiles(row: Any, percents: Sequence[int]) -> Any:
-    """Give quantiles of a number that each parameter has, linear between the two nearest.
+    """Return quantiles over a sample of the parameters, linear between the two nearest values.
 
     Parameters
     ----------
     row : (n_parameters,) float32 tensor
-        The sample depends on its length alone.
+        A number per parameter. Which parameters are sampled depends on the length alone.
     percents : sequence of int
 
     Returns
@@ -57,7 +57,7 @@ def quantiles(row: Any, percents: Sequence[int]) -> Any:
 
 
 def _interpolation(n: int, percents: Sequence[int]) -> np.ndarray:
-    """Give the weights that make quantiles of n values in falling order; (percents, n) float32."""
+    """Return the weights that make quantiles of n values in falling order; (percents, n) float32."""
     weights = np.zeros((len(percents), n), np.float32)
     for row, percent in zip(weights, percents, strict=True):
         low, share = divmod((1 - percent / 100) * (n - 1), 1)

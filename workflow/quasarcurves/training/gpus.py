@@ -1,7 +1,7 @@
 """One GPU for each training on a machine that has several.
 
-Snakemake counts GPUs but gives none out, and without that every process would take the first. A batch system does give
-them out, by CUDA_VISIBLE_DEVICES; then nothing is left to do.
+Snakemake counts GPUs but assigns none to a process, so every process would take the first. A batch system assigns them
+by CUDA_VISIBLE_DEVICES; then there is nothing to do.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
     """Show this process the GPU that the fewest others have taken, until it leaves; before its first operation.
 
-    The kernel releases the lock that stands for it when the process ends, however it does. Processes of other users are
-    not known of.
+    A file lock stands for the GPU; the kernel releases it when the process ends, in whatever way. Processes of other
+    users are not seen.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
     Yields
     ------
     str or None
-        UUID of the GPU; None where there is none, or somebody has already said which to use.
+        UUID of the GPU; None where there is none, or CUDA_VISIBLE_DEVICES is set already.
     """
     gpus = [] if _VISIBLE in os.environ else installed()
     if not gpus:
@@ -57,7 +57,7 @@ def own_gpu(folder: Path | None = None) -> Iterator[str | None]:
 
 
 def installed() -> list[str]:
-    """Give the UUIDs of all NVIDIA GPUs that the driver lists."""
+    """Return the UUIDs of all NVIDIA GPUs that the driver lists."""
     if not shutil.which("nvidia-smi"):
         return []
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]

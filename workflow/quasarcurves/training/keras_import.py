@@ -1,7 +1,7 @@
-"""Keras, imported without what it and TensorFlow import only because it is there.
+"""Import Keras without packages that it does not need.
 
-Keras looks for matplotlib and pandas, TensorFlow Lite for JAX; both do without where they are missing. They take a
-fifth of the time that importing Keras with TensorFlow takes, and a quarter of its memory (docs/speed.md).
+Keras imports matplotlib and pandas where they are installed, TensorFlow Lite imports JAX; both work without. These
+packages take a fifth of the time of importing Keras with TensorFlow, and a quarter of its memory (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -11,22 +11,36 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from quasarcurves.training.extras import install_hint
 
 _NEEDLESS = ("matplotlib", "pandas")
 
 
 def import_keras() -> None:
-    """Import Keras and its backend; to be called before anything else does."""
+    """Import Keras and its backend. To be called before anything else imports them.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the backend is not installed, with the extra that brings it.
+    """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    with hidden(*_NEEDLESS, *(("jax",) if backend == "tensorflow" else ())):
+    if find_spec(backend) is None:
+        raise ModuleNotFoundError(install_hint(backend), name=backend)
+    with hidden_packages(*_NEEDLESS, *(("jax",) if backend == "tensorflow" else ())):
         import_module("keras")
 
 
 @contextmanager
-def hidden(*packages: str) -> Iterator[None]:
-    """Let packages seem not to be installed for a while, unless they have been imported before."""
+def hidden_packages(*packages: str) -> Iterator[None]:
+    """Make packages that have not been imported yet seem not to be installed, within a block."""
     unknown = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unknown))
+    modules: dict[str, Any] = sys.modules
+    # None in place of a module makes its import fail
+    modules.update(dict.fromkeys(unknown))
     try:
         yield
     finally:

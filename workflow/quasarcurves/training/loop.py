@@ -1,8 +1,8 @@
 """The training loop: whole blocks of steps are compiled, every step is recorded, any step can be gone on from.
 
 Differs from `keras.Model.fit` in that the data stay resident, the order of examples is given from outside (so that runs
-can be paired), a block of steps is one call into compiled code, and nothing of a step's record is averaged away. It is
-written for several trainings that take their steps together; one alone is the common case.
+can be paired), a block of steps is one call into compiled code, and the record keeps every step. It is written for
+several trainings that take their steps together; usually there is one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from quasarcurves.training import backends
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import step_record
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.record import Progress
+from quasarcurves.training.record import Record
 from quasarcurves.training.snapshots import Snapshots
 
 _BLOCK_SECONDS = 1.0
@@ -29,7 +29,7 @@ _FIRST_BLOCK = 16
 
 
 class Trainer:
-    """A training that goes on, block by block, from wherever its progress is.
+    """A training under way: each block of steps goes on from where its record ends.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Trainer:
         task.optimizer.build(task.weights)
         self.task, self.plan = task, plan
         self.data, self.validation = data, validation
-        self.progress = Progress()
+        self.record = Record()
         self.snapshots = snapshots
         self.measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
@@ -63,68 +63,69 @@ class Trainer:
     def train(
         self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
     ) -> None:
-        """Train by itself: see `Lockstep.train`."""
+        """Train by itself: see `SynchronizedTrainers.train`."""
         self.alone.train(after_block, after_epoch)
 
     def finish(self) -> None:
-        """End a training by itself: see `Lockstep.finish`."""
+        """End a training by itself: see `SynchronizedTrainers.finish`."""
         self.alone.finish()
 
     @cached_property
-    def alone(self) -> Lockstep:
+    def alone(self) -> SynchronizedTrainers:
         """This training by itself, compiled when it is first asked for."""
-        return Lockstep([self], _Alone(self))
+        return SynchronizedTrainers([self], _Alone(self))
 
     @property
     def goes_on(self) -> bool:
         """Whether there are steps left to take: the plan is not done, and every loss was finite."""
-        return self.progress.epoch < self.plan.epochs and self.progress.diverged_step is None
+        return self.record.epoch < self.plan.epochs and self.record.diverged_step is None
 
     @property
     def until_curvature(self) -> float:
-        """Steps to the next measurement of the curvature, the one that is due now not counted."""
-        return self._curvature.every - self.progress.step % self._curvature.every if self._curvature else np.inf
+        """Steps to the next measurement of the curvature; a measurement due now does not count."""
+        return self._curvature.every - self.record.step % self._curvature.every if self._curvature else np.inf
 
     @property
     def curvature_is_due(self) -> bool:
-        """Whether the curvature is to be measured before the next step; not before the first: no preconditioner yet."""
-        step = self.progress.step
+        """Whether the curvature is to be measured before the next step; before the first there is no preconditioner."""
+        step = self.record.step
         return self._curvature is not None and step > 0 and step % self._curvature.every == 0
 
     def measure_curvature(self) -> None:
-        """Measure the curvature where the training stands."""
-        self.progress.add_curvature({"step": self.progress.step, **self._curvature.measure()})
+        """Measure the curvature where the training stands, if it is to be measured at all."""
+        if self._curvature is not None:
+            self.record.add_curvature({"step": self.record.step, **self._curvature.measure()})
 
     def add_block(self, parts: np.ndarray, values: np.ndarray, batch: int, seconds: float) -> None:
         """Record a block of steps: losses by part (steps, parts), measures (steps, measures), and the time it took."""
         columns = {measure.name: values[:, i] for i, measure in enumerate(self.measures)}
-        self.progress.add_block(parts, columns, batch, seconds)
+        self.record.add_block(parts, columns, batch, seconds)
 
     def close_epoch(self) -> None:
         """End an epoch."""
-        self.progress.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
+        self.record.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
 
 
 class Program(Protocol):
-    """What is compiled of some trainings; all of its lists are in their order."""
+    """The compiled steps of some trainings; lists have an item per training, in their order."""
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
 
     def validation_losses(self) -> list[float] | None:
-        """Give the validation losses; None if there is nothing to validate on."""
+        """Return the validation losses; None if there are no validation examples."""
 
     def put_back(self) -> None:
-        """See to it that the variables of models and optimizers hold what they are trained to."""
+        """Write the trained values back into the variables of models and optimizers."""
 
 
-class Lockstep:
-    """Trainings that take their steps together: each has its own examples, all have as many of them.
+class SynchronizedTrainers:
+    """Trainings that take their steps together. Each has its own examples, and all have equally many.
 
     Parameters
     ----------
     trainers : sequence of Trainer
-        With the same number of epochs, of steps in an epoch and of examples in each step, and all as far.
+        With the same number of epochs, of steps in an epoch and of examples in each step. All have done as many steps.
     program : Program
         Compiled for them.
     """
@@ -143,20 +144,20 @@ class Lockstep:
         Parameters
         ----------
         after_block, after_epoch : callable
-            Called between blocks of steps and between epochs; an exception they raise ends the training there.
+            Called between blocks of steps and between epochs. An exception that one raises ends the training there.
         """
         while live := self._live():
             self._train_epoch(live, after_block)
             for trainer in live:
                 trainer.close_epoch()
             self._take_snapshots(live)
-            if live[0].progress.epoch % live[0].plan.validate_every == 0:
+            if live[0].record.epoch % live[0].plan.validate_every == 0:
                 self._validate(live)
             after_epoch()
 
     def finish(self) -> None:
-        """Do what belongs to the end of trainings alone: validate their last epoch, and apply averaged weights."""
-        self._validate([trainer for trainer in self.trainers if np.isnan(trainer.progress.epochs["val_loss"][-1])])
+        """End the trainings: validate their last epoch, and apply averaged weights."""
+        self._validate([trainer for trainer in self.trainers if np.isnan(trainer.record.epochs["val_loss"][-1])])
         self.put_back()
         for trainer in self.trainers:
             if trainer.task.optimizer.use_ema:
@@ -164,26 +165,28 @@ class Lockstep:
 
     @property
     def epoch(self) -> int:
-        """Epochs done, by the trainings that have come furthest."""
-        return max(trainer.progress.epoch for trainer in self.trainers)
+        """Epochs done by the trainings that have done most: those that diverged have stopped before."""
+        return max(trainer.record.epoch for trainer in self.trainers)
 
     def put_back(self) -> None:
-        """See to it that the variables of models and optimizers hold what they are trained to."""
+        """Write the trained values back into the variables of models and optimizers."""
         self.program.put_back()
 
     def _live(self) -> list[Trainer]:
         return [trainer for trainer in self.trainers if trainer.goes_on]
 
     def _train_epoch(self, live: Sequence[Trainer], after_block: Callable[[], None]) -> None:
-        epoch = live[0].progress.epoch
-        # a training that has ended goes through the same motions, unrecorded
+        epoch = live[0].record.epoch
+        # a training that has diverged still takes its steps, which are not recorded: the program has all or none
         orders = [np.asarray(trainer.plan.order(epoch), np.int32) for trainer in self.trainers]
         while live:
-            step, most = live[0].progress.step_in_epoch, int(min(self._most, live[0].until_curvature))
-            blocks = [
+            step, most = live[0].record.step_in_epoch, int(min(self._most, live[0].until_curvature))
+            found = [
                 trainer.plan.block(order, step, most) for trainer, order in zip(self.trainers, orders, strict=True)
             ]
-            if blocks[0] is None:
+            # the epoch ends for all at once: they have as many examples
+            blocks = [block for block in found if block is not None]
+            if not blocks:
                 break
             self._measure_curvature(live)
             self._run_block(blocks)
@@ -197,7 +200,7 @@ class Lockstep:
         for trainer, (parts, values) in zip(self.trainers, found, strict=True):
             if trainer.goes_on:
                 trainer.add_block(parts, values, blocks[0].shape[1], seconds / len(self.trainers))
-        # the first block holds the compilation: what it says of the speed is too low, and mended by the next
+        # the time of the first block includes the compilation, so its speed is too low: the next block corrects it
         self._most = max(1, int(_BLOCK_SECONDS * len(blocks[0]) / seconds))
 
     def _measure_curvature(self, live: Sequence[Trainer]) -> None:
@@ -207,10 +210,11 @@ class Lockstep:
                 trainer.measure_curvature()
 
     def _take_snapshots(self, live: Sequence[Trainer]) -> None:
-        if live[0].snapshots:
+        if live and live[0].snapshots:
             self.put_back()
-            for trainer in live:
-                trainer.snapshots.after_epoch(trainer.progress.epochs["loss"])
+        for trainer in live:
+            if trainer.snapshots:
+                trainer.snapshots.after_epoch(trainer.record.epochs["loss"])
 
     def _validate(self, live: Sequence[Trainer]) -> None:
         """Compute the validation losses after the last epoch done, and keep weights whose loss is the lowest."""
@@ -219,11 +223,11 @@ class Lockstep:
             return
         for trainer, loss in zip(self.trainers, losses, strict=True):
             if trainer in live:
-                progress = trainer.progress
-                progress.epochs["val_loss"][-1] = loss
-                if loss < progress.best_loss:
+                record = trainer.record
+                record.epochs["val_loss"][-1] = loss
+                if loss < record.best_loss:
                     self.put_back()
-                    progress.best_loss, progress.best_weights = loss, trainer.task.model.get_weights()
+                    record.best_loss, record.best_weights = loss, trainer.task.model.get_weights()
 
 
 class _Alone:

@@ -1,4 +1,6 @@
-"""What is recorded of every optimizer step: one class per quantity, so that a new one is one class.
+"""What is recorded of every optimizer step: one class per quantity, and the table of all at the end.
+
+A new measure is a class, in a module of its own or here, and a line in `MEASURES`.
 
 All work on the flat row of all parameters rather than tensor by tensor: a network has few parameters and many small
 tensors, and it is the number of operations that costs time.
@@ -12,7 +14,12 @@ import keras
 from keras import ops
 
 from quasarcurves.training.flat import size
-from quasarcurves.training.preconditioners import AdaptiveScaling, Scaling, scaling
+from quasarcurves.training.preconditioners import (
+    AdaptivePreconditioner,
+    DiagonalPreconditioner,
+    Preconditioner,
+    preconditioner_of,
+)
 from quasarcurves.training.step import PERCENTS, Step
 
 
@@ -23,51 +30,59 @@ class Measure(Protocol):
     ----------
     name : str
         Name of its column in the step record.
+    needs : type
+        Kind of preconditioner that an optimizer must have for the measure to exist.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of its column."""
+
+    @property
+    def needs(self) -> type[Preconditioner]:
+        """Kind of preconditioner."""
 
     def __call__(self, step: Step) -> Any:
-        """Give the measure's value for a step; scalar float32 tensor."""
+        """Return the measure's value for a step; scalar float32 tensor."""
 
 
 class Loss:
     """Mean loss of the batch, before the update."""
 
-    name = "loss"
+    name, needs = "loss", Preconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the loss."""
+        """Return the loss."""
         return step.loss
 
 
 class GradientNorm:
     """Euclidean norm of the gradient of all parameters together, before any clipping."""
 
-    name = "gradient_norm"
+    name, needs = "gradient_norm", Preconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the norm."""
+        """Return the norm."""
         return _norm(step.raw_gradient)
 
 
 class UpdateNorm:
     """Euclidean norm of what the weights really moved by: decay, clipping, constraints and rounding included."""
 
-    name = "update_norm"
+    name, needs = "update_norm", Preconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the norm."""
+        """Return the norm."""
         return _norm(step.after - step.before)
 
 
 class EffectiveStep:
-    """Mean over all parameters of the multiplier that Keras really applied to m (`scaling`)."""
+    """Mean over all parameters of the multiplier that Keras really applied to m (`preconditioners`)."""
 
-    name = "effective_step_mean"
+    name, needs = "effective_step_mean", DiagonalPreconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the mean."""
+        """Return the mean."""
         return ops.mean(step.multiplier)
 
 
@@ -80,11 +95,13 @@ class EffectiveStepQuantile:
         One of PERCENTS.
     """
 
+    needs = DiagonalPreconditioner
+
     def __init__(self, percent: int) -> None:
         self.name, self._place = f"effective_step_q{percent:02d}", PERCENTS.index(percent)
 
     def __call__(self, step: Step) -> Any:
-        """Give the quantile, linear between the two nearest."""
+        """Return the quantile, linear between the two nearest."""
         return step.multiplier_quantiles[self._place]
 
 
@@ -92,23 +109,23 @@ class RmsWorst:
     """Largest over the model's tensors of RMS_t = sqrt(mean(g^2 / max(v, epsilon^2))), the present gradient in v.
 
     Wortsman et al. (2023), arXiv:2304.13013, section 3.4: above 1 the gradient has outgrown what its running mean
-    square knows of it. v is corrected for its start at zero where the optimizer does so.
+    square knows of it. v is bias-corrected where the optimizer corrects it.
     """
 
-    name = "rms_worst"
+    name, needs = "rms_worst", AdaptivePreconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the largest."""
+        """Return the largest."""
         return ops.max(step.rms)
 
 
 class RmsMean:
     """Mean over the model's tensors of RMS_t (see `RmsWorst`); one without gradient counts with 0."""
 
-    name = "rms_mean"
+    name, needs = "rms_mean", AdaptivePreconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the mean."""
+        """Return the mean."""
         return ops.mean(step.rms)
 
 
@@ -118,23 +135,31 @@ class LastLayerNorm:
     Its cyclic growth is the sign of the slingshot effect; Thilak et al. (2022), arXiv:2206.04817.
     """
 
-    name = "last_layer_norm"
+    name, needs = "last_layer_norm", Preconditioner
 
     def __call__(self, step: Step) -> Any:
-        """Give the norm."""
+        """Return the norm."""
         last = next(layer for layer in reversed(step.model.layers) if layer.trainable_variables)
         return _norm(step.after[-sum(map(size, last.trainable_variables)) :])
 
 
+MEASURES: tuple[Measure, ...] = (
+    Loss(),
+    GradientNorm(),
+    UpdateNorm(),
+    LastLayerNorm(),
+    EffectiveStep(),
+    *(EffectiveStepQuantile(percent) for percent in PERCENTS),
+    RmsWorst(),
+    RmsMean(),
+)
+"""All measures, in the order in which they are computed."""
+
+
 def step_record(optimizer: keras.optimizers.Optimizer) -> tuple[Measure, ...]:
-    """Give the measures that every run with an optimizer records; those that it does not have are left out."""
-    measures: list[Measure] = [Loss(), GradientNorm(), UpdateNorm(), LastLayerNorm()]
-    kind = scaling(optimizer)
-    if type(kind) is not Scaling:
-        measures += [EffectiveStep(), *(EffectiveStepQuantile(percent) for percent in PERCENTS)]
-    if isinstance(kind, AdaptiveScaling):
-        measures += [RmsWorst(), RmsMean()]
-    return tuple(measures)
+    """Return the measures that every run with an optimizer records; those that it does not have are left out."""
+    preconditioner = preconditioner_of(optimizer)
+    return tuple(measure for measure in MEASURES if isinstance(preconditioner, measure.needs))
 
 
 def _norm(row: Any) -> Any:

@@ -1,9 +1,10 @@
 """What a study may say about optimizers, known without importing TensorFlow.
 
-A specification is a mapping: `class` (a class of `keras.optimizers`, or StableAdamW of this library), its arguments,
-and optionally `schedule` (a class of `keras.optimizers.schedules` with its arguments) or `match` (the name of an
-optimizer whose effective step is that of this one too, see `matched_adam`). Names and arguments are read from the
-source of the installed Keras, so that a study is checked against the version it will run with, in milliseconds.
+A specification is a mapping: `class` (of `keras.optimizers`, or of this library's `training.optimizers`), its
+arguments, and optionally `schedule` (a class of `keras.optimizers.schedules` with its arguments) or `match` (the name
+of an optimizer whose effective step this one is held to, see `optimizers.matched_adam`). Names and arguments are read
+from the source of the installed Keras, so that a study is checked against the version it will run with, in
+milliseconds.
 """
 
 from __future__ import annotations
@@ -15,16 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from quasarcurves.training import optimizer_traits
 from quasarcurves.training.suggestions import nearest
 
-OWN_CLASSES = {"StableAdamW": Path(__file__).with_name("stable_adamw.py")}
-"""Source file of each optimizer class of this library, by name."""
-
-WITH_EFFECTIVE_STEP = {
-    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Lamb", "Nadam", "RMSprop", "ScheduleFreeAdamW",
-    "StableAdamW",
-}  # fmt: skip
-"""Classes that scale each parameter's step on its own, so that there is an effective step to record."""
+_MATCHED = "MatchedAdam"
+"""Class of the optimizers that `match` another one's effective step."""
 
 _NOT_ARGUMENTS = ("class", "schedule", "match")
 """Keys of a specification that are no arguments of its class."""
@@ -69,6 +65,16 @@ def class_arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key not in _NOT_ARGUMENTS}
 
 
+def class_name(spec: Mapping[str, Any]) -> str:
+    """Name of the class that a specification is built with."""
+    return _MATCHED if "match" in spec else spec["class"]
+
+
+def own_class(spec: Mapping[str, Any]) -> optimizer_traits.OwnClass | None:
+    """Class of this library that a specification is built with; None if it is one of Keras."""
+    return optimizer_traits.own_classes().get(class_name(spec))
+
+
 def check_match(specs: Mapping[str, Mapping[str, Any]], name: str) -> None:
     """Refuse an optimizer whose `match` names none that it could be held to.
 
@@ -88,11 +94,16 @@ def check_match(specs: Mapping[str, Mapping[str, Any]], name: str) -> None:
         raise ValueError(f"{where}: {other!r} is no optimizer of this study; {nearest(other, specs)}")
     if "match" in specs[other]:
         raise ValueError(f"{where}: {other!r} is itself held to another optimizer")
-    if specs[other]["class"] not in WITH_EFFECTIVE_STEP:
-        expected = ", ".join(sorted(WITH_EFFECTIVE_STEP))
+    if not has_effective_step(specs[other]["class"]):
+        expected = ", ".join(sorted(filter(has_effective_step, optimizer_classes())))
         raise ValueError(f"{where}: {specs[other]['class']} has no effective step, expected one of {expected}")
     if specs[other].get("training") != specs[name].get("training"):
         raise ValueError(f"{where}: {other!r} is trained with other settings, expected the same `training`")
+
+
+def has_effective_step(name: str) -> bool:
+    """Whether a class scales each parameter's step by itself, so that there is an effective step to record."""
+    return optimizer_traits.of_name(name).preconditioner is not None
 
 
 def schedule_arguments(spec: Mapping[str, Any], total_steps: int | None) -> dict[str, Any]:
@@ -128,7 +139,8 @@ def depends_on_total_steps(spec: Mapping[str, Any]) -> bool:
 @cache
 def optimizer_classes() -> dict[str, Path]:
     """Source file of each optimizer class, of the installed Keras and of this library, by name."""
-    return {**_exported_classes("optimizers/__init__.py"), **OWN_CLASSES}
+    own = {name: kind.source for name, kind in optimizer_traits.own_classes().items() if kind.traits.named}
+    return {**_exported_classes("optimizers/__init__.py"), **own}
 
 
 @cache
@@ -149,9 +161,7 @@ def _check_schedule(spec: Mapping[str, Any], where: str) -> None:
             raise ValueError(f"{where}: {schedule['class']} needs the argument {name!r}")
 
 
-def _check_class(
-    name: object, arguments: Mapping[str, Any], classes: Mapping[str, Path], module: str, where: str
-) -> None:
+def _check_class(name: Any, arguments: Mapping[str, Any], classes: Mapping[str, Path], module: str, where: str) -> None:
     if name not in classes:
         raise ValueError(f"{where}: {name!r} is no class of {module}; {nearest(name, classes)}")
     signature = _signature(classes[name], name)
@@ -161,7 +171,7 @@ def _check_class(
         _check_value(f"{where}.{key}", key, value, signature[key])
 
 
-def _check_value(where: str, key: str, value: object, default: object) -> None:
+def _check_value(where: str, key: str, value: Any, default: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, bool) and not isinstance(value, bool):
         raise ValueError(f"{where} is {value!r}, expected true or false")

@@ -1,4 +1,4 @@
-"""What is trained and how: the two things that the training loop is given."""
+"""What is trained, and how: the two arguments of the training loop."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Measure
 from quasarcurves.training.optimizers import works_by_element
+from quasarcurves.training.settings import steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class Task:
 
     @cached_property
     def weights(self) -> list[keras.Variable]:
-        """What the optimizer is to be built for, and updates.
+        """Variables that the optimizer is built for and updates.
 
-        One row of all the model's parameters where that makes no difference but to speed: an optimizer's time goes
-        into the number of tensors. It holds them while steps are taken, the model's own variables before and after.
+        One row of all the model's parameters, where the optimizer works by element: its time grows with the number of
+        tensors. The row holds the weights during a block of steps, the model's own variables before and after it.
         """
         variables = self.model.trainable_variables
         as_they_are = self.optimizer.built or any(variable.constraint is not None for variable in variables)
@@ -87,12 +88,11 @@ class Plan:
     measures: Sequence[Measure] | None = None
 
     def steps_per_epoch(self, n: int) -> int:
-        """Give the number of optimizer steps in an epoch of n examples."""
-        full, rest = divmod(n, self.batch_size)
-        return full + (1 if rest and self.last_batch == "keep" else 0)
+        """Return the number of optimizer steps in an epoch of n examples."""
+        return steps_per_epoch(n, self.batch_size, self.last_batch)
 
     def block(self, order: np.ndarray, step: int, most: int) -> np.ndarray | None:
-        """Give the next batches of an epoch, alike in size.
+        """Return the next batches of an epoch, all of one size.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""How a training says where it is, to whoever watches: one small JSON file per run, replaced about once a second."""
+"""Progress of a training for those who watch: one small JSON file per run, replaced about once a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress: what a training under way has recorded, and where it is."""
+"""Record: all that a training has recorded so far, and where it stands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDE = {"step": np.int64, "seconds": np.float64}
 
 
 @dataclass
-class Progress:
+class Record:
     """A training under way.
 
     Parameters
@@ -116,7 +116,7 @@ class Progress:
         self.epoch_parts, self.epoch_sizes, self.epoch_seconds = [], [], 0.0
 
     def history(self) -> History:
-        """Give the record as arrays: float32 but for the step number and the seconds."""
+        """Return the record as arrays: float32 but for the step number and the seconds."""
         steps = {name: np.concatenate(parts) for name, parts in self.steps.items()}
         return History(_columns(self.epochs), steps, curvature=_columns(self.curvature))
 

@@ -1,12 +1,14 @@
-"""Between a training and its state: what is kept of it, and put back for it to go on as if it had not stopped."""
+"""Between a training and its state: capture all that it goes on from, and restore it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from quasarcurves.training.checkpoint import State
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.record import Progress
+from quasarcurves.training.record import Record
 from quasarcurves.training.snapshots import Snapshot
 
 
@@ -17,27 +19,27 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
     ----------
     trainer : Trainer
     resumed : list of int
-        Epochs at which it was gone on with before.
+        Epochs at which it was resumed before.
     """
-    progress = trainer.progress
+    record = trainer.record
     sequences = {
         # variables hold the states of random generators as well, weights do not
         "model": [np.asarray(variable) for variable in trainer.task.model.variables],
         "optimizer": [np.asarray(variable) for variable in trainer.task.optimizer.variables],
-        "best": progress.best_weights,
-        "epoch_parts": progress.epoch_parts,
-        "epoch_sizes": progress.epoch_sizes,
+        "best": record.best_weights,
+        "epoch_parts": record.epoch_parts,
+        "epoch_sizes": record.epoch_sizes,
     }
     arrays = {f"{name}/{i}": array for name, arrays in sequences.items() for i, array in enumerate(arrays)}
-    arrays |= {f"epochs/{name}": np.array(values, np.float64) for name, values in progress.epochs.items()}
-    arrays |= {f"curvature/{name}": np.array(values, np.float64) for name, values in progress.curvature.items()}
-    arrays |= {f"steps/{name}": np.concatenate(blocks) for name, blocks in progress.steps.items()}
-    values = {
-        "epoch": progress.epoch,
-        "step": progress.step_in_epoch,
-        "epoch_seconds": progress.epoch_seconds,
-        "best_loss": progress.best_loss,
-        "diverged_step": progress.diverged_step,
+    arrays |= {f"epochs/{name}": np.array(values, np.float64) for name, values in record.epochs.items()}
+    arrays |= {f"curvature/{name}": np.array(values, np.float64) for name, values in record.curvature.items()}
+    arrays |= {f"steps/{name}": np.concatenate(blocks) for name, blocks in record.steps.items()}
+    values: dict[str, Any] = {
+        "epoch": record.epoch,
+        "step": record.step_in_epoch,
+        "epoch_seconds": record.epoch_seconds,
+        "best_loss": record.best_loss,
+        "diverged_step": record.diverged_step,
         "resumed": resumed,
     }
     if trainer.snapshots:
@@ -57,7 +59,7 @@ def restore(trainer: Trainer, state: State) -> None:
         for variable, value in zip(variables, state.sequence(name), strict=True):
             variable.assign(value)
     values = state.values
-    trainer.progress = Progress(
+    trainer.record = Record(
         epoch=values["epoch"],
         epochs={name: list(column) for name, column in state.group("epochs").items()},
         steps={name: [column] for name, column in state.group("steps").items()},

@@ -1,9 +1,9 @@
-"""One process at a time trains a run, also where a scheduler has given one up that still lives.
+"""One process at a time trains a run, even where a scheduler has given a process up that still lives.
 
-A lock that the system drops when a process dies is enough on one host. On a cluster it is not: the node of a training
-can be taken for dead while the process goes on, and the next one starts elsewhere, perhaps on a file system whose locks
-do not reach beyond a node. So the newcomer also puts its name into a file, which the old process looks at all the time;
-it leaves when it finds another name than its own.
+On one host a lock of the system is enough: the system drops it when its process dies. On a cluster it is not. The node
+of a training can be taken for dead while its process goes on. The next process then starts on another node, and locks
+of some file systems do not reach beyond a node. So the newcomer also writes its name into a file. The old process
+reads the file between blocks of steps, and leaves when it finds another name than its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PATIENCE = 120.0
 """Seconds that an old process has to leave: many times what a block of steps and a checkpoint take."""
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
-"""What file systems without locks say (Lustre as it is mounted by default)."""
+"""Errors of file systems without locks (Lustre as it is mounted by default)."""
 
 
 class AlreadyTraining(OSError):
@@ -36,8 +36,8 @@ class TakenOver(OSError):
     """Another process has been started to train this run in place of this one."""
 
 
-class Owner:
-    """The process that trains into a folder.
+class RunLock:
+    """The lock on a run's folder, as the process that took it knows it.
 
     Parameters
     ----------
@@ -45,37 +45,38 @@ class Owner:
     """
 
     def __init__(self, folder: Path) -> None:
+        # the file's name is that of earlier versions: their processes may still run
         self._file = folder / "owner"
         # a process id is not enough: other hosts have the same
         self._name = f"process {os.getpid()} on {socket.gethostname()} ({uuid.uuid4().hex})"
 
     def claim(self) -> None:
-        """Become the owner, whoever was it."""
+        """Write down this process as the holder, whoever was it before."""
         with whole_file(self._file) as temporary:
             temporary.write_text(self._name)
 
     @property
-    def present(self) -> str:
-        """Name of the owner; empty if there never was one."""
+    def holder(self) -> str:
+        """Name of the process that holds the lock; empty if none ever did."""
         return self._file.read_text() if self._file.exists() else ""
 
-    def is_other(self) -> bool:
-        """Whether another process has become the owner."""
-        return self.present != self._name
+    def is_lost(self) -> bool:
+        """Return whether another process has taken the lock over."""
+        return self.holder != self._name
 
-    def confirm(self) -> None:
-        """Make sure of still being the owner.
+    def check(self) -> None:
+        """Make sure that this process still holds the lock.
 
         Raises
         ------
         TakenOver
         """
-        if self.is_other():
-            raise TakenOver(f"{self._file.parent}: this training was given up, it is left to {self.present}")
+        if self.is_lost():
+            raise TakenOver(f"{self._file.parent}: this training was given up, it is left to {self.holder}")
 
 
 @contextmanager
-def sole_owner(folder: Path, take_over: bool = False) -> Iterator[Owner]:
+def hold_lock(folder: Path, take_over: bool = False) -> Iterator[RunLock]:
     """Keep every other process from training into a folder.
 
     Parameters
@@ -91,20 +92,20 @@ def sole_owner(folder: Path, take_over: bool = False) -> Iterator[Owner]:
         With the process that stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    owner = Owner(folder)
-    before = owner.present
+    lock = RunLock(folder)
+    before = lock.holder
     with (folder / "lock").open("a") as file:
         if take_over:
-            owner.claim()
+            lock.claim()
         if not _locked(file, _PATIENCE if take_over else 0.0):
             raise AlreadyTraining(f"{folder}: this run is being trained already, by {before or 'another process'}")
         if not take_over:
-            owner.claim()
-        yield owner
+            lock.claim()
+        yield lock
 
 
 def _locked(file: IO, patience: float) -> bool:
-    """Try to get a lock, for some seconds; a file system that has none lets everybody pass."""
+    """Try to get a lock, for some seconds. Without locks in the file system every process passes."""
     end = time.monotonic() + patience
     while True:
         try:

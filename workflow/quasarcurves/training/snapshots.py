@@ -1,7 +1,7 @@
 """Snapshots: the weights of a model just before the tallest spikes of its training, and at their peaks.
 
-Whether a spike is tall is known only once it has happened, so the weights of the last epoch on course are always at
-hand: one copy, replaced at the end of every such epoch.
+Whether a spike is tall is known only after it. So one copy of the weights is always kept, that of the last epoch on
+course, and replaced at the end of every such epoch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from quasarcurves.files import whole_file
+from quasarcurves.training.settings import Limits
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +40,7 @@ class Snapshot:
     weights : mapping of str to array
         By the variables' paths: all that inference needs, so the moving statistics of batch normalisation as well. As
         these lag behind the weights (by 1 / (1 - momentum) = 100 steps), a model in a spike may be worse or better at
-        inference than its training loss says: it is what who stopped there would have.
+        inference than its training loss says. It is the model that a training stopped there would leave.
     """
 
     epoch: int
@@ -53,7 +54,7 @@ class Snapshot:
         return {name: kind(getattr(self, name)) for name, kind in _FACTS.items()}
 
     def put_into(self, model: keras.Model) -> None:
-        """Give a model these weights.
+        """Put these weights into a model.
 
         Raises
         ------
@@ -63,7 +64,7 @@ class Snapshot:
         variables = _by_path(model)
         shapes = [{path: tuple(array.shape) for path, array in each.items()} for each in (variables, self.weights)]
         if shapes[0] != shapes[1]:
-            other = sorted(path for path in variables | self.weights if shapes[0].get(path) != shapes[1].get(path))
+            other = sorted(path for path in {*variables, *self.weights} if shapes[0].get(path) != shapes[1].get(path))
             raise ValueError(f"snapshot of epoch {self.epoch}: its weights {', '.join(other)} are not the model's")
         for path, variable in variables.items():
             variable.assign(self.weights[path])
@@ -75,33 +76,6 @@ class Spike:
 
     before: Snapshot
     peak: Snapshot
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What counts as a spike of the epoch loss, in terms of its ratio to the median of the epochs before.
-
-    Parameters
-    ----------
-    window : int
-        Epochs of the median. A loss that stays high is a spike no more once it is most of these.
-    settled : int
-        Epochs without spikes at the beginning, where the loss falls fast.
-    course : float
-        A spike lasts while the ratio is above.
-    high : float
-        A spike is kept if its peak is above.
-    """
-
-    window: int
-    settled: int
-    course: float
-    high: float
-
-    def ratio(self, losses: Sequence[float]) -> float:
-        """Give the last of some losses over the median of those before; NaN if there are none."""
-        before = np.array(losses[-1 - self.window : -1])
-        return float(losses[-1] / np.median(before)) if len(before) else float("nan")
 
 
 class Snapshots:
@@ -123,12 +97,12 @@ class Snapshots:
         self._over: list[Spike] = []
 
     def after_epoch(self, losses: Sequence[float]) -> None:
-        """Take what there is to take at the end of an epoch.
+        """Take the snapshots that are due at the end of an epoch.
 
         Parameters
         ----------
         losses : sequence of float
-            Mean training losses of all epochs done. One that is not finite is no spike, it ends a training.
+            Mean training losses of all epochs done. A loss that is not finite is no spike: it ends the training.
         """
         epoch, loss = len(losses), losses[-1]
         if epoch < self._limits.settled or not np.isfinite(loss):
@@ -137,6 +111,7 @@ class Snapshots:
         if epoch > self._limits.settled and ratio > self._limits.course:
             if self._rising is None or loss > self._rising.peak.loss:
                 before = self._rising.before if self._rising else self._calm
+                assert before is not None, "the settled epoch is always taken"
                 self._rising = Spike(before, self._taken(epoch, loss, ratio))
         else:
             self._over, self._rising = self._tallest(), None
@@ -144,7 +119,7 @@ class Snapshots:
 
     @property
     def spikes(self) -> list[Spike]:
-        """The tallest so far, in the order of time; the one under way counts as far as it has come."""
+        """The tallest spikes so far, in the order of time; a spike under way counts with its peak so far."""
         return sorted(self._tallest(), key=lambda spike: spike.peak.epoch)
 
     def _tallest(self) -> list[Spike]:
@@ -156,7 +131,7 @@ class Snapshots:
         return Snapshot(epoch, loss, ratio, weights)
 
     def state(self) -> dict[str, Snapshot]:
-        """Give all that is at hand, by a name that says what for."""
+        """Return all snapshots held, by names that `restore` understands."""
         pairs = {"rising": self._rising} | {f"over{i}": spike for i, spike in enumerate(self._over)}
         found = {f"{name}_{kind}": getattr(pair, kind) for name, pair in pairs.items() if pair for kind in KINDS}
         return found | ({"calm": self._calm} if self._calm else {})
@@ -202,7 +177,7 @@ def _of_group(group: h5py.Group) -> Snapshot:
 
 
 def _by_path(model: keras.Model) -> dict[str, keras.Variable]:
-    """Give the weights of a model by their paths; two of one path would be lost in a file."""
+    """Return the weights of a model by their paths; two with one path are refused, a file would lose one of them."""
     variables = {variable.path: variable for variable in model.weights}
     if len(variables) < len(model.weights):
         raise ValueError(f"{model.name}: expected weights with different paths, found some alike")

@@ -1,4 +1,4 @@
-"""One optimizer step, and what several measures need of it, computed once."""
+"""One optimizer step, with the quantities that several measures share, each computed once."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Step:
         That of this step.
     before : (n_parameters,) tensor
         All trainable weights before the update.
-    scaling : scaling.Scaling
-        How the optimizer scales the step; made for this step.
+    preconditioner : preconditioners.Preconditioner
+        That of the optimizer; made for this step.
     """
 
     loss: Any
@@ -46,7 +46,7 @@ class Step:
     weights: Sequence[keras.Variable]
     learning_rate: Any
     before: Any
-    scaling: Any
+    preconditioner: Any
 
     @cached_property
     def after(self) -> Any:
@@ -65,20 +65,20 @@ class Step:
 
     @cached_property
     def gradient(self) -> Any:
-        """All gradients as they enter the moments: clipped if the optimizer clips; (n_parameters,)."""
+        """All gradients as the running means get them: clipped if the optimizer clips; (n_parameters,)."""
         clipped = self.optimizer._clip_gradients(self.gradients)
         return self.raw_gradient if clipped is self.gradients else flat(clipped)
 
     @cached_property
     def decayed(self) -> Any:
-        """All trainable weights before the update but after the weight decay that goes before it."""
+        """All trainable weights after the weight decay, which comes before the update; (n_parameters,)."""
         decay = self.optimizer.weight_decay
         return self.before if decay is None else self.before * (1 - decay * self.learning_rate)
 
     @cached_property
     def multiplier(self) -> Any:
         """Multiplier of m; (n_parameters,)."""
-        return self.scaling.multiplier(self)
+        return self.preconditioner.multiplier(self)
 
     @cached_property
     def multiplier_quantiles(self) -> Any:
@@ -88,9 +88,9 @@ class Step:
     @cached_property
     def rms(self) -> Any:
         """RMS_t of each tensor; (tensors,)."""
-        # v / c for the corrected v, with c taken out of the mean
-        c, v = self.scaling.start(self.t), self.scaling.mean_square()
-        ratio = ops.square(self.gradient) / ops.maximum(v, c * self.scaling.floor)
+        # the corrected v is v / c; c is taken out of the mean
+        c, v = self.preconditioner.v_correction(self.t), self.preconditioner.mean_square()
+        ratio = ops.square(self.gradient) / ops.maximum(v, c * self.preconditioner.floor)
         return ops.sqrt(c * self.tensor_means(ratio))
 
     def tensor_sums(self, row: Any) -> Any:
@@ -102,7 +102,7 @@ class Step:
         return self.tensor_sums(row) / np.array(self._sizes, np.float32)
 
     def spread(self, values: Any) -> Any:
-        """Give every parameter the value of its tensor; (n_parameters,)."""
+        """Repeat the value of each tensor, (tensors,), for all its parameters; (n_parameters,)."""
         return ops.repeat(values, np.array(self._sizes))
 
     @cached_property

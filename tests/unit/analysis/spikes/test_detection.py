@@ -1,6 +1,7 @@
 """Spikes of a study: which runs are pooled."""
 
 import numpy as np
+import pytest
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.spikes import detection, statistics
@@ -45,3 +46,19 @@ def test_a_kept_last_batch_and_amsgrad_are_not_pooled(tmp_path, monkeypatch):
     runs = [run("adam", f) for f in (0.2, 0.8)] + [run("kept", f, last_batch="keep") for f in (0.2, 0.8)]
     runs += [run("amsgrad", f, [("amsgrad", True)]) for f in (0.2, 0.8)]
     assert families(runs, tmp_path, monkeypatch) == set()
+
+
+@pytest.mark.parametrize(
+    ("spec", "memory"),
+    [
+        ({"class": "Adam"}, 1000),
+        ({"class": "Adam", "beta_2": 0.9}, 10),
+        # its default is not that of Adam
+        ({"class": "StableAdamW"}, 100),
+        ({"class": "SGD"}, np.nan),
+        ({}, np.nan),
+    ],
+)
+def test_memory_of_an_optimizer(spec, memory):
+    found = detection._memory(spec, {"last_batch": "keep"})
+    assert found["memory"] == pytest.approx(memory, nan_ok=True)

@@ -1,4 +1,4 @@
-"""DESI coadds and spectra files: the reference result, combining exposures, arms, ids, and bad files."""
+"""DESI coadds and spectra files: a coadd by hand, combining exposures, arms, ids, and bad files."""
 
 import gzip
 
@@ -8,6 +8,7 @@ from astropy.io import fits
 
 from quasarcurves.spectra import grid, sources
 from quasarcurves.spectra.table import Spectra
+from support.spectra_files import table, write_coadd, write_csv
 
 WAVELENGTH = {
     "B": np.arange(3600, 5800, 4.0),
@@ -28,19 +29,7 @@ def draw(n, seed=0):
 
 
 def write_spectra(path, arms, target_id=None, mask=None, leave_out=()):
-    hdus = [fits.PrimaryHDU()]
-    if target_id is not None:
-        column = fits.Column("TARGETID", "K", array=np.array(target_id, np.int64))
-        hdus.append(fits.BinTableHDU.from_columns([column], name="FIBERMAP"))
-    for arm, (flux, ivar) in arms.items():
-        parts = {
-            "WAVELENGTH": WAVELENGTH[arm],
-            "FLUX": flux,
-            "IVAR": ivar,
-            **({"MASK": mask[arm]} if mask else {}),
-        }
-        hdus += [fits.ImageHDU(data, name=f"{arm}_{part}") for part, data in parts.items()]
-    fits.HDUList([each for each in hdus if each.name not in leave_out]).writeto(path, overwrite=True)
+    write_coadd(path, WAVELENGTH, arms, target_id, mask, leave_out)
 
 
 def expected_flux(arms, groups):
@@ -66,20 +55,33 @@ def config(tmp_path):
 
 
 def write_catalogue(path, rows, names=("TARGETID", "Z", "SPECTYPE", "ZWARN")):
-    path.write_text("\n".join(",".join(map(str, row)) for row in [names, *rows]) + "\n")
-    return {"catalogue": str(path)}
+    return {"catalogue": str(write_csv(path, names, rows))}
 
 
-def test_reference_coadd_gives_the_reference_result(reference):
-    config = {"source": "desi", "spectra": str(reference / "desi" / "test_coadd.fits")}
+def test_a_coadd_without_fibermap_gives_what_it_is_by_hand(survey):
+    config = {"source": "desi", "spectra": str(survey / "desi" / "test_coadd.fits")}
     sources.check(config)
     spectra = sources.read(config)
-    np.testing.assert_allclose(spectra.flux, np.load(reference / "desi" / "coadd_x.npy"), atol=1e-5)
+    np.testing.assert_allclose(spectra.flux, np.load(survey / "desi" / "coadd_x.npy"), atol=1e-5)
     assert spectra.rejected == {"zero_ivar": 1}
     assert spectra.target_id.tolist() == [row for row in range(25) if row != 11]
     assert set(spectra.label) == {255}
     assert np.isnan(spectra.z).all()
     assert not spectra.bal.any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint16"])
+def test_images_of_any_type_are_read(config, tmp_path, dtype):
+    """FITS stores unsigned integers as signed ones and an offset, and all with their most significant byte first."""
+    whole = {arm: np.round(10 * np.abs(np.array(parts))) for arm, parts in draw(4).items()}
+    write_spectra(
+        tmp_path / "coadd-1.fits", {arm: tuple(parts.astype(dtype)) for arm, parts in whole.items()}, range(4)
+    )
+    sources.check(config)
+    spectra = sources.read(config)
+    np.testing.assert_allclose(spectra.flux, expected_flux(whole, [[i] for i in range(4)]), atol=1e-6)
+    assert spectra.flux.dtype.isnative
+    assert spectra.target_id.dtype.isnative
 
 
 def test_arms_are_rebinned_together(config):
@@ -198,9 +200,8 @@ def test_ids_of_63_bits_survive_fits_and_csv_with_empty_cells(config, tmp_path):
 
 
 def test_a_fits_catalogue_is_read(config, tmp_path):
-    columns = [("TARGETID", "K", [15, 11]), ("Z", "D", [1.5, 2.5]), ("SPECTYPE", "6A", ["QSO", "QSO"])]
-    table = fits.BinTableHDU.from_columns([fits.Column(n, kind, array=v) for n, kind, v in columns], name="ZBEST")
-    table.writeto(tmp_path / "z.fits")
+    columns = {"TARGETID": ("K", [15, 11]), "Z": ("D", [1.5, 2.5]), "SPECTYPE": ("6A", ["QSO", "QSO"])}
+    table(columns, name="ZBEST").writeto(tmp_path / "z.fits")
     config["catalogue"] = str(tmp_path / "z.fits")
     sources.check(config)
     spectra = sources.read(config)

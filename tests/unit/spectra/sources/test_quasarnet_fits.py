@@ -1,4 +1,4 @@
-"""QuasarNET's FITS pair: the reference set's known counts, every reason to reject, and bad files."""
+"""QuasarNET's FITS pair: the counts that a set was made with, every reason to reject, and bad files."""
 
 import gzip
 from pathlib import Path
@@ -9,41 +9,16 @@ from astropy.io import fits
 
 from quasarcurves.spectra import grid, sources
 from quasarcurves.spectra.table import Spectra
-
-TRUTH_TYPES = {
-    "THING_ID": "K",
-    "Z_VI": "D",
-    "CLASS_PERSON": "I",
-    "Z_CONF_PERSON": "I",
-    "BAL_FLAG_VI": "D",
-    "BI_CIV": "D",
-}
+from support import made_up_survey
+from support.spectra_files import table, write_pair_spectra, write_truth
 
 
-def table(columns):
-    return fits.BinTableHDU.from_columns(
-        [fits.Column(name, kind, array=np.array(values)) for name, (kind, values) in columns.items()]
-    )
-
-
-def write_spectra(path, target_id, flux=None, ivar=None):
+def write_spectra(path, target_id, flux=None, ivar=None, dtype="float32"):
     n = len(target_id)
     rng = np.random.default_rng(n)
     flux = rng.normal(3, 1, (n, 443)) if flux is None else flux
     ivar = rng.uniform(0.5, 2, (n, 443)) if ivar is None else ivar
-    image = np.concatenate([flux, ivar], axis=1).astype(np.float32)
-    hdus = [fits.PrimaryHDU(image), table({"TARGETID": ("K", target_id)})]
-    fits.HDUList(hdus).writeto(path, overwrite=True)
-    return flux, ivar
-
-
-def write_truth(path, rows, names=tuple(TRUTH_TYPES), leave_out=()):
-    columns = {
-        name: (TRUTH_TYPES[name.upper()], [row[i] for row in rows])
-        for i, name in enumerate(names)
-        if name not in leave_out
-    }
-    fits.HDUList([fits.PrimaryHDU(), table(columns)]).writeto(path, overwrite=True)
+    write_pair_spectra(path, target_id, flux, ivar, dtype)
 
 
 def quasar(thing_id, z=2.5, flag=0, bi=0):
@@ -59,8 +34,15 @@ def config(tmp_path):
     return {"source": "quasarnet_fits", **paths}
 
 
-def test_reference_set_gives_the_counts_it_was_made_with(reference):
-    folder = reference / "boss_like"
+COUNTS = {
+    "boss_like": {"labels": [1982, 630, 1425, 3323, 560], "bals": [589, 4032, 127], "objects": 7800},
+    "made_up": {"labels": list(made_up_survey.KEPT.values()), "bals": [140, 965, 35], "objects": 1800},
+}
+
+
+@pytest.mark.parametrize("name", ["made_up", pytest.param("boss_like", marks=pytest.mark.reference)])
+def test_a_set_gives_the_counts_it_was_made_with(name, request):
+    folder = request.getfixturevalue("made_up" if name == "made_up" else "reference") / "boss_like"
     config = {
         "source": "quasarnet_fits",
         "spectra": [str(folder / "data.fits")],
@@ -75,13 +57,24 @@ def test_reference_set_gives_the_counts_it_was_made_with(reference):
         "constant_flux": 10,
         "not_inspected": 15,
     }
-    assert len(spectra) == 7920
-    assert np.bincount(spectra.label).tolist() == [1982, 630, 1425, 3323, 560]
+    expected = COUNTS[name]
+    assert len(spectra) == sum(expected["labels"])
+    assert np.bincount(spectra.label).tolist() == expected["labels"]
     bal = spectra.bal[spectra.is_quasar]
-    assert [(bal == value).sum() for value in (1, -1, 0)] == [589, 4032, 127]
-    assert len(np.unique(spectra.target_id)) == 7800
+    assert [(bal == value).sum() for value in (1, -1, 0)] == expected["bals"]
+    assert len(np.unique(spectra.target_id)) == expected["objects"]
     assert np.isfinite(spectra.flux).all()
     assert spectra.source == "quasarnet_fits"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_images_of_any_type_are_read(config, tmp_path, dtype):
+    rng = np.random.default_rng(5)
+    flux, ivar = rng.integers(1, 100, (2, 5, 443))
+    write_spectra(tmp_path / "data.fits", [3, 1, 4, 2, 5], flux, ivar, dtype)
+    spectra = sources.read(config)
+    np.testing.assert_allclose(spectra.flux, grid.normalise(flux, ivar)[0], atol=1e-6)
+    assert spectra.flux.dtype.isnative
 
 
 def test_each_spectrum_gets_the_truth_of_its_own_id(config):

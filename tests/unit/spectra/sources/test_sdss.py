@@ -1,4 +1,4 @@
-"""SDSS spec files: the reference spectra, masks, ids, classes, and bad files."""
+"""SDSS spec files: a folder of them, rebinning by hand, masks, ids, classes, and bad files."""
 
 import gzip
 
@@ -8,6 +8,8 @@ from astropy.io import fits
 
 from quasarcurves.spectra import grid, sources
 from quasarcurves.spectra.table import Spectra
+from support import spectra_files
+from support.spectra_files import compress, table
 
 LOGLAM = 3.55 + 1e-4 * np.arange(4600)
 N_PIXELS = len(LOGLAM)
@@ -17,13 +19,7 @@ def write_spec(path, seed=0, flux=None, ivar=None, and_mask=None, leave_out=()):
     rng = np.random.default_rng(seed)
     flux = rng.normal(5, 1, N_PIXELS) if flux is None else flux
     ivar = rng.uniform(0.5, 2, N_PIXELS) if ivar is None else ivar
-    and_mask = np.zeros(N_PIXELS, np.int32) if and_mask is None else and_mask
-    columns = {"FLUX": ("E", flux), "LOGLAM": ("E", LOGLAM), "IVAR": ("E", ivar), "AND_MASK": ("J", and_mask)}
-    table = fits.BinTableHDU.from_columns(
-        [fits.Column(name, kind, array=values) for name, (kind, values) in columns.items() if name not in leave_out]
-    )
-    catalogue_row = fits.BinTableHDU.from_columns([fits.Column("Z", "E", array=[1.0])])
-    fits.HDUList([fits.PrimaryHDU(), table, catalogue_row]).writeto(path, overwrite=True)
+    spectra_files.write_spec(path, LOGLAM, flux, ivar, and_mask, leave_out)
     return flux.astype(np.float32).astype(float), ivar.astype(np.float32).astype(float)
 
 
@@ -48,8 +44,8 @@ def config(tmp_path):
     return {"source": "sdss", "spectra": str(folder), "catalogue": str(tmp_path / "catalogue.csv")}
 
 
-def test_all_reference_spectra_come_through(reference):
-    folder = reference / "sdss_spec"
+def test_all_spectra_of_a_folder_come_through(survey):
+    folder = survey / "sdss_spec"
     config = {"source": "sdss", "spectra": str(folder), "catalogue": str(folder / "catalogue.csv")}
     sources.check(config)
     spectra = sources.read(config)
@@ -68,8 +64,8 @@ def test_all_reference_spectra_come_through(reference):
     assert np.all((ratio > 2) & (ratio < 4))
 
 
-def test_a_reference_spectrum_equals_rebinning_its_pixels_by_hand(reference):
-    path = reference / "sdss_spec" / "spec-3655-55240-0054.fits.gz"
+def test_a_spectrum_equals_rebinning_its_pixels_by_hand(survey):
+    path = survey / "sdss_spec" / "spec-3655-55240-0054.fits.gz"
     with fits.open(path) as hdus:
         pixels = hdus[1].data
         index = np.floor((pixels["LOGLAM"].astype(float) - np.log10(3600)) / 1e-3).astype(int)
@@ -152,11 +148,10 @@ def test_bals_follow_the_flag_and_the_index_if_both_are_there(config, tmp_path):
 
 
 def test_a_fits_catalogue_gives_the_same_as_a_csv_one(config, tmp_path):
-    columns = [("PLATE", "J", [3655] * 3), ("MJD", "J", [55240] * 3), ("FIBERID", "J", [1, 2, 30])]
-    columns += [("THING_ID", "K", [501, 502, 530]), ("Z", "E", [2.0, 0.2, 3.0])]
-    columns += [("CLASS", "6A", ["QSO", "GALAXY", "QSO"])]
-    table = fits.BinTableHDU.from_columns([fits.Column(n, kind, array=v) for n, kind, v in columns])
-    table.writeto(tmp_path / "catalogue.fits")
+    columns = {"PLATE": ("J", [3655] * 3), "MJD": ("J", [55240] * 3), "FIBERID": ("J", [1, 2, 30])}
+    columns |= {"THING_ID": ("K", [501, 502, 530]), "Z": ("E", [2.0, 0.2, 3.0])}
+    columns |= {"CLASS": ("6A", ["QSO", "GALAXY", "QSO"])}
+    table(columns).writeto(tmp_path / "catalogue.fits")
     from_fits = config | {"catalogue": str(tmp_path / "catalogue.fits")}
     sources.check(from_fits)
     one, other = sources.read(config), sources.read(from_fits)
@@ -176,9 +171,7 @@ def test_folder_glob_list_and_gzip_give_the_same(config, tmp_path):
     whole = sources.read(config).flux
     folder = tmp_path / "spectra"
     (folder / "notes.txt").write_text("not a spectrum")
-    one = folder / "spec-3655-55240-0002.fits"
-    (folder / "spec-3655-55240-0002.fits.gz").write_bytes(gzip.compress(one.read_bytes()))
-    one.unlink()
+    compress(folder / "spec-3655-55240-0002.fits")
     names = ["0001.fits", "0002.fits.gz", "0030.fits"]
     for spectra in (
         str(folder),

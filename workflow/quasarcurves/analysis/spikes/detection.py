@@ -12,9 +12,8 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.spikes.finding import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
 from quasarcurves.analysis.spikes.statistics import describe
 from quasarcurves.analysis.spikes.statistics import trends as trends_of
+from quasarcurves.training import optimizer_traits
 from quasarcurves.training.history import History
-
-_WITH_BETA_2 = {"Adam", "AdamW", "Nadam", "Adamax", "Lamb"}
 
 
 def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None:
@@ -63,12 +62,12 @@ def _batch_size(history: History) -> float:
 def _memory(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
     """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and its family: all else but the batch size.
 
-    Keras's default for `beta_2` is 0.999 in all of `_WITH_BETA_2`. The memory of other classes without a `beta_2` is
-    NaN. A kept last batch makes spikes of its own, once per epoch, so it separates families too.
+    The memory is NaN for classes without such a mean square, or whose default is unknown. A kept last batch makes
+    spikes of its own, once per epoch, so it separates families too.
     """
     same = {key: value for key, value in sorted(spec.items()) if key != "beta_2"}
     if "last_batch" in training:
         same["last_batch"] = training["last_batch"]
     family = ", ".join(f"{key} {value}" for key, value in same.items())
-    known = "beta_2" in spec or spec.get("class") in _WITH_BETA_2
-    return {"memory": 1 / (1 - spec.get("beta_2", 0.999)) if known else float("nan"), "family": family}
+    beta_2 = spec.get("beta_2", optimizer_traits.of_name(spec.get("class", "")).beta_2)
+    return {"memory": float("nan") if beta_2 is None else 1 / (1 - beta_2), "family": family}

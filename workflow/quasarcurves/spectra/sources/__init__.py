@@ -1,36 +1,57 @@
-"""One module per input format, each with the same functions, found by the name of the source.
+"""Sources of spectra: every module of this package is one, and its name is that of the source.
 
-check(config)              refuses what can be known to be wrong before any spectrum is read
-read_chunks(config, rows)  yields Spectra of at most `rows` input spectra each, in bounded memory
+A source has
 
-Sources that read files have three more, which need no catalogue or truth:
+SCHEMA                     JSON schema of its keys of the `data` block: `required` and `properties`
+check(config)              refuse what can be known to be wrong before any spectrum is read
+input_files(config)        list the files that are read
+read_chunks(config, rows)  yield Spectra of at most `rows` input spectra each, in bounded memory
 
-spectra_files(config)      the files that hold spectra
-check_spectrum(hdus, path) refuses a file that is not of this format
-read_binned(config, rows)  yields every spectrum on the grid, whatever is known of it
+Sources that read files have four more, which need no catalogue or truth:
+
+BYTES_PER_SPECTRUM         of the files, roughly; for plans made before the spectra are read
+spectra_files(config)      list the files that hold spectra
+check_spectrum(hdus, path) refuse a file that is not of this format
+read_binned(config, rows)  yield every spectrum on the grid, whatever is known of it
+
+A source is imported only when it is used: what another one does is no part of a study's results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
-from quasarcurves.spectra.sources.reading.fits_files import check_files, open_fits
+from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
+from quasarcurves.spectra.reading.fits_files import check_files, open_fits
 from quasarcurves.spectra.table import Spectra
 
-FILE_SOURCES = ("quasarnet_fits", "sdss", "desi")
-SOURCES = ("simulated", *FILE_SOURCES)
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all sources, sorted."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
-def _module(config: Mapping[str, Any], known: Sequence[str] = SOURCES) -> ModuleType:
-    source = config.get("source")
-    if source not in known:
-        raise ValueError(f"data.source is {source!r}, expected one of {', '.join(known)}")
-    return import_module(f"{__name__}.{source}")
+@cache
+def file_sources() -> tuple[str, ...]:
+    """Return the names of the sources that read files, sorted."""
+    return tuple(name for name in names() if hasattr(_import(name), "read_binned"))
+
+
+def schemas() -> dict[str, Mapping[str, Any]]:
+    """Return the schema of each source's keys of the `data` block, by the name of the source."""
+    return {name: _import(name).SCHEMA for name in names()}
+
+
+def bytes_per_spectrum(source: str) -> int:
+    """Return the size of a spectrum in the files of a source, roughly."""
+    return _import(source).BYTES_PER_SPECTRUM
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -73,7 +94,7 @@ def read(config: Mapping[str, Any]) -> Spectra:
 
 
 def guess(spectra: Sequence[str]) -> str:
-    """Name the source that reads files, from the first of them.
+    """Return the name of the source that reads files, from the first of them.
 
     Parameters
     ----------
@@ -88,8 +109,8 @@ def guess(spectra: Sequence[str]) -> str:
         If no source reads it, with what each of them misses.
     """
     reasons = []
-    for source in FILE_SOURCES:
-        module = _module({"source": source})
+    for source in file_sources():
+        module = _import(source)
         try:
             path = module.spectra_files({"spectra": spectra})[0]
             with open_fits(path) as hdus:
@@ -108,7 +129,7 @@ def check_spectra(config: Mapping[str, Any]) -> None:
     ValueError, OSError
         With the file, what was found and what was expected.
     """
-    module = _module(config, FILE_SOURCES)
+    module = _file_module(config)
     check_files(module.spectra_files(config), module.check_spectrum)
 
 
@@ -118,13 +139,34 @@ def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
     Parameters
     ----------
     config : mapping
-        `source`, of those that read files, and `spectra`; no catalogue or truth is looked into.
+        `source`, of those that read files, and `spectra`; no catalogue or truth is read.
     rows : int
         Input spectra at a time: bounds the memory needed.
 
     Yields
     ------
     Binned
-        In the order of the files and of their rows, those without any signal too.
+        In the order of the files and of their rows, including spectra without signal.
     """
-    yield from _module(config, FILE_SOURCES).read_binned(config, rows)
+    yield from _file_module(config).read_binned(config, rows)
+
+
+def _import(source: str) -> ModuleType:
+    return import_module(f"{__name__}.{source}")
+
+
+def _module(config: Mapping[str, Any]) -> ModuleType:
+    if config.get("source") not in names():
+        raise _unknown(config, names())
+    return _import(config["source"])
+
+
+def _file_module(config: Mapping[str, Any]) -> ModuleType:
+    module = _module(config)
+    if not hasattr(module, "read_binned"):
+        raise _unknown(config, file_sources())
+    return module
+
+
+def _unknown(config: Mapping[str, Any], known: Sequence[str]) -> ValueError:
+    return ValueError(f"data.source is {config.get('source')!r}, expected one of {', '.join(known)}")

@@ -1,12 +1,13 @@
 """DESI coadd and spectra files: many spectra each, in the arms B, R and Z.
 
-Keys: `spectra`, a file, list or glob; `catalogue`, optional, a FITS or CSV table with TARGETID, Z and
-SPECTYPE, and perhaps ZWARN. An arm is the HDUs {B,R,Z}_WAVELENGTH, _FLUX, _IVAR and, if there, _MASK (not 0:
-the pixel does not count). TARGETID comes from the table FIBERMAP; without one it is the row number, counted
-through all files.
+Keys: `spectra`, a file, list or glob; `catalogue`, a FITS or CSV table with TARGETID, Z and SPECTYPE, and perhaps
+ZWARN. An arm is the HDUs {B,R,Z}_WAVELENGTH, _FLUX, _IVAR and, if there, _MASK (not 0: the pixel does not count).
+TARGETID comes from the table FIBERMAP; without one it is the row number, counted through all files.
 
-SPECTYPE is STAR, GALAXY or QSO; anything else, or ZWARN other than 0, gives the label BAD. Without a
-catalogue every label is UNKNOWN.
+SPECTYPE is STAR, GALAXY or QSO; anything else, or ZWARN other than 0, gives the label BAD.
+
+A study needs the catalogue: there is nothing to train on without labels. `read_chunks` alone reads spectra without a
+catalogue too, for use outside of a study; their labels are UNKNOWN.
 
 All exposures of a target within a file become one spectrum. Exposures in different files stay separate
 spectra that share their target id, so that no more than one file has to be looked through at a time.
@@ -18,26 +19,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from quasarcurves.spectra.grid import N_BINS, rebin
-from quasarcurves.spectra.sources.reading import catalogue
-from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
-from quasarcurves.spectra.sources.reading.catalogue import Column
-from quasarcurves.spectra.sources.reading.file_lists import files, one_file
-from quasarcurves.spectra.sources.reading.fits_files import (
+from quasarcurves.spectra.reading import catalogue
+from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
+from quasarcurves.spectra.reading.catalogue import Column
+from quasarcurves.spectra.reading.file_lists import files, one_file
+from quasarcurves.spectra.reading.fits_files import (
     BadFile,
     check_files,
     hdu,
     is_compressed,
+    is_table,
     open_fits,
 )
-from quasarcurves.spectra.sources.reading.selection import INVALID_TARGET_ID, select
-from quasarcurves.spectra.sources.reading.truth import Known, Truth, label_from_class
+from quasarcurves.spectra.reading.selection import INVALID_TARGET_ID, select
+from quasarcurves.spectra.reading.truth import Known, Truth, label_from_class
 from quasarcurves.spectra.table import Spectra
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+SCHEMA = {
+    "required": ["spectra", "catalogue"],
+    "properties": {
+        "spectra": {"description": "List or glob of coadd or spectra files.", "$ref": "#/$defs/files"},
+        "catalogue": {
+            "description": "FITS or CSV table of TARGETID, Z, SPECTYPE.",
+            "type": "string",
+            "minLength": 1,
+        },
+    },
+}
+
+BYTES_PER_SPECTRUM = 100_000
 
 ARMS = ("B", "R", "Z")
 _FIBERMAP = "FIBERMAP"
@@ -81,14 +99,14 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
     Parameters
     ----------
     config : mapping
-        The `data` block.
+        `spectra` and `catalogue`, which may be missing outside of a study.
     rows : int
 
     Yields
     ------
     Spectra
-        One per target and file, in the order of the files and of each target's first row. Those rejected
-        are counted per target and file too, but for those with target id -1: each row counts.
+        One per target and file, in the order of the files and of each target's first row. Rejected spectra are
+        counted per target and file too, but rows with target id -1 are counted one by one.
     """
     truth = read_catalogue(one_file(config, "catalogue")) if config.get("catalogue") is not None else None
     for binned in read_binned(config, rows):
@@ -132,7 +150,7 @@ def read_catalogue(path: Path) -> Truth:
 
 
 def check_spectrum(hdus: fits.HDUList, path: Path) -> list[str]:
-    """Give the arms that a file has, after a look at the shapes of their parts."""
+    """Return the arms that a file has, once the shapes of their parts are found to fit."""
     arms = [arm for arm in ARMS if f"{arm}_FLUX" in hdus]
     if not arms:
         found = ", ".join(each.name for each in hdus if each.name)
@@ -151,12 +169,12 @@ def check_spectrum(hdus: fits.HDUList, path: Path) -> list[str]:
 
 
 def _length(hdus: fits.HDUList, path: Path, arms: list[str]) -> int:
-    """Number of rows in a file: of its FIBERMAP if it has one, else of its first arm."""
+    """Return the number of rows in a file: of its FIBERMAP if it has one, else of its first arm."""
     if _FIBERMAP not in hdus:
         shape = hdus[f"{arms[0]}_FLUX"].shape
         return shape[0] if shape else 0
     table = hdus[_FIBERMAP]
-    if not isinstance(table, fits.BinTableHDU):
+    if not is_table(table):
         raise BadFile(f"{path}: FIBERMAP is no table, expected one with TARGETID")
     catalogue.check_table(table, path, _TARGET_ID)
     return table.header["NAXIS2"]
@@ -187,9 +205,9 @@ def _exposures(target_id: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, n
     """
     _, first, target = np.unique(target_id, return_index=True, return_inverse=True)
     first = first[target]
-    # rows without an id are of nobody knows which target: none belongs with another
-    nobody = target_id == INVALID_TARGET_ID
-    first[nobody] = np.flatnonzero(nobody)
+    # rows without an id may be of different targets, so each stays by itself
+    without_id = target_id == INVALID_TARGET_ID
+    first[without_id] = np.flatnonzero(without_id)
     order = np.argsort(first, kind="stable")
     starts = np.flatnonzero(np.diff(first[order], prepend=-1))
     ends = np.append(starts[1:], len(order))
@@ -221,7 +239,7 @@ def _read_arm(hdus: fits.HDUList, arm: str, rows: np.ndarray) -> tuple[np.ndarra
 
 
 def _read_rows(hdus: fits.HDUList, name: str, rows: np.ndarray) -> np.ndarray:
-    """Read some rows of an image and no others; of a compressed file, all of them once."""
+    """Read some rows of an image and no others; of a compressed file, read all rows once."""
     image = hdus[name]
     if is_compressed(Path(hdus.filename())):
         # going back in such a file means decompressing it from its start

@@ -2,8 +2,8 @@
 
 Keys: `spectra`, files whose first HDU is an image (n, 886) of 443 flux and 443 ivar columns and whose second
 is a table with TARGETID in the same row order; `truth`, files whose first table has THING_ID, Z_VI,
-CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files are put
-together and found by TARGETID = THING_ID.
+CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files form one table,
+in which TARGETID is looked up as THING_ID.
 
 Compressed files work, but have to be decompressed twice in full: prefer plain ones for large sets.
 """
@@ -12,25 +12,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from quasarcurves.spectra.grid import N_BINS
-from quasarcurves.spectra.sources.reading import catalogue
-from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
-from quasarcurves.spectra.sources.reading.catalogue import Column
-from quasarcurves.spectra.sources.reading.file_lists import files
-from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits
-from quasarcurves.spectra.sources.reading.selection import select
-from quasarcurves.spectra.sources.reading.truth import (
+from quasarcurves.spectra.reading import catalogue
+from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
+from quasarcurves.spectra.reading.catalogue import Column
+from quasarcurves.spectra.reading.file_lists import files
+from quasarcurves.spectra.reading.fits_files import BadFile, check_files, hdu, is_table, open_fits
+from quasarcurves.spectra.reading.selection import select
+from quasarcurves.spectra.reading.truth import (
     Truth,
     bal_from_inspection,
     label_from_inspection,
     was_inspected,
 )
 from quasarcurves.spectra.table import Spectra
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+SCHEMA = {
+    "required": ["spectra", "truth"],
+    "properties": {
+        "spectra": {
+            "description": "FITS files of spectra on the grid, flux and ivar side by side, with a table of TARGETID.",
+            "$ref": "#/$defs/files",
+        },
+        "truth": {
+            "description": (
+                "FITS files with THING_ID, Z_VI, CLASS_PERSON, Z_CONF_PERSON and, if known, BAL_FLAG_VI and BI_CIV."
+            ),
+            "$ref": "#/$defs/files",
+        },
+    },
+}
+
+BYTES_PER_SPECTRUM = 2 * 4 * N_BINS
 
 _TARGET_ID = (Column("TARGETID", int),)
 _TRUTH = (
@@ -127,7 +147,7 @@ def check_spectrum(hdus: fits.HDUList, path: Path) -> None:
     image, table = hdu(hdus, path, 0), hdu(hdus, path, 1)
     if len(image.shape) != 2 or image.shape[1] != 2 * N_BINS:
         raise BadFile(f"{path}: its first HDU is an image {image.shape}, expected (n, {2 * N_BINS})")
-    if not isinstance(table, fits.BinTableHDU):
+    if not is_table(table):
         raise BadFile(f"{path}: its second HDU is no table, expected one with TARGETID")
     catalogue.check_table(table, path, _TARGET_ID)
     if table.header["NAXIS2"] != image.shape[0]:

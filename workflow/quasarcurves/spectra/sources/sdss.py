@@ -3,8 +3,8 @@
 Keys: `spectra`, a folder, list or glob of such files; `catalogue`, a CSV or FITS table with PLATE, MJD,
 FIBERID (or FIBER), Z and CLASS, and perhaps THING_ID, BAL_FLAG_VI, BI_CIV, found by plate, MJD and fibre.
 
-CLASS is STAR, GALAXY or QSO in any case; anything else gives the label BAD. Nothing else marks a row as not
-trusted: leave such rows out of the catalogue, or change their class.
+CLASS is STAR, GALAXY or QSO in any case; anything else gives the label BAD. Every other row is trusted: leave rows that
+are not to be trusted out of the catalogue, or change their class.
 """
 
 from __future__ import annotations
@@ -12,20 +12,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
 
 from quasarcurves.spectra.grid import N_BINS, rebin
-from quasarcurves.spectra.sources.reading import catalogue
-from quasarcurves.spectra.sources.reading.binned import DEFAULT_ROWS, Binned
-from quasarcurves.spectra.sources.reading.catalogue import Column
-from quasarcurves.spectra.sources.reading.file_lists import files, one_file
-from quasarcurves.spectra.sources.reading.fits_files import BadFile, check_files, hdu, open_fits
-from quasarcurves.spectra.sources.reading.selection import select
-from quasarcurves.spectra.sources.reading.truth import Truth, bal_from_inspection, label_from_class
+from quasarcurves.spectra.reading import catalogue
+from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
+from quasarcurves.spectra.reading.catalogue import Column
+from quasarcurves.spectra.reading.file_lists import files, one_file
+from quasarcurves.spectra.reading.fits_files import BadFile, check_files, hdu, is_table, open_fits
+from quasarcurves.spectra.reading.selection import select
+from quasarcurves.spectra.reading.truth import Truth, bal_from_inspection, label_from_class
 from quasarcurves.spectra.table import Spectra
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+SCHEMA = {
+    "required": ["spectra", "catalogue"],
+    "properties": {
+        "spectra": {
+            "description": "A folder, list or glob of spec-PLATE-MJD-FIBER.fits files (also .gz).",
+            "$ref": "#/$defs/files",
+        },
+        "catalogue": {
+            "description": (
+                "CSV or FITS table of plate, mjd, fiberid (or fiber), z, class; thing_id and BAL columns if known."
+            ),
+            "type": "string",
+            "minLength": 1,
+        },
+    },
+}
+
+BYTES_PER_SPECTRUM = 100_000
 
 _NAME = re.compile(r"spec-(\d+)-(\d+)-(\d+)\.fits(\.gz)?")
 _IN_FOLDER = "spec-*.fits*"
@@ -114,7 +135,7 @@ def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
     flux, ivar : (443,) float64 array
         1e-17 erg/s/cm2/Angstrom and its inverse variance; pixels with bit 25 of AND_MASK do not count.
     """
-    # of some thousand header cards only the first few are of use here
+    # the second table has some thousand header cards that are not needed here
     with open_fits(path, all_headers=False) as hdus:
         check_spectrum(hdus, path)
         pixels = catalogue.read_table(hdus[1], path, _PIXELS)
@@ -146,7 +167,7 @@ def read_catalogue(path: Path) -> Truth:
 
 
 def observation(path: Path) -> int:
-    """Give the number that stands for the plate, MJD and fibre of a spec file, from its name.
+    """Return the number that stands for the plate, MJD and fibre of a spec file, from its name.
 
     Raises
     ------
@@ -172,6 +193,6 @@ def _key(plate: np.ndarray, mjd: np.ndarray, fiber: np.ndarray, path: Path) -> n
 def check_spectrum(hdus: fits.HDUList, path: Path) -> None:
     """Refuse a file that is no spec file, by its headers."""
     table = hdu(hdus, path, 1)
-    if not isinstance(table, fits.BinTableHDU):
+    if not is_table(table):
         raise BadFile(f"{path}: its second HDU is no table, expected one with FLUX, LOGLAM, IVAR, AND_MASK")
     catalogue.check_table(table, path, _PIXELS)

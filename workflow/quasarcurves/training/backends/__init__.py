@@ -1,4 +1,4 @@
-"""What is compiled of a training, one module for each backend of Keras; all else is written over `keras.ops`.
+"""The compiled parts of a training: one module for each backend of Keras. All else is written with `keras.ops`.
 
 Each has the same functions:
 
@@ -8,12 +8,13 @@ threads()
     How many there are.
 compile_steps(task, data, measures, most)
     A block of at most `most` steps on `data`: the model's input, then the targets that `task.loss` takes, each a
-    (n, ...) array. Gives a function of (steps, batch) int32 indices: losses by part (steps, parts), measures
-    (steps, measures).
+    (n, ...) array. Returns a function of (steps, batch) int32 indices, which returns losses by part (steps, parts) and
+    measures (steps, measures).
 compile_validation(task, validation)
-    Gives a function: the mean loss over examples, batch normalisation as in inference.
+    Returns a function: the mean loss over examples, batch normalisation as in inference.
 compile_derivatives(task, probe)
-    Gives two functions: the gradient of a probe's loss, and its Hessian's product with a vector, (n_parameters,) each.
+    Returns two functions: the gradient of a probe's loss, and its Hessian's product with a vector, (n_parameters,)
+    each.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NAMES = ("tensorflow", "jax")
 
 
 def active() -> ModuleType:
-    """Give the module of the backend that Keras was started with (environment variable KERAS_BACKEND).
+    """Return the module of the backend that Keras was started with (environment variable KERAS_BACKEND).
 
     Raises
     ------
@@ -43,7 +44,7 @@ def active() -> ModuleType:
 
 
 def pack(groups: Sequence[Sequence[Any]]) -> Any:
-    """Compile trainings into one program: those with the same optimizer stand together; for JAX alone.
+    """Compile trainings into one program, by JAX only; trainings with the same optimizer stand together.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from quasarcurves.training.plan import Task
 
 def set_up(threads: int) -> None:
     """Use exactly this many threads, and no more of a GPU's memory than is needed; before the first operation."""
-    # read when JAX makes its devices: there is no other way to tell the one of the CPU
+    # JAX reads it when it makes its devices: the only way to set the threads of the CPU
     os.environ["NPROC"] = str(threads)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     if threads == 1:
@@ -33,14 +33,14 @@ def set_up(threads: int) -> None:
 
 
 def threads() -> int:
-    """Give the number of threads in use."""
-    return int(os.environ.get("NPROC", os.cpu_count()))
+    """Return the number of threads in use."""
+    return int(os.environ.get("NPROC") or os.cpu_count() or 1)
 
 
 def compile_steps(
     task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Compile blocks of steps: one program does for all lengths up to `most`."""
+    """Compile blocks of steps: one program serves all lengths up to `most`."""
     # on a CPU aligned arrays are shared, not copied
     arrays = [jax.device_put(array) for array in data]
     variables = _variables(task)
@@ -60,7 +60,7 @@ def compile_steps(
 def _whole_block(task: Task, measures: Sequence[Measure]) -> Callable[..., Any]:
     """Compile (state, data, batches, number of steps) -> state, losses by part and measures of all batches."""
 
-    # the old values are needed no more: their memory is used again
+    # the old values are not needed again: their memory is reused
     @partial(jax.jit, donate_argnums=0)
     def run_steps(state: list[Any], data: list[Any], batches: Any, n_steps: Any) -> tuple[list[Any], Any, Any]:
         def body(i: Any, carried: tuple[list[Any], Any, Any]) -> tuple[list[Any], Any, Any]:
@@ -78,7 +78,7 @@ def _whole_block(task: Task, measures: Sequence[Measure]) -> Callable[..., Any]:
 def _one_step(
     task: Task, measures: Sequence[Measure], state: Sequence[Any], batch: Sequence[Any]
 ) -> tuple[list[Any], Any, Any]:
-    """Give the values of all variables after a step, the losses by part, and the measures."""
+    """Return the values of all variables after a step, the losses by part, and the measures."""
     weights, others, rest = _cut(task, state)
     loss, parts, others, gradients = differentiated(task, weights, others, batch)
     weights, rest, values = updated(task, measures, weights, rest, loss, gradients)
@@ -88,10 +88,10 @@ def _one_step(
 def differentiated(
     task: Task, weights: Sequence[Any], others: Sequence[Any], batch: Sequence[Any]
 ) -> tuple[Any, Any, list[Any], list[Any]]:
-    """Give the loss of a batch, the losses by part, what else the model keeps, and the gradients."""
+    """Return the loss of a batch, the losses by part, the model's other variables, and the gradients."""
     differentiate = jax.value_and_grad(partial(_loss, task), has_aux=True)
-    (loss, (parts, others)), gradients = differentiate(list(weights), list(others), batch)
-    return loss, parts, others, gradients
+    (loss, (parts, moved)), gradients = differentiate(list(weights), list(others), batch)
+    return loss, parts, moved, gradients
 
 
 def updated(
@@ -102,13 +102,13 @@ def updated(
     loss: Any,
     gradients: Sequence[Any],
 ) -> tuple[list[Any], list[Any], Any]:
-    """Give the weights and the optimizer's variables after its step, and the measures."""
+    """Return the weights and the optimizer's variables after its step, and the measures."""
     trained, kept = task.weights, task.optimizer.variables
     before = [*task.joined(weights), *rest]
     with keras.StatelessScope(list(zip([*trained, *kept], before, strict=True))) as scope:
         values, _ = update(task, measures, loss, task.joined(gradients), flat(weights))
-    weights, rest = ([scope.get_current_value(variable) for variable in group] for group in (trained, kept))
-    return task.parted(weights), rest, values
+    after = [scope.get_current_value(variable) for variable in trained]
+    return list(task.parted(after)), [scope.get_current_value(variable) for variable in kept], values
 
 
 def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
@@ -139,7 +139,7 @@ def compile_derivatives(
     exact = replace(task, model=keras.models.clone_model(task.model, clone_function=_in_float32))
 
     def differentiated(weights: list[Any], others: list[Any]) -> list[Any]:
-        # what the model keeps beside its weights is thrown away: nothing of it moves
+        # the model's other variables, such as moving means, are not updated
         return jax.grad(lambda weights: _loss(exact, weights, others, batch)[0])(weights)
 
     @jax.jit
@@ -158,7 +158,7 @@ def compile_derivatives(
 
 
 def _loss(task: Task, weights: list[Any], others: list[Any], batch: Sequence[Any]) -> tuple[Any, tuple[Any, list[Any]]]:
-    """Give the mean loss of a batch; beside it the losses by part and what else the model keeps, after it."""
+    """Return the mean loss of a batch; beside it the losses by part and the model's other variables after it."""
     x, *targets = batch
     outputs, others = task.model.stateless_call(weights, others, x, training=True)
     parts = jnp.mean(task.loss(outputs, *targets), axis=0)
@@ -178,5 +178,5 @@ def _cut(task: Task, state: Sequence[Any]) -> tuple[list[Any], list[Any], list[A
 
 
 def _in_float32(layer: keras.Layer) -> keras.Layer:
-    # curvature is a small difference: whatever the training computes in
+    # curvature is a small difference: float32 whatever precision the training has
     return type(layer).from_config({**layer.get_config(), "dtype": "float32"})

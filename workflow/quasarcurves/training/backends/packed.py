@@ -1,7 +1,7 @@
 """Several trainings in one program, by JAX: each step is taken by all of them at once.
 
-The networks are alike, so that one vectorised program computes the losses and gradients of all. Optimizers differ: each
-updates its own trainings, those again at once. Between blocks all values stay on the device, stacked.
+The networks have one form, so one vectorised program computes the losses and gradients of all. Optimizers differ: each
+updates its own trainings, again all at once. Between blocks all values stay on the device, stacked.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Packed:
         padded = np.pad(np.stack(batches, 1), ((0, self._most - n_steps), (0, 0), (0, 0)))
         self._state, parts, values = self._run_steps(self._now(), self._data, padded, n_steps)
         for task in self._tasks:
-            # what the learning rate may depend on is known at once, all else when it is asked for
+            # the learning rate may depend on it; all other variables are written back when they are asked for
             task.optimizer.iterations.assign_add(n_steps)
         parts, values = jax.device_get((parts, values))
         rows = [group[:n_steps, i] for group in values for i in range(group.shape[1])]
         return [(parts[:n_steps, i], rows[i]) for i in range(len(self._tasks))]
 
     def validation_losses(self) -> list[float] | None:
-        """Give the validation losses; None if there is nothing to validate on."""
+        """Return the validation losses; None if there are no validation examples."""
         if self._validation is None:
             return None
         n, rows = len(self._validation[0]), max(_LEAST_ROWS, VALIDATION_ROWS // len(self._tasks))
@@ -67,7 +67,7 @@ class Packed:
         return (total / n).tolist()
 
     def put_back(self) -> None:
-        """See to it that the variables of models and optimizers hold what they are trained to."""
+        """Write the trained values back into the variables of models and optimizers."""
         if self._state is None:
             return
         weights, others, rests = jax.device_get(self._state)
@@ -79,7 +79,7 @@ class Packed:
                 _assign(task.optimizer.variables, rest, i)
 
     def _now(self) -> list[Any]:
-        """Give all values, stacked: the weights, what else the models keep, and what the optimizers keep, by group."""
+        """Return all values, stacked: weights, other variables of models, and variables of optimizers by group."""
         if self._state is None:
             models = [task.model for task in self._tasks]
             self._state = [
@@ -96,7 +96,7 @@ def _compile_steps(groups: Sequence[Sequence[Training]]) -> Callable[..., Any]:
     n_measures = [len(group[0].measures) for group in groups]
     one_step = partial(_one_step, groups)
 
-    # the old values are needed no more: their memory is used again
+    # the old values are not needed again: their memory is reused
     @partial(jax.jit, donate_argnums=0)
     def run_steps(state: list[Any], data: list[Any], batches: Any, n_steps: Any) -> tuple[list[Any], Any, list[Any]]:
         def body(i: Any, carried: tuple[list[Any], Any, list[Any]]) -> tuple[list[Any], Any, list[Any]]:
@@ -116,7 +116,7 @@ def _compile_steps(groups: Sequence[Sequence[Training]]) -> Callable[..., Any]:
 def _one_step(
     groups: Sequence[Sequence[Training]], state: Sequence[Any], batch: Sequence[Any]
 ) -> tuple[list[Any], Any, list[Any]]:
-    """Give all values after a step, the losses by part (trainings, parts), and the measures by group."""
+    """Return all values after a step, the losses by part (trainings, parts), and the measures by group."""
     weights, others, rests = state
     loss, parts, others, gradients = jax.vmap(partial(differentiated, groups[0][0].task))(weights, others, batch)
     moved, start = [], 0
@@ -147,7 +147,7 @@ def _stacked(variables: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _assign(variables: Sequence[Any], stacks: Sequence[np.ndarray], i: int) -> None:
-    """Give each variable its row of a stack."""
+    """Assign each variable its row i of a stack."""
     for variable, stack in zip(variables, stacks, strict=True):
         # a copy: on a CPU the stack may be the memory that the next block of steps uses again
         variable.assign(np.array(stack[i]))

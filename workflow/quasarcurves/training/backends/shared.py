@@ -10,7 +10,7 @@ from keras import ops
 
 from quasarcurves.training.measures import Measure
 from quasarcurves.training.plan import Plan, Task
-from quasarcurves.training.preconditioners import scaling
+from quasarcurves.training.preconditioners import preconditioner_of
 from quasarcurves.training.step import Step
 
 VALIDATION_ROWS = 1024
@@ -51,5 +51,5 @@ def update(
     optimizer, weights = task.optimizer, task.weights
     rate = ops.convert_to_tensor(optimizer.learning_rate)
     optimizer.apply(gradients, weights)
-    step = Step(loss, gradients, task.model, optimizer, weights, rate, before, scaling(optimizer))
+    step = Step(loss, gradients, task.model, optimizer, weights, rate, before, preconditioner_of(optimizer))
     return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step

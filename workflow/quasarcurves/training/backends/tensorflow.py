@@ -16,10 +16,10 @@ from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Task
 
 _ALIGNMENT = 64
-"""Bytes; TensorFlow reckons with memory that starts at a multiple of this."""
+"""Bytes; TensorFlow takes memory without a copy only where it starts at a multiple of this."""
 
 _ZERO = tf.UnconnectedGradients.ZERO
-"""The gradient of what a loss does not depend on."""
+"""Gradient of variables that a loss does not depend on."""
 
 
 def set_up(threads: int) -> None:
@@ -27,14 +27,14 @@ def set_up(threads: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if threads > 1:
-        # one thread adds up in one order anyway; several need to be told, at some cost in speed
+        # one thread adds up in one order anyway; several have to be made to, which costs some speed
         tf.config.experimental.enable_op_determinism()
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def threads() -> int:
-    """Give the number of threads in use."""
+    """Return the number of threads in use."""
     return tf.config.threading.get_intra_op_parallelism_threads()
 
 
@@ -154,8 +154,8 @@ def compile_derivatives(
 class _BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation whose second derivatives are right too.
 
-    `tf.nn.moments`, which Keras calls, takes the mean within the variance for a constant. That leaves first derivatives
-    as they are, but not second ones.
+    `tf.nn.moments`, which Keras calls, treats the mean within the variance as a constant. First derivatives are right
+    all the same, second ones are not.
     """
 
     def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
@@ -166,5 +166,5 @@ class _BatchNormalization(keras.layers.BatchNormalization):
 
 def _twice_differentiable(layer: keras.Layer) -> keras.Layer:
     kind = _BatchNormalization if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
-    # curvature is a small difference: whatever the training computes in
+    # curvature is a small difference: float32 whatever precision the training has
     return kind.from_config({**layer.get_config(), "dtype": "float32"})

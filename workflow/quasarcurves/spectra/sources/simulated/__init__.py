@@ -24,6 +24,18 @@ from quasarcurves.spectra.sources.simulated.quasars import simulate_quasars
 from quasarcurves.spectra.sources.simulated.starlight import draw_galaxies, draw_stars, power_laws
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, STAR, Spectra
 
+SCHEMA = {
+    "required": ["n_spectra"],
+    "properties": {
+        "n_spectra": {"description": "Number of spectra to simulate.", "type": "integer", "minimum": 1},
+        "seed": {
+            "description": "Seed of the simulation; the study's unless given.",
+            "type": "integer",
+            "minimum": 0,
+        },
+    },
+}
+
 DEFAULT_SEED = 1
 BLOCK = 512
 """Spectra that share a random generator."""

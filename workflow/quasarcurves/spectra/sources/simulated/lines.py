@@ -135,12 +135,12 @@ atomic physics ([O III] 1:3, [N II] 1:3, H alpha/H beta 2.9 and some dust) or of
 1992, ApJ 388, 310)."""
 
 
-def bin_position(wavelength: np.ndarray) -> np.ndarray:
+def bin_position(wavelength: np.ndarray | float) -> np.ndarray:
     """Position on the grid in bins: i at the lower edge of bin i, i + 1 at its upper one.
 
     Parameters
     ----------
-    wavelength : array
+    wavelength : array or float
         Angstrom in vacuum.
 
     Returns

@@ -125,7 +125,7 @@ def calibrate(flux: np.ndarray, rng: np.random.Generator) -> None:
     flux : (n, 443) float32 array
     rng : Generator
     """
-    smooth = rng.standard_normal((len(flux), 3), np.float32) * np.float32(_CALIBRATION)
+    smooth = rng.standard_normal((len(flux), 3), np.float32) * np.array(_CALIBRATION, np.float32)
     step = np.float32(_ARM_SCATTER) * rng.standard_normal((len(flux), 1), np.float32)
     flux *= 1 + smooth @ _POLYNOMIALS.T + step * _ARM
 

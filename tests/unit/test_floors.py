@@ -1,0 +1,83 @@
+"""The house: every module stands in a room, imports go down only, and nothing imports in a circle."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
+FLOORS = (
+    "cli", "steps", "provenance", "page", "study", "figures", "analysis", "quasarnet", "training", "spectra", "files",
+)  # fmt: skip
+"""From the top: each may use those below."""
+
+BY_NAME = {
+    "quasarcurves.training.backends": ("tensorflow", "jax", "packed"),
+    "quasarcurves.spectra.sources": ("desi", "quasarnet_fits", "sdss", "simulated"),
+    "quasarcurves.training.optimizers": ("matched_adam", "stable_adamw"),
+}
+"""Modules that are imported by names known only when the code runs (`import_module`), and what they import so."""
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in LIBRARY.rglob("*.py")}
+
+
+def imported_by(module: str) -> set[str]:
+    """Return the modules of the library that a module's code imports, wherever the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return {name for name in found if name in MODULES} - {module}
+
+
+ARROWS = {module: imported_by(module) for module in MODULES}
+HIDDEN = {module: set() for module in MODULES}
+for importer, names in BY_NAME.items():
+    package = importer if (LIBRARY.parent / Path(*importer.split("."))).is_dir() else importer.rsplit(".", 1)[0]
+    HIDDEN[importer] = {f"{package}.{name}" for name in names}
+
+
+def floor(module: str) -> int:
+    return FLOORS.index(module.split(".")[1])
+
+
+def test_no_module_stands_loose():
+    loose = {path.stem for path in LIBRARY.glob("*.py")} - {"__init__"}
+    assert loose <= {"files", "recorder"}
+    assert {path.name for path in LIBRARY.iterdir() if path.is_dir() and path.name != "__pycache__"} <= set(FLOORS)
+
+
+def test_imports_go_down_only():
+    up = {
+        (importer, name)
+        for importer, names in ARROWS.items()
+        for name in names | HIDDEN[importer]
+        if "." in importer and "." in name and floor(name) < floor(importer)
+    }
+    assert up == set()
+
+
+def test_nothing_imports_in_a_circle():
+    TopologicalSorter({module: ARROWS[module] | HIDDEN[module] for module in MODULES}).prepare()
+
+
+def test_every_import_by_name_is_listed():
+    calling = {module for module, path in MODULES.items() if "import_module(" in path.read_text()}
+    assert calling - {"quasarcurves.training.keras_import"} == set(BY_NAME)
+    for importer, names in HIDDEN.items():
+        assert names <= set(MODULES), importer
+
+
+@pytest.mark.parametrize("package", ["quasarcurves.spectra.sources", "quasarcurves.training.optimizers"])
+def test_packages_whose_modules_are_found_by_listing_are_whole(package):
+    modules = {name for name in MODULES if name.startswith(f"{package}.") and name.count(".") == package.count(".") + 1}
+    assert HIDDEN[package] == modules

@@ -1,0 +1,263 @@
+"""The table of steps: what each rule of the workflow reads, makes and needs. Rules, requests and the report follow it.
+
+A new table or figure is one line here, beside the module that makes it (CONTRIBUTING.md has the recipes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PLACES = {
+    "study": "",
+    "subset": "f{fraction}_r{replicate}",
+    "run": "f{fraction}_r{replicate}/{optimizer}",
+    "fraction": "f{fraction}",
+    "optimizer": "{optimizer}",
+}
+"""What a step may be done for, and the name of each job's log, benchmark and receipt."""
+
+WILDCARDS = {
+    "study": (),
+    "subset": ("fraction", "replicate"),
+    "run": ("fraction", "replicate", "optimizer"),
+    "fraction": ("fraction",),
+    "optimizer": ("optimizer",),
+}
+
+FIGURE_FORMATS = ("svg", "pdf", "png")
+
+
+class Need(NamedTuple):
+    """What a job uses where nothing else runs: megabytes, and seconds on one core (a training on those it has)."""
+
+    mb: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the needs of a study's steps grow with.
+
+    Parameters
+    ----------
+    spectra, tested : int
+        Spectra in all, and in the test set.
+    source_bytes : int
+        Of the files that spectra are read from.
+    runs, replicates : int
+    groups : int
+        Pairs of a fraction and an optimizer.
+    steps, epochs : int
+        Of all runs together.
+    longest_steps, longest_epochs : int
+        Of the longest run.
+    """
+
+    spectra: int
+    tested: int
+    source_bytes: int
+    runs: int
+    replicates: int
+    groups: int
+    steps: int
+    epochs: int
+    longest_steps: int
+    longest_epochs: int
+
+    @property
+    def group_steps(self) -> int:
+        """Steps of all replicates of one optimizer and fraction, at most."""
+        return self.longest_steps * self.replicates
+
+    @property
+    def scored(self) -> int:
+        """Test spectra of all runs."""
+        return self.tested * self.runs
+
+
+class File(NamedTuple):
+    """A file that a step makes.
+
+    Attributes
+    ----------
+    name : str
+        The option of the scripts that read or make it.
+    path : str
+        Below the results, with the wildcards of the step.
+    text : str
+        What the report says of it; empty for what the report does not show.
+    when : str
+        The property of a study without which there is no such file; always there if empty.
+    """
+
+    name: str
+    path: str
+    text: str = ""
+    when: str = ""
+
+
+class Figure(NamedTuple):
+    """How the report lists a figure: under `category`, as what it `shows`."""
+
+    shows: str
+    category: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule of the workflow.
+
+    Parameters
+    ----------
+    name : str
+        Of the rule and of its script; a figure's is plot_ and the module in `figures`.
+    need : callable, optional
+        (Sizes) -> Need. Trainings and evaluations have estimates of their own.
+    per : str
+        What a job is done for, a key of `PLACES`.
+    reads : tuple of str
+        Names of files that other steps make. A step for the whole study reads those of all runs.
+    makes : tuple of File
+    light : bool
+        Whether it takes seconds, so that on a cluster it runs beside Snakemake instead of being submitted.
+    figure : Figure, optional
+        Given where the step draws one.
+    through : mapping of str to str
+        The step whose receipt speaks of a file that is read, where that is not the step that makes it.
+    together : str
+        The one option that names all files read, if they are alike; each has its own otherwise.
+    when : str
+        The property of a study without which the step is not done; always done if empty.
+    """
+
+    name: str
+    need: Callable[[Sizes], Need] | None = None
+    per: str = "study"
+    reads: tuple[str, ...] = ()
+    makes: tuple[File, ...] = ()
+    light: bool = False
+    figure: Figure | None = None
+    through: Mapping[str, str] = field(default_factory=dict)
+    together: str = ""
+    when: str = ""
+
+    @property
+    def draws(self) -> str:
+        """Name of the figure that it draws."""
+        return self.name.removeprefix("plot_")
+
+
+def _table(name: str, text: str = "", when: str = "") -> File:
+    return File(name, f"{name}.csv", text, when)
+
+
+def _plot(
+    figure: str, reads: tuple[str, ...], shows: str, category: str, need: Callable[[Sizes], Need], per: str = "study",
+    when: str = "",
+) -> Step:  # fmt: skip
+    """Return the step that draws a figure: its file has the name of the figure and of what it is drawn for."""
+    place = "_" + PLACES[per] if PLACES[per] else ""
+    files = tuple(File("figures", f"figures/{figure}{place}.{suffix}") for suffix in FIGURE_FORMATS)
+    return Step(f"plot_{figure}", need, per, reads, files, light=True, figure=Figure(shows, category), when=when)
+
+
+_RUN = f"runs/{PLACES['run']}"
+_ALL_PREDICTIONS = {"predictions": "collect_test_losses"}
+"""The receipt of that step speaks of the predictions of all runs: thousands of receipts more would slow every start."""
+
+_STEPS = (
+    Step("prepare_spectra", lambda s: Need(75 + 0.025 * min(s.spectra, 4096), 2 + 1e-4 * s.spectra + 1e-7 * s.source_bytes),
+        makes=(File("spectra", "data/spectra.h5"),)),
+    Step("draw_subset", lambda s: Need(52 + 7e-5 * s.spectra, 1 + 1e-6 * s.spectra), per="subset", light=True,
+        reads=("spectra",), makes=(File("subset", f"data/subsets/{PLACES['subset']}.h5"),)),
+    Step("train", per="run", reads=("spectra", "subset"), makes=(
+        File("history", f"{_RUN}/history.h5"), File("model", f"{_RUN}/model.keras"), File("best", f"{_RUN}/best.keras"),
+        File("snapshots", f"{_RUN}/snapshots.h5", when="takes_snapshots"))),
+    # what it makes is what `train` makes, of all runs of a fraction that are trained together
+    Step("train_pack", per="fraction", reads=("spectra", "subset"), when="packs"),
+    Step("evaluate", per="run", reads=("spectra", "subset", "model", "best", "snapshots"),
+        makes=(File("predictions", f"{_RUN}/predictions.h5"),)),
+    Step("collect_histories", lambda s: Need(155 + 6e-4 * s.longest_epochs + 0.03 * s.runs, 3 + 3e-6 * s.steps),
+        reads=("history",), makes=(
+        File("histories", "histories.h5"), _table("epochs"),
+        _table("runs", "a row per run: sizes, last and lowest losses, highest excursion, whether and where it diverged."))),
+    Step("collect_test_losses", lambda s: Need(145 + 1e-5 * s.tested, 2 + 0.01 * s.runs + 1e-7 * s.scored), light=True,
+        reads=("predictions",), makes=(
+        _table("test_losses", "the loss of each run's final and best model over the test set."),)),
+    Step("compute_metrics", lambda s: Need(153 + 7e-3 * s.tested + 0.02 * s.runs, 2 + 0.7 * s.runs + 3e-4 * s.scored),
+        reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, makes=(
+        _table("metrics"),
+        _table("test_metrics", "the same per run, with 95 % intervals over the objects of the test set."),
+        _table("test_summary", "a row per fraction, optimizer, model, number of lines and sample of the test set: purity, completeness, their crossing point, dv, broad absorption lines; medians and spread over replicates, and which replicates have failed."),
+        _table("dv_histogram"))),
+    Step("measure_spike_cost", lambda s: Need(150 + 2e-4 * s.tested, 2 + 0.2 * s.runs + 1e-5 * s.scored),
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="takes_snapshots", makes=(
+        _table("spike_cost", "a row per run and spike: what the models before, at the peak and at the end are worth on the test set."),
+        _table("spike_cost_summary", "the comparison per optimizer, in plain words too (``sentence``)."))),
+    Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
+        reads=("histories",), makes=(
+        _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
+        _table("spike_statistics", "a row per run and scale: rates, median height, recovery and spacing with 95 % intervals, regularity and period against chance, share of the time in spikes."),
+        _table("spike_trends", "a row per optimizer and scale: how rate and height change with steps per epoch, and whether spikes follow steps or epochs."))),
+    Step("diagnose_spikes", lambda s: Need(153 + s.groups + 8e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
+        reads=("histories", "spikes", "spike_trends"), makes=(
+        _table("aligned"),
+        _table("predictors", "per measure, how early it moves before spikes and how well it predicts them."),
+        _table("hypotheses", "a row per hypothesis about the cause and optimizer: what it predicts, what was found, and a verdict."))),
+    Step("judge_convergence", lambda s: Need(165 + 2.5e-4 * s.epochs, 2 + 0.02 * s.runs + 1e-4 * s.longest_epochs), light=True,
+        reads=("histories", "test_losses"), makes=(
+        _table("convergence", "a row per run: has it converged, and what stopping late risks."),)),
+    Step("compare_optimizers", lambda s: Need(163 + 2.5e-4 * s.epochs, 2 + 0.05 * s.runs), light=True,
+        reads=("histories", "spike_statistics", "test_losses"), makes=(
+        _table("cures", "a row per fraction, optimizer and reference: rates of spikes and losses against the reference's, paired by replicate."),)),
+    Step("write_verdict", lambda s: Need(148, 2), light=True, reads=("convergence", "cures"), makes=(
+        File("verdict", "verdict.md", "in plain words, how often each optimizer spikes, what removes the spikes and at what price, what is not settled."),)),
+    Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
+        reads=("runs", "test_losses", "test_metrics"), makes=(
+        _table("learning_curve", "a row per optimizer and metric: the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say."),
+        _table("learning_curve_errors"), _table("learning_curve_bands"),
+        File("enough_data", "enough_data.md", "in plain words, how much training data is enough for each optimizer, or why the data cannot say."))),
+    _plot("loss_by_fraction", ("epochs", "runs"), "loss against epoch, by training-set size", "Losses",
+        lambda s: Need(196 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs), per="optimizer"),
+    _plot("loss_by_optimizer", ("epochs", "runs"), "loss against epoch, by optimizer", "Losses",
+        lambda s: Need(200 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs)),
+    _plot("detected_spikes", ("histories", "spikes"), "spikes found", "Spikes",
+        lambda s: Need(203 + 0.1 * s.runs + 5e-6 * s.longest_steps, 5 + 0.1 * s.runs + 1e-6 * s.steps), per="optimizer"),
+    _plot("spike_statistics", ("spike_statistics",), "rate, height and duration of spikes", "Spikes",
+        lambda s: Need(200 + 0.1 * s.runs, 5 + 0.02 * s.runs)),
+    _plot("curvature", ("histories", "spikes"), "curvature against its threshold", "Causes",
+        lambda s: Need(205 + 0.2 * s.runs, 5 + 0.1 * s.runs), per="fraction", when="measures_curvature"),
+    _plot("aligned", ("aligned",), "what moves around a spike", "Causes",
+        lambda s: Need(195 + 1.2 * s.groups, 5 + 0.05 * s.groups), per="optimizer"),
+    _plot("cures", ("cures",), "rate of spikes against final loss", "Cures",
+        lambda s: Need(208 + 0.1 * s.groups, 5 + 0.02 * s.runs)),
+    _plot("purity_completeness", ("metrics", "test_metrics", "dv_histogram"), "purity, completeness and dv on the test set",
+        "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer"),
+    _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
+        "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
+    _plot("spike_cost", ("spike_cost", "spike_cost_summary"), "the test set before, in and after spikes", "Spikes",
+        lambda s: Need(199 + 0.1 * s.runs, 5 + 0.02 * s.runs), when="takes_snapshots"),
+)  # fmt: skip
+
+_SHOWN = [(file, file.when or step.when) for step in _STEPS for file in step.makes if file.text]
+
+_SHOW_TABLES = Step(
+    "show_tables",
+    lambda s: Need(148 + 0.02 * s.runs, 3 + 0.02 * s.runs),
+    light=True,
+    reads=tuple(file.name for file, _ in _SHOWN),
+    together="tables",
+    makes=tuple(File("pages", f"report/{file.path}.html", when=when) for file, when in _SHOWN),
+)
+
+STEPS: Mapping[str, Step] = {step.name: step for step in (*_STEPS, _SHOW_TABLES)}
+
+MAKERS: Mapping[str, Step] = {file.name: step for step in _STEPS if not step.figure for file in step.makes}
+"""The step that makes each file, by the file's name. Figures are nobody's input."""
+
+FILES: Mapping[str, File] = {file.name: file for step in _STEPS if not step.figure for file in step.makes}
+
+LIGHT = frozenset(step.name for step in STEPS.values() if step.light)
+"""Names of the steps that take seconds."""

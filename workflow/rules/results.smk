@@ -1,0 +1,35 @@
+"""Tables and figures from the records of all runs: a rule for every other line of the table of steps."""
+
+STANDING = {"prepare_spectra", "draw_subset", "train", "train_pack", "evaluate"}
+"""Steps whose rules are written out, as they have more to them."""
+
+TOLD = {
+    # what others are compared with: plain Adam where the study has it
+    "compare_optimizers": {"reference": "adam" if "adam" in study.optimizers else study.optimizers[0]},
+    "fit_learning_curves": {"targets": json.dumps(study.config["learning_curve"]["targets"])},
+    **{f"plot_{name}": {"style": json.dumps(style)} for name, style in study.config["figures"].items()},
+}
+
+for _name in [name for name in STEPS if name not in STANDING]:
+
+    rule:
+        name:
+            _name
+        input:
+            **inputs(_name),
+        output:
+            **outputs(_name),
+        log:
+            log_of(_name),
+        benchmark:
+            benchmark_of(_name)
+        conda:
+            "../../envs/quasarcurves.yaml"
+        resources:
+            mem_mb=mem_mb,
+            runtime=runtime,
+        params:
+            **command(_name, **TOLD.get(_name, {})),
+            caption=caption(_name),
+        shell:
+            COMMAND

@@ -1,0 +1,30 @@
+"""rules plot_NAME: the figure that `quasarcurves.figures.NAME` plots, in every format."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from quasarcurves.figures.style import save
+from scripts import adapter
+from scripts.adapter import Input, Output
+
+
+def figure_step(name: str) -> Callable[..., None]:
+    """Return the step that draws a figure: it has the arguments of its module's `plot`, whose paths are files read."""
+    plot = import_module(f"quasarcurves.figures.{name}").plot
+
+    def draw(*, figures: list[Output], **given: object) -> None:
+        save(plot(**given), figures)
+
+    given = inspect.signature(plot, eval_str=True).parameters.values()
+    read = [one.replace(annotation=Input if one.annotation is Path else one.annotation) for one in given]
+    figures = inspect.Parameter("figures", inspect.Parameter.KEYWORD_ONLY, annotation=list[Output])
+    draw.__signature__ = inspect.Signature([*read, figures])
+    draw.__name__, draw.__doc__ = f"plot_{name}", plot.__doc__
+    return draw
+
+
+if __name__ == "__main__":
+    adapter.main(figure_step(sys.argv.pop(1)))
