@@ -18,7 +18,7 @@ SNIPPETS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 
 @pytest.fixture
 def data_folder(tmp_path, monkeypatch, made_up):
-    """Give a folder with the files that the snippets name."""
+    """Make a folder with the files that the snippets name."""
     (tmp_path / "data.fits").symlink_to(made_up / "boss_like" / "data.fits")
     (tmp_path / "truth.fits").symlink_to(made_up / "boss_like" / "truth.fits")
     (tmp_path / "sdss_spec").symlink_to(made_up / "sdss_spec")
@@ -59,7 +59,7 @@ COMMANDS = re.findall(r"^\.venv/bin/quasarcurves ((?:predict|export|import) [^#\
 
 @pytest.fixture
 def study_folder(data_folder, tmp_path):
-    """Give that folder the default study and a network in the place of one of its runs."""
+    """Add to that folder the default study and a network in the place of one of its runs."""
     shutil.copy(ROOT / "config.yaml", tmp_path)
     study = Study.load("config.yaml")
     run = study.runs[0]

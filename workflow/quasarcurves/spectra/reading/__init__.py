@@ -1,1 +1,1 @@
-"""What the readers of files share: finding files, opening them, looking up what is known of the objects."""
+"""Parts that the readers of files share: finding and opening files, and looking up the truth of the objects."""

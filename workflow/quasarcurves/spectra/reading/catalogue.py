@@ -1,4 +1,4 @@
-"""Tables of objects, CSV or FITS, read as named columns whatever the case of their names."""
+"""Tables of objects, CSV or FITS, read as columns that are found by name in any case."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def was_inspected(class_person: np.ndarray, z_conf_person: np.ndarray) -> np.nda
 
 
 def bal_from_inspection(columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
-    """Tell broad absorption line quasars from the inspector's flag and the balnicity index of CIV.
+    """Classify quasars as BAL or not by the inspector's flag and the balnicity index of CIV.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ Sources that read files have four more, which need no catalogue or truth:
 BYTES_PER_SPECTRUM         of the files, roughly; for plans made before the spectra are read
 spectra_files(config)      list the files that hold spectra
 check_spectrum(hdus, path) refuse a file that is not of this format
-read_binned(config, rows)  yield every spectrum on the grid, whatever is known of it
+read_binned(config, rows)  yield every spectrum on the grid, with or without truth
 
 A source is imported only when it is used: what another one does is no part of a study's results.
 """

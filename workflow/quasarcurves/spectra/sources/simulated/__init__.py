@@ -1,8 +1,8 @@
 """Simulated BOSS-like spectra: a data set of any size that needs no files.
 
-The mixture of objects is that of the visually inspected BOSS targets as in the boss-like reference set: 60 %
-quasars, of which 70 % beyond z = 2.1, 25 % stars, 8 % galaxies, 7 % not trusted. What the objects look like
-is in `quasars` and `starlight`, how they are observed in `observation`.
+The mixture of objects is that of visually inspected BOSS targets in the boss-like reference set: 60 % quasars, of which
+70 % beyond z = 2.1, 25 % stars, 8 % galaxies, 7 % not trusted. `quasars` and `starlight` make the objects,
+`observation` observes them.
 
 Spectra are made in blocks of fixed size, each with a random generator of its own, so spectrum i depends on
 the seed and on i alone: a larger set starts with the smaller one, and chunks do not change the result.
@@ -69,7 +69,7 @@ _SNR, _SNR_SCATTER, _SNR_RANGE = 10.0, 0.75, (1.5, 50.0)
 _BAD_SNR, _BAD_SNR_SCATTER = 1.4, 0.35
 """0.44 per native pixel of 1e-4, as in the boss-like set, is 1.4 per bin."""
 _SNR_OF_LUMINOSITY = 0.5
-"""Correlation of luminosity and ratio: at one redshift only observing conditions come between them."""
+"""Correlation of luminosity and signal-to-noise ratio; observing conditions make it less than 1."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Simulated:
     bal : (n,) int8 array
         1 broad absorption line quasar, -1 not one, 0 unknown or no trusted quasar.
     kind : (n,) uint8 array
-        What the object is even where it is labelled BAD: 0 star, 1 galaxy, 2 quasar, 3 featureless.
+        True kind, also of objects labelled BAD: 0 star, 1 galaxy, 2 quasar, 3 featureless.
     target_id : (n,) int64 array
         Number of the spectrum, from 0.
     """
@@ -180,7 +180,7 @@ def _columns(spectra: Simulated) -> list[np.ndarray]:
 
 
 def _normalised(raw: Simulated) -> Spectra:
-    """Normalise, leave out what cannot be, and count it by reason."""
+    """Normalise spectra, leave out those that cannot be normalised, and count them by reason."""
     flux, keep = normalise(raw.flux, raw.ivar)
     empty = ~(raw.ivar > 0).any(axis=1)
     reasons = {"zero_ivar": int(empty.sum()), "constant_flux": int((~keep & ~empty).sum())}
@@ -196,7 +196,7 @@ def _normalised(raw: Simulated) -> Spectra:
     )
 
 
-# the last block is kept because chunks smaller than a block come back for its other rows
+# chunks smaller than a block need the same block several times, so the last one is kept
 @lru_cache(maxsize=1)
 def _block(seed: int, index: int) -> Simulated:
     """Simulate one block of spectra; its arrays are shared and must not be changed."""
@@ -214,7 +214,7 @@ def _block(seed: int, index: int) -> Simulated:
 
 
 def draw_kinds(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw what each object is and whether it is labelled BAD.
+    """Draw the kind of each object and whether it is labelled BAD.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def draw_kinds(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 
 
 def draw_brightness(faint: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the signal-to-noise ratio per bin, and the luminosity that quasars of that brightness have.
+    """Draw the signal-to-noise ratio per bin and the luminosity of quasars, which are correlated.
 
     Parameters
     ----------

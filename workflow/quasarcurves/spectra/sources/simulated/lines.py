@@ -164,7 +164,7 @@ class LineFlux:
 
     def __init__(self, one_plus_z: np.ndarray) -> None:
         self._one_plus_z = one_plus_z
-        # one more column, for what falls outside of the grid
+        # the additional column takes lines outside of the grid
         self._flux = np.zeros((len(one_plus_z), N_BINS + 1), np.float32)
 
     def add(
@@ -195,7 +195,7 @@ class LineFlux:
         self._flux.reshape(-1)[bins] += column((width * self._one_plus_z)[rows]) * share
 
     def relative(self) -> np.ndarray:
-        """Give the flux of all lines relative to the continuum.
+        """Return the flux of all lines relative to the continuum.
 
         Returns
         -------
