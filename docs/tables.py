@@ -28,7 +28,7 @@ _HEADINGS = (
 
 
 def filled(text: str, folder: Path = DOCS / "controls") -> str:
-    """Text of a page with its tables as the files in a folder have them."""
+    """Return the text of a page, its tables filled from the CSV files of a folder."""
     return _BLOCK.sub(lambda found: found[1] + _table(folder, *found.group(2, 3, 4)) + found[5], text)
 
 

@@ -62,8 +62,8 @@ def _batch_size(history: History) -> float:
 def _memory(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
     """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and its family: all else but the batch size.
 
-    NaN for classes that have no such mean square, or none that is known. A kept last batch makes spikes of its own,
-    once per epoch, so it separates families too.
+    The memory is NaN for classes without such a mean square, or whose default is unknown. A kept last batch makes
+    spikes of its own, once per epoch, so it separates families too.
     """
     same = {key: value for key, value in sorted(spec.items()) if key != "beta_2"}
     if "last_batch" in training:
