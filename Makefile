@@ -41,7 +41,7 @@ docs: setup-dev  ## build the site into site/: the pages, and the reference of t
 lint: setup-dev  ## format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 

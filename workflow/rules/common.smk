@@ -10,7 +10,7 @@ STEP_OF = {workflow.modifier.modify_rulename(name): name for name in STEPS}
 # that runs Snakemake, unless a conda environment or a container comes first.
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
-    PYTHONPATH=str(Path(workflow.basedir, "workflow")),
+    PYTHONPATH=str(fingerprint.ROOT),
 )
 
 # Steps that take seconds: on a cluster they run beside Snakemake and are not submitted

@@ -16,7 +16,7 @@ def bar() -> Iterator[Callable[[float, int], None]]:
     Yields
     ------
     callable
-        To be told the share that is done, 0 to 1, and the number of spectra so far.
+        Takes the share that is done, from 0 to 1, and the number of spectra so far.
     """
     columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[spectra]:,} spectra"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -142,7 +142,7 @@ def _model_file(run_or_file: str, options: argparse.Namespace) -> Path:
 
 
 def _quiet_tensorflow() -> None:
-    """Keep what TensorFlow says of the processor off the screen."""
+    """Suppress what TensorFlow prints about the processor."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

@@ -1,6 +1,6 @@
-"""Running a study with something to look at: which runs are training, their epoch and loss, and the time left.
+"""Runs a study and shows its progress: which runs are training, their epoch and loss, and the time left.
 
-Snakemake runs as a process of its own, its output kept in a log. What is shown comes from the runs' progress files.
+Snakemake runs as a process of its own and writes to a log. The progress is read from the progress files of the runs.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _TAIL_LINES = 40
 
 
 class StudyView:
-    """What can be said of a study under way: which of its runs are done and which are training.
+    """The progress of a study: which of its runs are done and which are training.
 
     Parameters
     ----------
     study : Study
     since : float
-        Time (seconds since the epoch) at which this call began: older progress files are of trainings past.
+        Time (seconds since the epoch) at which this call began. Older progress files belong to earlier calls.
     """
 
     def __init__(self, study: Study, since: float) -> None:
@@ -44,7 +44,7 @@ class StudyView:
         self.reports: dict[Run, progress.Report] = {}
 
     def update(self) -> None:
-        """Read the progress files anew."""
+        """Read the progress files again."""
         for run in self._study.runs:
             folder = self._folder("state", run)
             known = self.reports.get(run)
@@ -127,8 +127,8 @@ def run(study: Study, arguments: Sequence[str]) -> int:
     view = StudyView(study, time.time())
     with log.open("w") as output:
         _stop_as_by_ctrl_c()
-        # in a session of its own: it is stopped in the same way by a terminal, which tells all processes, and by a
-        # container's engine, which tells this one
+        # In a session of its own, so that Ctrl-C reaches this process alone, as a container's engine does. This process
+        # then stops Snakemake, in one way for both.
         process = subprocess.Popen(
             _snakemake(arguments), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -149,7 +149,7 @@ def run(study: Study, arguments: Sequence[str]) -> int:
 
 
 def ask(arguments: Sequence[str]) -> int:
-    """Have Snakemake say what it would do; its output is shown as it is.
+    """Show what Snakemake would do, in its own words.
 
     Parameters
     ----------
