@@ -15,10 +15,9 @@ rule step:
 
 
 rule train_step:
-    """What trainings have in common; never a job itself."""
+    """What trainings have in common; never a job itself. The longest go first, so that no core waits for one at the end."""
     log:
         at("logs/train_step.log"),
-    # the longest first, so that no core waits for one of them at the end
     priority: lambda wildcards: float(wildcards.fraction)
     conda:
         "../../envs/quasarcurves.yaml"

@@ -210,6 +210,14 @@ def runtime(wildcards, attempt, rulename):
 # What trainings are told ---------------------------------------------------------------------------------------------
 
 
+def prepare_command():
+    """Return the parameters of the rule that reads spectra; it runs again as well when a file's content changes."""
+    content = fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json")
+    modules = lambda wildcards: (study.source_module,)
+    told = {"data": json.dumps(study.data, sort_keys=True)}
+    return {"content": content, **command("prepare_spectra", modules=modules, **told)}
+
+
 def subset_settings(wildcards):
     return json.dumps(study.subset_params(float(wildcards.fraction), int(wildcards.replicate)))
 

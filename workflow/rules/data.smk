@@ -11,12 +11,7 @@ use rule step as prepare_spectra with:
     benchmark:
         benchmark_of("prepare_spectra")
     params:
-        **command(
-            "prepare_spectra",
-            modules=lambda wildcards: (study.source_module,),
-            data=json.dumps(study.data, sort_keys=True),
-        ),
-        content=fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json"),
+        **prepare_command(),
 
 
 use rule step as draw_subset with:
