@@ -12,6 +12,7 @@ REFERENCE = Path(os.environ.get("QUASARCURVES_REFERENCE", _DEFAULT)).resolve()
 _WITHOUT_REFERENCE = f"no reference spectra in {REFERENCE}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread tests over processes such that what is costly to set up is set up once: by file, or as a mark says."""
     for item in items:
