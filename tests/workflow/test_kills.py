@@ -271,7 +271,12 @@ def test_who_takes_over_goes_on_where_the_old_process_was(uninterrupted, start, 
     take_over = "import functools\ntrain_runs = functools.partial(train_runs, take_over=True)\n"
     first = start(tmp_path / "out", params(), before="" if locks else without)
     wait_for((first.out / "state" / "k" / "newest.h5").exists)
+    # it would be done before the second has started: it waits until the second has said that it is there
+    first.signal(signal.SIGSTOP)
     second = start(tmp_path / "out", params(), before=take_over + ("" if locks else without))
+    owner = first.out / "state" / "owner"
+    wait_for(lambda: f"process {second.pid} on" in owner.read_text())
+    first.signal(signal.SIGCONT)
     assert first.wait(600) == 1
     assert f"this training was given up, it is left to process {second.pid} on" in first.log
     assert second.wait(600) == 0
