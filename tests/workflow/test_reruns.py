@@ -257,7 +257,7 @@ SCENARIOS = {
         TRAIN | DOWNSTREAM,
     ),
     "the training loop": (change_code("quasarcurves/training/loop.py"), TRAIN | DOWNSTREAM),
-    "optimizers": (change_code("quasarcurves/training/optimizers.py"), TRAIN | DOWNSTREAM),
+    "optimizers": (change_code("quasarcurves/training/optimizers/__init__.py"), TRAIN | DOWNSTREAM),
     "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
     "whose numbers the figure of purity shows": (
         lambda p: p.configure(lambda c: c.update(figures={"purity_completeness": {"published": "farr2020"}})),
