@@ -30,6 +30,7 @@ ASKED = [
     "receipts/plot_loss_by_fraction/adam.json",
     "runs.csv",
     "report/runs.csv.html",
+    "logs/snakemake.log",
 ]
 ORPHANS = [
     "runs/f0.8_r0/sgd/",

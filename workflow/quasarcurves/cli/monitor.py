@@ -121,7 +121,7 @@ def run(study: Study, arguments: Sequence[str]) -> int:
         Snakemake's exit status. If it failed, the end of its log has been printed.
     """
     console = Console()
-    log = study.results / "logs" / "snakemake.log"
+    log = study.log
     log.parent.mkdir(parents=True, exist_ok=True)
     console.print(f"Study {study.name}: {len(study.runs)} runs. Snakemake's log is {log}", highlight=False)
     view = StudyView(study, time.time())

@@ -110,7 +110,7 @@ def _asked(study: Study) -> set[Path]:
     for step in study.steps:
         place = f"{step.name}/{PLACES[step.per]}".rstrip("/")
         found += [study.paths(f"{folder}/{place}.{suffix}", step.per) for folder, suffix in _JOB_FILES.items()]
-    return {Path(path) for paths in found for path in paths}
+    return {study.log, *(Path(path) for paths in found for path in paths)}
 
 
 def _others(folder: Path, asked: set[Path], folders: bool = False) -> Iterator[Path]:

@@ -169,6 +169,11 @@ class Study:
         return Path("results", self.name)
 
     @property
+    def log(self) -> Path:
+        """Log of Snakemake, where `quasarcurves run` calls it."""
+        return self.results / "logs" / "snakemake.log"
+
+    @property
     def seed(self) -> int:
         """Everything random is drawn from it."""
         return self.config["study"]["seed"]
