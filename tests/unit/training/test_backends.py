@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # JAX compiles for a minute and more
+
 STEPS = 20
 OPTIMIZERS = {
     "adam": {"class": "Adam", "learning_rate": 1e-3},

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # JAX compiles for a minute
+
 REPLICATES, EPOCHS, STEPS_PER_EPOCH = 2, 4, 7
 OPTIMIZERS = {
     "adam": {"class": "Adam", "learning_rate": 0.01},
