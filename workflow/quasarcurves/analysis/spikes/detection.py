@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.spikes.finding import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
+from quasarcurves.analysis.spikes.splitting import OUTLIER, SUSTAINED
 from quasarcurves.analysis.spikes.statistics import describe
 from quasarcurves.analysis.spikes.statistics import trends as trends_of
 from quasarcurves.training import optimizer_traits
@@ -48,11 +50,30 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
         {key: history.params[key] for key in tables.RUN_KEYS},
         _memory(history.params.get("optimizer_spec", {}), history.params.get("training", {})),
     )
-    scales = (("epoch", history.epochs["loss"], PER_EPOCH, per_epoch), ("step", history.steps["loss"], PER_STEP, 1))
-    for scale, loss, options, steps_per_point in scales:
-        spikes, keys = find_spikes(loss, **options), {**run, "scale": scale}
+    of_steps = find_spikes(history.steps["loss"], **PER_STEP)
+    of_epochs = with_kinds(find_spikes(history.epochs["loss"], **PER_EPOCH), of_steps, per_epoch)
+    scales = (("epoch", of_epochs, history.epochs["loss"], per_epoch), ("step", of_steps, history.steps["loss"], 1))
+    for scale, spikes, loss, steps_per_point in scales:
+        keys = {**run, "scale": scale}
         described = describe(spikes, loss, steps_per_point, per_epoch)
         yield keys, spikes, {**keys, **sizes, **memory, **described}
+
+
+def with_kinds(of_epochs: pd.DataFrame, of_steps: pd.DataFrame, steps_per_epoch: int) -> pd.DataFrame:
+    """Return the spikes of epochs, sustained where they share an epoch with a sustained spike of steps.
+
+    Parameters
+    ----------
+    of_epochs, of_steps : DataFrame
+        Tables of `find_spikes`.
+    steps_per_epoch : int
+    """
+    lasting = of_steps[of_steps["kind"] == SUSTAINED]
+    first = lasting["onset"].to_numpy() // steps_per_epoch
+    last = np.nan_to_num((lasting["end"].to_numpy() - 1) // steps_per_epoch, nan=np.inf)
+    end = of_epochs["end"].fillna(np.inf).to_numpy()
+    shared = (first < end[:, None]) & (last >= of_epochs["onset"].to_numpy()[:, None])
+    return of_epochs.assign(kind=np.where(shared.any(axis=1), SUSTAINED, OUTLIER))
 
 
 def _batch_size(history: History) -> float:
