@@ -1,7 +1,7 @@
 """What a departure of the loss from its course consists of: lasting rises, each a spike, and single hard batches.
 
-A rise that begins in the tail of another one is a spike of its own. The loss rises anew where running medians of it, over
-few steps or many, come up from a trough by more than their noise explains.
+A rise that begins in the tail of another one is a spike of its own. The loss rises anew where running medians of it,
+over few steps or many, come up from a trough by more than their noise explains.
 """
 
 from __future__ import annotations
