@@ -100,7 +100,7 @@ CONDITIONS = (
     Condition(
         "effective step grows",
         "usual explanation; Reddi et al. 2018",
-        "the effective step grows more in the 250 steps before a spike than at a quiet time nearby",
+        "the effective step grows more in the 250 steps before a spike than at a quiet time in an equal wake",
         EFFECTIVE_STEP,
         growth,
         None,
@@ -108,7 +108,7 @@ CONDITIONS = (
     Condition(
         "effective step is large",
         "usual explanation; Reddi et al. 2018",
-        "the effective step is larger before a spike than at a quiet time nearby",
+        "the effective step is larger before a spike than at a quiet time in an equal wake",
         EFFECTIVE_STEP,
         level,
         None,

@@ -46,10 +46,9 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
     outcome = history.params["outcome"]
     per_epoch = outcome["steps_per_epoch"]
     sizes = {"n_train": outcome["n_train"], "steps_per_epoch": per_epoch, "batch_size": _batch_size(history)}
-    run, memory = (
-        {key: history.params[key] for key in tables.RUN_KEYS},
-        _memory(history.params.get("optimizer_spec", {}), history.params.get("training", {})),
-    )
+    spec, training = history.params.get("optimizer_spec", {}), history.params.get("training", {})
+    memory = {"memory": memory_of(spec), "family": _family(spec, training)}
+    run = {key: history.params[key] for key in tables.RUN_KEYS}
     of_steps = find_spikes(history.steps["loss"], **PER_STEP)
     of_epochs = with_kinds(find_spikes(history.epochs["loss"], **PER_EPOCH), of_steps, per_epoch)
     scales = (("epoch", of_epochs, history.epochs["loss"], per_epoch), ("step", of_steps, history.steps["loss"], 1))
@@ -80,15 +79,26 @@ def _batch_size(history: History) -> float:
     return history.params.get("training", {}).get("batch_size", float("nan"))
 
 
-def _memory(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
-    """Steps that an optimizer's mean square remembers, 1 / (1 - beta_2), and its family: all else but the batch size.
+def memory_of(spec: Mapping[str, Any]) -> float:
+    """Steps that an optimizer's mean of squared gradients remembers, 1 / (1 - beta_2).
 
-    The memory is NaN for classes without such a mean square, or whose default is unknown. A kept last batch makes
-    spikes of its own, once per epoch, so it separates families too.
+    NaN for classes without such a mean, or whose default is unknown.
+
+    Parameters
+    ----------
+    spec : mapping
+        The optimizer of a study.
+    """
+    beta_2 = spec.get("beta_2", optimizer_traits.of_name(spec.get("class", "")).beta_2)
+    return float("nan") if beta_2 is None else 1 / (1 - beta_2)
+
+
+def _family(spec: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    """Name what optimizers share that differ in memory or batch size alone.
+
+    A kept last batch makes spikes of its own, once per epoch, so it separates families too.
     """
     same = {key: value for key, value in sorted(spec.items()) if key != "beta_2"}
     if "last_batch" in training:
         same["last_batch"] = training["last_batch"]
-    family = ", ".join(f"{key} {value}" for key, value in same.items())
-    beta_2 = spec.get("beta_2", optimizer_traits.of_name(spec.get("class", "")).beta_2)
-    return {"memory": float("nan") if beta_2 is None else 1 / (1 - beta_2), "family": family}
+    return ", ".join(f"{key} {value}" for key, value in same.items())
