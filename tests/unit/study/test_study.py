@@ -223,7 +223,7 @@ def everything_of(study):
     """All that rules are given of a study, as text."""
     params = [study.run_params(run) for run in study.runs]
     params += [study.subset_params(run.fraction, run.replicate) for run in study.runs]
-    return json.dumps([study.config, study.data, params, study.run_wildcards()])
+    return json.dumps([study.config, study.data, params, [run.name for run in study.runs]])
 
 
 def test_how_a_study_is_written_does_not_matter():
@@ -277,11 +277,6 @@ def test_runs_are_every_combination_once_in_order():
         for optimizer in ("adam", "decayed")
     ]
     assert study.runs[0].name == "f0.4_r0/adam"
-    assert study.run_wildcards() == {
-        "fraction": [0.4] * 4 + [0.1] * 4,
-        "replicate": [0, 0, 1, 1] * 2,
-        "optimizer": ["adam", "decayed"] * 4,
-    }
 
 
 def test_params_of_a_run_are_its_own():
@@ -410,6 +405,31 @@ def test_an_optimizer_may_be_trained_in_its_own_way():
         "'batchsize'",
         "did you mean 'batch_size'?",
     )
+
+
+def test_an_optimizer_may_be_trained_on_some_fractions_alone():
+    own = {"class": "Adam", "fractions": ["4e-1"]}
+    study = Study.from_config(changed(**optimizers_of(own=own), subsets__fractions=[0.1, 0.4]))
+    runs = [(run.fraction, run.replicate) for run in study.runs if run.optimizer == "own"]
+    assert runs == [(0.4, 0), (0.4, 1)]
+    assert study.fractions_of("amsgrad") == [0.4, 0.1]
+    assert len(study.runs) == 2 + 4 * (len(study.optimizers) - 1)
+    # which fractions there are changes no run
+    assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
+
+
+@pytest.mark.parametrize(
+    ("own", "parts"),
+    [
+        ({"fractions": [0.3]}, ["own.fractions", "0.3 is none of subsets.fractions", "0.4, 0.1"]),
+        ({"fractions": []}, ["own.fractions"]),
+        ({"match": "amsgrad"}, ["own.fractions", "0.1 is none of the fractions of amsgrad", "expected some of 0.4"]),
+    ],
+)
+def test_fractions_that_an_optimizer_cannot_have_are_refused(own, parts):
+    changes = optimizers_of(own={"class": "Adam", **own})
+    changes["optimizers__amsgrad__fractions"] = [0.4]
+    assert_one_message(refusal(changed(**changes, subsets__fractions=[0.1, 0.4])), *parts)
 
 
 def test_own_epochs_come_before_the_steps_of_the_study():
