@@ -33,7 +33,7 @@ PARAMS = {
         "precision": "float32",
         "pack": False,
     },
-    "diagnosis": {"curvature_every": 50, "probe_size": 16},
+    "diagnosis": {"curvature_every": 50, "probe_size": 16, "batches": 8},
     "snapshots": {"keep": 3, "window": 51, "settled": 50, "course": 1.1, "high": 3.0},
 }
 
