@@ -61,7 +61,7 @@ def make(name, replicate):
     task = Task(model, optimizers.build(specs[name], epochs * steps), loss, "ab")
     task.optimizer.build(model.trainable_variables)
     plan = Plan(epochs, batch, partial(order, replicate), last_batch="drop", validate_every=2)
-    batches = [[x[part], y[part]] for part in rows[replicate].reshape(-1, batch)[:3]]
+    batches = [[x[part], y[part]] for part in rows[replicate][: 3 * batch].reshape(3, batch)]
     measured = Curvature(task, [x[rows[replicate]], y[rows[replicate]]], 11, batches) if name == "adam" else None
     return Trainer(task, plan, [x, y], [x[80:], y[80:]], measured, Snapshots(model, 2, Limits(3, 1, 0.1, 0.2)))
 

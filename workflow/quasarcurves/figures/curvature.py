@@ -136,7 +136,7 @@ def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> N
     for axes in panels[max(drawn - columns, 0) : drawn]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("optimizer step", fontsize=8)
-    figure.supylabel("curvature / stability threshold", fontsize=8)
+    figure.supylabel("curvature / threshold", fontsize=8)
 
 
 def plot(*, histories: Path, spikes: Path, fraction: float) -> Figure:
