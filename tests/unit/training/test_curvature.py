@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from quasarcurves.analysis.causes.alignment import measures_of
+from quasarcurves.analysis.causes.hypotheses import CONDITIONS
 from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import (
     Curvature,
@@ -51,7 +53,8 @@ def batches():
 def trained(spec, curvature_every=0, dropout=0.0, **plan):
     """Train a tiny network; give the trainer."""
     model, data = network(dropout), examples(30)
-    task = Task(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab")
+    clipped = lambda out, y: np.mean(np.asarray(out) > 0.5)  # noqa: E731
+    task = Task(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab", clipped)
     task.optimizer.build(task.weights)
     curvature = Curvature(task, examples(), curvature_every, batches()) if curvature_every else None
     order = lambda epoch: np.random.default_rng([1, epoch]).permutation(30)  # noqa: E731
@@ -227,6 +230,7 @@ def test_measuring_changes_nothing_of_the_training():
         "batch_sharpness_median",
         "batch_sharpness_mean",
         "batch_threshold",
+        "clipped_share",
         "descent_cosine",
     ]
     assert {len(column) for column in with_it.curvature.values()} == {5}
@@ -234,6 +238,15 @@ def test_measuring_changes_nothing_of_the_training():
     assert not without.curvature
     for name, values in without.steps.items():
         np.testing.assert_array_equal(with_it.steps[name], values, err_msg=name)
+
+
+def test_a_full_record_has_the_measure_of_every_hypothesis():
+    history = trained({"class": "Adam"}, curvature_every=3).record.history()
+    recorded = measures_of(history, np.full(len(history.steps["loss"]), -1))
+    # the z-score is made of the gradient norm
+    wanted = {condition.measure.removesuffix("_z") for condition in CONDITIONS}
+    assert wanted <= set(recorded)
+    assert all(np.isfinite(recorded[name]).any() for name in wanted)
 
 
 def test_threshold_is_absent_where_none_is_known():
