@@ -456,7 +456,11 @@ def test_curvature_is_in_the_parameters_only_where_it_is_measured():
     config = changed(diagnosis={"probe_size": 16})
     assert Study.from_config(config).run_params(run) == Study.from_config(BASE).run_params(run)
     config["diagnosis"] |= {"curvature_every": 50, "snapshots": 0}
-    assert Study.from_config(config).run_params(run)["diagnosis"] == {"curvature_every": 50, "probe_size": 16}
+    assert Study.from_config(config).run_params(run)["diagnosis"] == {
+        "curvature_every": 50,
+        "probe_size": 16,
+        "batches": 16,
+    }
 
 
 def test_snapshots_are_in_the_parameters_only_where_they_are_taken():

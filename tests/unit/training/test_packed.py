@@ -63,8 +63,9 @@ def make(name, replicate):
     task = Task(model, optimizers.build(specs[name], epochs * steps), loss, "ab")
     task.optimizer.build(model.trainable_variables)
     plan = Plan(epochs, batch, partial(order, replicate), last_batch="drop", validate_every=2)
-    curvature = Curvature(task, [x[rows[replicate]], y[rows[replicate]]], 11) if name == "adam" else None
-    return Trainer(task, plan, [x, y], [x[80:], y[80:]], curvature, Snapshots(model, 2, Limits(3, 1, 0.1, 0.2)))
+    batches = [[x[part], y[part]] for part in rows[replicate][: 3 * batch].reshape(3, batch)]
+    measured = Curvature(task, [x[rows[replicate]], y[rows[replicate]]], 11, batches) if name == "adam" else None
+    return Trainer(task, plan, [x, y], [x[80:], y[80:]], measured, Snapshots(model, 2, Limits(3, 1, 0.1, 0.2)))
 
 
 def make_all():
@@ -169,7 +170,13 @@ def test_a_training_in_a_pack_is_the_training_alone(found, run):
 
 def test_the_curvature_is_measured_in_a_pack(found):
     for run in ("adam0", "adam1"):
-        assert of(found, "curved", run)["curvature/step"].tolist() == [11, 22]
+        measured = of(found, "curved", run)
+        assert measured["curvature/step"].tolist() == [11, 22]
+        # close to those of a training by itself, as all else of a pack (see above); told apart by their own weights
+        for name in ("batch_sharpness", "descent_cosine"):
+            assert np.isfinite(measured[f"curvature/{name}"]).all()
+    cosines = [of(found, "curved", run)["curvature/descent_cosine"] for run in ("adam0", "adam1")]
+    assert (cosines[0] != cosines[1]).all()
 
 
 def test_runs_differ(found):

@@ -13,19 +13,19 @@ import numpy as np
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
-from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.loss import clipped_share, weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.examples import load_examples
 from quasarcurves.training import optimizers
-from quasarcurves.training.curvature import Curvature
+from quasarcurves.training.curvature import Curvature, drawn_batches
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.snapshots import Snapshots
 
-_WEIGHTS, _ORDER, _PROBE = 1, 2, 3
-"""Tags that keep the random streams of initial weights, batch order and the curvature's probe apart."""
+_WEIGHTS, _ORDER, _PROBE, _BATCHES = 1, 2, 3, 4
+"""Tags that keep the random streams of initial weights, batch order, and the curvature's probe and batches apart."""
 
 
 def build_model(settings: NetworkSettings, seed: int, replicate: int, precision: str = "float32") -> keras.Model:
@@ -129,6 +129,7 @@ def _build_trainer(
         optimizer=optimizers.build(run.optimizer_spec, run.training.n_steps(len(places)), effective_step),
         loss=weighted_line_losses,
         parts=[*network_settings.lines, *(f"BAL_{line}" for line in network_settings.bal_lines)],
+        clipped=clipped_share,
     )
     task.optimizer.build(task.weights)
     order = plan.order
@@ -137,12 +138,19 @@ def _build_trainer(
 
 
 def _curvature(task: Task, data: Sequence[np.ndarray], places: np.ndarray, run: RunSettings) -> Curvature | None:
-    """Build what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
+    """Build what measures the curvature, if the study asks for it; examples depend on seed and replicate alone."""
     if run.diagnosis is None:
         return None
     rng = np.random.default_rng([run.seed, _PROBE, run.replicate])
     rows = np.sort(rng.choice(places, min(run.diagnosis.probe_size, len(places)), replace=False))
-    return Curvature(task, [array[rows] for array in data], run.diagnosis.curvature_every)
+    rng = np.random.default_rng([run.seed, _BATCHES, run.replicate])
+    batches = places[drawn_batches(len(places), run.training.batch_size, run.diagnosis.batches, rng)]
+    return Curvature(
+        task,
+        [array[rows] for array in data],
+        run.diagnosis.curvature_every,
+        [[array[batch] for array in data] for batch in batches],
+    )
 
 
 def _snapshots(task: Task, run: RunSettings) -> Snapshots | None:

@@ -300,7 +300,7 @@ class Study:
         """Everything but the spectra that a run's result depends on."""
         specs, diagnosis = self.config["optimizers"], self.config["diagnosis"]
         spec = specs[run.optimizer]
-        curvature = CurvatureSettings(diagnosis["curvature_every"], diagnosis["probe_size"])
+        curvature = CurvatureSettings(diagnosis["curvature_every"], diagnosis["probe_size"], diagnosis["batches"])
         return RunSettings(
             study=self.name,
             seed=self.seed,

@@ -59,6 +59,7 @@ class Trainer:
         self.snapshots = snapshots
         self.measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
+        self._measured: dict[str, float] = {}
 
     def train(
         self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
@@ -82,8 +83,10 @@ class Trainer:
 
     @property
     def until_curvature(self) -> float:
-        """Steps to the next measurement of the curvature; a measurement due now does not count."""
-        return self._curvature.every - self.record.step % self._curvature.every if self._curvature else np.inf
+        """Steps to the next measurement of the curvature; 1 if it is due now, as the step after it is measured too."""
+        if self._curvature is None:
+            return np.inf
+        return 1 if self.curvature_is_due else self._curvature.every - self.record.step % self._curvature.every
 
     @property
     def curvature_is_due(self) -> bool:
@@ -94,7 +97,15 @@ class Trainer:
     def measure_curvature(self) -> None:
         """Measure the curvature where the training stands, if it is to be measured at all."""
         if self._curvature is not None:
-            self.record.add_curvature({"step": self.record.step, **self._curvature.measure()})
+            self._measured = {"step": self.record.step, **self._curvature.measure()}
+
+    def measure_step(self) -> None:
+        """Measure the step that was taken after the curvature was measured, and record both.
+
+        Together, so that no training goes on from a state between the two.
+        """
+        if self._curvature is not None:
+            self.record.add_curvature({**self._measured, **self._curvature.measure_step()})
 
     def add_block(self, parts: np.ndarray, values: np.ndarray, batch: int, seconds: float) -> None:
         """Record a block of steps: losses by part (steps, parts), measures (steps, measures), and the time it took."""
@@ -188,8 +199,10 @@ class SynchronizedTrainers:
             blocks = [block for block in found if block is not None]
             if not blocks:
                 break
-            self._measure_curvature(live)
+            measured = live if live[0].curvature_is_due else []
+            self._measure(measured, Trainer.measure_curvature)
             self._run_block(blocks)
+            self._measure(measured, Trainer.measure_step)
             live = [trainer for trainer in live if trainer.goes_on]
             after_block()
 
@@ -203,11 +216,11 @@ class SynchronizedTrainers:
         # the time of the first block includes the compilation, so its speed is too low: the next block corrects it
         self._most = max(1, int(_BLOCK_SECONDS * len(blocks[0]) / seconds))
 
-    def _measure_curvature(self, live: Sequence[Trainer]) -> None:
-        if live[0].curvature_is_due:
+    def _measure(self, trainers: Sequence[Trainer], measurement: Callable[[Trainer], None]) -> None:
+        if trainers:
             self.put_back()
-            for trainer in live:
-                trainer.measure_curvature()
+        for trainer in trainers:
+            measurement(trainer)
 
     def _take_snapshots(self, live: Sequence[Trainer]) -> None:
         if live and live[0].snapshots:

@@ -29,12 +29,15 @@ class Task:
         sum over parts, averaged over its examples.
     parts : sequence of str
         Names of the loss's parts.
+    clipped : callable, optional
+        (outputs, *targets) -> scalar: share of the outputs at which the loss is clipped, so that they get no gradient.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     loss: Callable[..., Any]
     parts: Sequence[str]
+    clipped: Callable[..., Any] | None = None
 
     @cached_property
     def weights(self) -> list[keras.Variable]:

@@ -101,10 +101,13 @@ class CurvatureSettings:
         Steps between measurements.
     probe_size : int
         Training examples that it is measured on.
+    batches : int
+        Batches of the training's size that the batch sharpness is measured on.
     """
 
     curvature_every: int
     probe_size: int
+    batches: int = 16
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,27 @@ def test_curvatures_hold_until_the_next_measurement_and_those_of_a_spike_until_i
     assert found.cadence == 1000
 
 
+def test_each_curvature_is_over_its_own_threshold_and_ratios_over_none():
+    curvature = {
+        "step": np.array([100]),
+        "sharpness": np.array([19.0]),
+        "threshold": np.array([38.0]),
+        "batch_sharpness": np.array([3.0]),
+        "batch_threshold": np.array([2.0]),
+        "descent_cosine": np.array([-0.1]),
+        "clipped_share": np.array([0.0]),
+    }
+    found = align(history({"loss": np.ones(T)}, curvature=curvature), spike_table([], [])).measures
+    at_the_end = {name: float(found[name][-1]) for name in found}
+    assert at_the_end == {
+        "loss": 1,
+        "sharpness_over_threshold": 0.5,
+        "batch_sharpness_over_threshold": 1.5,
+        "descent_cosine": -0.1,
+        "clipped_share": 0,
+    }
+
+
 @pytest.mark.parametrize("threshold", [{}, {"threshold": np.array([np.nan])}])
 def test_curvatures_without_a_threshold_are_left_out(threshold):
     curvature = {"step": np.array([9]), "sharpness": np.ones(1), **threshold}

@@ -40,10 +40,13 @@ USUAL_MEMORY = 1000.0
 """Steps that a mean of squares remembers at beta_2 = 0.999."""
 
 ABSOLUTE = {
-    "sharpness_over_threshold": "sharpness",
-    "gradient_curvature_over_threshold": "gradient_curvature",
+    "sharpness_over_threshold": ("sharpness", "threshold"),
+    "gradient_curvature_over_threshold": ("gradient_curvature", "threshold"),
+    "batch_sharpness_over_threshold": ("batch_sharpness", "batch_threshold"),
+    "descent_cosine": ("descent_cosine", None),
+    "clipped_share": ("clipped_share", None),
 }
-"""Measures that are ratios already, and the column of the curvature record that is divided by the threshold."""
+"""Measures that are ratios already: their column of the curvature record, and the one that it is divided by if any."""
 
 KINDS = ("spike", "baseline")
 EVERY = "every"
@@ -202,7 +205,7 @@ def settled_step(history: History) -> int:
 
 
 def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Return all measures of a run by step: those of the step record, and curvatures over their threshold.
+    """Return all measures of a run by step: those of the step record, and what is measured with the curvature.
 
     Parameters
     ----------
@@ -213,16 +216,17 @@ def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarr
     Returns
     -------
     mapping of str to (t,) float64 array
-        NaN where not finite. A curvature has the value of its last measurement; one from inside a spike counts until
-        the spike is over. A measure is made on demand: together those of a long run fill gigabytes.
+        NaN where not finite. What is measured with the curvature has the value of its last measurement; one from inside
+        a spike counts until the spike is over. A measure is made on demand: those of a long run fill gigabytes.
     """
     makers = {name: partial(_finite_column, history.steps, name) for name in history.steps}
     curvature = getattr(history, "curvature", {})
-    if len(curvature.get("step", ())) and "threshold" in curvature:
-        threshold = positive(_finite(curvature["threshold"]))
-        for name, column in ABSOLUTE.items():
-            if column in curvature and np.isfinite(threshold).any():
-                values = _finite(curvature[column]) / threshold
+    for name, (column, threshold) in ABSOLUTE.items():
+        if column in curvature and (threshold is None or threshold in curvature):
+            values = _finite(curvature[column]) / (
+                1.0 if threshold is None else positive(_finite(curvature[threshold]))
+            )
+            if np.isfinite(values).any():
                 makers[name] = partial(_held, values, np.asarray(curvature["step"]), spike_of)
     return MadeOnDemand(makers)
 
