@@ -123,6 +123,15 @@ def test_a_fault_is_refused_with_key_finding_and_expectation(changes, parts):
     assert_one_message(refusal(changed(**changes)), *parts)
 
 
+@pytest.mark.parametrize("share", [0, 1e-4])
+def test_the_best_by_a_crossing_point_takes_a_validation_set(share):
+    config = changed(subsets__validation_fraction=share, training__best="crossing")
+    assert_one_message(refusal(config), "training.best", "'crossing'", f"{share:g}", "validation set")
+    Study.from_config(changed(subsets__validation_fraction=share))
+    study = Study.from_config(changed(training__best="crossing"))
+    assert study.run_params(study.runs[0])["training"]["best"] == "crossing"
+
+
 def test_a_study_without_a_data_source_is_told_only_that():
     config = changed()
     del config["data"]["source"]

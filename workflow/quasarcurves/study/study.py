@@ -101,6 +101,7 @@ class Study:
             study._check_subsets()
             study._check_optimizers()
             study._check_backend()
+            study._check_best()
             study._check_pack()
             sources.check(study.data)
         except (ValueError, OSError) as error:
@@ -142,6 +143,15 @@ class Study:
             raise StudyError(
                 f"training.backend is 'jax', which is not installed: {install_hint('jax')}, "
                 "or in a checkout `sh requirements/install.sh jax`"
+            )
+
+    def _check_best(self) -> None:
+        share = self.config["subsets"]["validation_fraction"]
+        n = self.config["data"].get("n_spectra")
+        if self.config["training"]["best"] == "crossing" and (not share or (n and not round(share * n))):
+            raise StudyError(
+                f"training.best is 'crossing' and subsets.validation_fraction is {share:g}: expected a validation set "
+                "with quasars, there is none to choose the best weights by"
             )
 
     def _check_pack(self) -> None:
@@ -328,7 +338,7 @@ class Study:
         own = self.config["optimizers"][optimizer].get("training", {})
         settings = {**self.config["training"], **own}
         length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
-        keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
+        keys = (length, "batch_size", "last_batch", "validate_every", "best", "backend", "precision")
         return TrainingSettings(**{key: settings[key] for key in keys}, pack=optimizer in self.packed)
 
     def matched_run(self, run: Run) -> Run | None:

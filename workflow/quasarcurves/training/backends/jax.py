@@ -131,6 +131,26 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     return mean
 
 
+def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
+    """Compile the model's outputs for the validation examples."""
+    outputs = outputs_of(task, x)
+    return lambda: outputs(*_cut(task, [variable.value for variable in _variables(task)])[:2])
+
+
+def outputs_of(task: Task, x: np.ndarray) -> Callable[[list[Any], list[Any]], np.ndarray]:
+    """Compile (weights, other variables) -> the model's outputs for examples x (n, ...), as in inference."""
+
+    @jax.jit
+    def outputs(weights: list[Any], others: list[Any], x: Any) -> Any:
+        return task.model.stateless_call(weights, others, x, training=False)[0]
+
+    def all_outputs(weights: list[Any], others: list[Any]) -> np.ndarray:
+        starts = range(0, len(x), VALIDATION_ROWS)
+        return np.concatenate([np.asarray(outputs(weights, others, x[i : i + VALIDATION_ROWS])) for i in starts])
+
+    return all_outputs
+
+
 def compile_derivatives(task: Task) -> Derivatives:
     """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
     exact = replace(task, model=keras.models.clone_model(task.model, clone_function=_in_float32))

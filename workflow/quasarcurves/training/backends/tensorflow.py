@@ -119,6 +119,20 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     return mean
 
 
+def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
+    """Compile the model's outputs for the validation examples."""
+
+    @tf.function(reduce_retracing=True)
+    def outputs(x: tf.Tensor) -> tf.Tensor:
+        return task.model(x, training=False)
+
+    def all_outputs() -> np.ndarray:
+        starts = range(0, len(x), VALIDATION_ROWS)
+        return np.concatenate([outputs(tf.constant(x[start : start + VALIDATION_ROWS])).numpy() for start in starts])
+
+    return all_outputs
+
+
 def compile_derivatives(task: Task) -> Derivatives:
     """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
     model = keras.models.clone_model(task.model, clone_function=_twice_differentiable)
