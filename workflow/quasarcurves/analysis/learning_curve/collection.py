@@ -7,7 +7,8 @@ begins with n_0 spectra and stops when the target is met (Mahmood, Lucas, Alvare
     cost (n_1 - n_0) + sum over t > 1 of cost (n_t - n_{t-1}) (1 - F(n_{t-1})) + penalty (1 - F(n_T)).
 
 With one round this is the newsvendor's problem, whose optimum has penalty F'(n_1) = cost. More rounds are solved by
-backward induction on a grid of sizes, so that a further round, which may be left empty, never costs more.
+backward induction on a grid of sizes, so that a further round, which may be left empty, never costs more. An empty
+first round is a closer test at today's size, by more replicates: labels are bought only if the target is still missed.
 """
 
 from __future__ import annotations
