@@ -255,7 +255,10 @@ def test_noise_is_that_of_replicates_and_of_the_test_set(planted, tmp_path):
     whole = [tmp_path / "all" / path.name for path in paths]
     for table, path in zip(planted, whole, strict=True):
         table.to_csv(path, index=False)
-    for files, noise, source in ((paths, 0.01, "test set"), (whole, np.hypot(0.01, 0.05), "replicates and test set")):
+    for files, noise, source in (
+        (paths, np.hypot(0.01, 0.1), "test set"),
+        (whole, np.hypot(0.01, 0.05), "replicates and test set"),
+    ):
         errors = enough_data.read_errors(*files).query("metric == 'crossing' and optimizer == 'adam'")
         np.testing.assert_allclose(errors["noise"], 0.01, rtol=1e-3)
         (row,) = enough_data.fit_all(errors, {}).curves.to_dict("records")

@@ -103,7 +103,8 @@ def write(
     noise, noise_from
         Relative noise of one run of the largest size, and what tells it: `test set` (the bootstrap over its objects),
         `replicates`, `replicates and test set`, or `assumed`. The test loss has no bootstrap of its own and takes that
-        of the crossing point. With one replicate the noise between runs is not seen.
+        of the crossing point. With one replicate the noise between runs is not seen: 10 % are assumed, beside what the
+        test set tells.
     still_training, runs_still_training
         Whether the training loss of some run used still falls at the end, and of how many: their errors may get lower
         by training on, and the answer moves.
@@ -382,7 +383,7 @@ def _of_curve(row: Mapping[str, Any]) -> Iterator[str]:
     if np.isfinite(row["doubling_gain"]):
         yield _gain(row)
         yield f"The curve ({row['family']}) tends to an error of {_floor(row)}."
-    elif np.isfinite(row["gain_per_doubling"]):
+    if np.isfinite(row["gain_per_doubling"]):
         low, high, value = (number(100 * row[f"gain_per_doubling{end}"]) for end in ("_low", "_high", ""))
         yield f"Each doubling seen took {value} % off the error ({low} % to {high} %)."
     if row["still_training"]:

@@ -32,8 +32,8 @@ _PRECISION = 1e-5
 """Relative, of a least sum of squares: smaller changes are far below the noise."""
 
 ASSUMED_NOISE = 0.1
-"""Standard deviation of log errors that is assumed where neither replicates nor the test set tell it: otherwise a curve
-through every point would look certain."""
+"""Standard deviation of log errors between runs that is assumed without replicates: otherwise a curve through every
+point would look certain."""
 
 _TOLD_FREEDOM = 30
 """Degrees of freedom of noise that a bootstrap over the test set tells: some 60 wrong objects (Satterthwaite)."""
@@ -108,8 +108,8 @@ class Sizes:
 
     @property
     def between(self) -> float:
-        """Variance of the log error between replicates; 0 without any."""
-        return self.squares / self.squares_freedom if self.squares_freedom else 0.0
+        """Variance of the log error between replicates; the assumed one without any."""
+        return self.squares / self.squares_freedom if self.squares_freedom else ASSUMED_NOISE**2
 
     @property
     def run_variance(self) -> float:
@@ -147,7 +147,7 @@ class Sizes:
         """Degrees of freedom of `within`; of two kinds of noise together by Satterthwaite (1946), Biometrics 2, 110."""
         if not self.is_told:
             return self.squares_freedom + self.assumed
-        between = self.between**2 / self.squares_freedom if self.squares_freedom else 0.0
+        between = self.between**2 / (self.squares_freedom or _LEAST_FREEDOM)
         return self.run_variance**2 / (between + float(self.told[-1]) ** 4 / _TOLD_FREEDOM)
 
     @property

@@ -104,7 +104,7 @@ class LearningCurve:
     doubling_gain, doubling_gain_interval
         Share of the error at the largest size that doubling this size removes.
     noise : float
-        Relative, of one run of the largest size: between replicates and from the test set.
+        Relative, of one run of the largest size: between replicates (10 % without any) and from the test set.
     ratio_seen, ratio_interval
         Error at the largest size over that at the smallest, without any curve; NaN with one size.
     gain_per_doubling, gain_per_doubling_interval
@@ -196,7 +196,7 @@ def fit(
 
     Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
     not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
-    Noise is that between replicates and that told of the test set; where there is neither, 10 % is allowed for.
+    Noise is that between replicates, or 10 % without any, and that told of the test set.
 
     Parameters
     ----------
