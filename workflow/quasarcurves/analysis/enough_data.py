@@ -101,8 +101,8 @@ def write(
     n_required, floor, doubling_gain, ratio_seen, gain_per_doubling
         As `learning_curve.LearningCurve` has them; no `n_required` unless `answered`.
     noise, noise_from
-        Relative noise of one run of the largest size, and what tells it: `test set` (the bootstrap over its objects),
-        `replicates`, `replicates and test set`, or `assumed`. The test loss has no bootstrap of its own and takes that
+        Relative noise of one run of the largest size, and what tells it (the test set by a bootstrap over its objects):
+        `replicates`, `replicates and test set`, `test set, assumed between runs`, or `assumed`. The test loss has no bootstrap of its own and takes that
         of the crossing point. With one replicate the noise between runs is not seen: 10 % are assumed, beside what the
         test set tells.
     still_training, runs_still_training
@@ -313,7 +313,9 @@ def _row(group: pd.DataFrame, failed: np.ndarray, curve: LearningCurve | None, p
 def _noise_from(used: pd.DataFrame) -> str:
     """Name what tells the noise."""
     replicated, told = used["n_train"].duplicated().any(), used["noise"].notna().any()
-    return " and ".join(["replicates"] * bool(replicated) + ["test set"] * bool(told)) or "assumed"
+    if replicated:
+        return "replicates and test set" if told else "replicates"
+    return "test set, assumed between runs" if told else "assumed"
 
 
 def _next_labels(row: Mapping[str, Any], curve: LearningCurve | None, costs: Costs | None) -> dict[str, Any]:
