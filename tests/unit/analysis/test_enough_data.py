@@ -256,7 +256,7 @@ def test_noise_is_that_of_replicates_and_of_the_test_set(planted, tmp_path):
     for table, path in zip(planted, whole, strict=True):
         table.to_csv(path, index=False)
     for files, noise, source in (
-        (paths, np.hypot(0.01, 0.1), "test set"),
+        (paths, np.hypot(0.01, 0.1), "test set, assumed between runs"),
         (whole, np.hypot(0.01, 0.05), "replicates and test set"),
     ):
         errors = enough_data.read_errors(*files).query("metric == 'crossing' and optimizer == 'adam'")

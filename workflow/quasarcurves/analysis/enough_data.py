@@ -102,9 +102,9 @@ def write(
         As `learning_curve.LearningCurve` has them; no `n_required` unless `answered`.
     noise, noise_from
         Relative noise of one run of the largest size, and what tells it (the test set by a bootstrap over its objects):
-        `replicates`, `replicates and test set`, `test set, assumed between runs`, or `assumed`. The test loss has no bootstrap of its own and takes that
-        of the crossing point. With one replicate the noise between runs is not seen: 10 % are assumed, beside what the
-        test set tells.
+        `replicates`, `replicates and test set`, `test set, assumed between runs`, or `assumed`. The test loss has no
+        bootstrap of its own and takes that of the crossing point. With one replicate the noise between runs is not
+        seen: 10 % are assumed, beside what the test set tells.
     still_training, runs_still_training
         Whether the training loss of some run used still falls at the end, and of how many: their errors may get lower
         by training on, and the answer moves.

@@ -6,9 +6,10 @@ Errors of the final models on the test set against the number of training spectr
 per metric. Points are runs, hollow ones those whose training loss still falls at the end, crosses those left out as
 failed. Words in a panel say what each doubling has taken off the error from the smallest to the largest size (with two
 sizes, the error of the larger over that of the smaller), with its 90 % interval, and the noise of one run of the
-largest size. The line is the fitted curve, the band its 90 % interval over all families of curves that fit. The dashed
-line is the target, written as the study has it, with the 90 % interval of the number of spectra that it takes where the
-data can say; the floor and the gain from doubling stand in ``learning_curve.csv``.
+largest size: from the objects of the test set and between replicates, for which 10 % are assumed where there are none.
+The line is the fitted curve, the band its 90 % interval over all families of curves that fit. The dashed line is the
+target, written as the study has it, with the 90 % interval of the number of spectra that it takes where the data can
+say; the floor and the gain from doubling stand in ``learning_curve.csv``.
 """
 
 from __future__ import annotations
