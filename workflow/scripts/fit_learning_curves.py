@@ -1,6 +1,7 @@
 """rule fit_learning_curves: how much training data is enough."""
 
 from quasarcurves.analysis.enough_data import write
+from quasarcurves.analysis.learning_curve.collection import Costs
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -10,7 +11,9 @@ def fit_learning_curves(
     runs: Input,
     test_losses: Input,
     test_metrics: Input,
+    convergence: Input,
     targets: dict,
+    costs: dict,
     learning_curve: Output,
     learning_curve_errors: Output,
     learning_curve_bands: Output,
@@ -18,7 +21,8 @@ def fit_learning_curves(
 ) -> None:
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
-    write(runs, test_losses, test_metrics, targets, *tables, enough_data)
+    priced = Costs(**costs) if costs else None
+    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables, enough_data)
 
 
 if __name__ == "__main__":

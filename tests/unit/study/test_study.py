@@ -66,6 +66,17 @@ def assert_one_message(message, *parts):
         ({"subsets__fraction": [0.1]}, ["subsets:", "'fraction'", "did you mean 'fractions'?"]),
         ({"data__n_spectr": 5}, ["data:", "unknown key 'n_spectr'", "did you mean 'n_spectra'?"]),
         ({"learning_curve": {"targets": {"crossing": 1.2}}}, ["learning_curve.targets.crossing", "1.2", "below 1"]),
+        ({"learning_curve": {"cost_per_spectrum": 1}}, ["learning_curve: the key 'penalty' is missing"]),
+        ({"learning_curve": {"penalty": 1}}, ["learning_curve: the key 'cost_per_spectrum' is missing"]),
+        ({"learning_curve": {"rounds": 2}}, ["learning_curve: the key 'cost_per_spectrum' is missing"]),
+        (
+            {"learning_curve": {"cost_per_spectrum": 0, "penalty": 1}},
+            ["learning_curve.cost_per_spectrum is 0, expected above 0"],
+        ),
+        (
+            {"learning_curve": {"cost_per_spectrum": 1, "penalty": 1, "rounds": 0}},
+            ["learning_curve.rounds is 0, expected at least 1"],
+        ),
         ({"learning_curve": {"targets": {"los": 1}}}, ["learning_curve.targets:", "'los'", "expected one of"]),
         ({"training__epochs": "many"}, ["training.epochs", "'many'", "expected integer"]),
         ({"training__epochs": 1.5}, ["training.epochs", "1.5", "expected integer"]),

@@ -218,8 +218,8 @@ _STEPS = (
     Step("write_verdict", lambda s: Need(148, 2), light=True, reads=("convergence", "cures"), makes=(
         File("verdict", "verdict.md", "in plain words, how often each optimizer spikes, what removes the spikes and at what price, what is not settled."),)),
     Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
-        reads=("runs", "test_losses", "test_metrics"), makes=(
-        _table("learning_curve", "a row per optimizer and metric: the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say."),
+        reads=("runs", "test_losses", "test_metrics", "convergence"), makes=(
+        _table("learning_curve", "a row per optimizer and metric: the gain per doubling seen, the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say; how many to label next, where costs are given."),
         _table("learning_curve_errors"), _table("learning_curve_bands"),
         File("enough_data", "enough_data.md", "in plain words, how much training data is enough for each optimizer, or why the data cannot say."))),
     _plot("loss_by_fraction", ("epochs", "runs"), "loss against epoch, by training-set size", "Losses",
