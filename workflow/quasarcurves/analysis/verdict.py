@@ -130,7 +130,7 @@ def _spikes(row: Mapping[str, Any]) -> str:
         tall = f"{interval(row, 'tall_per_1000_steps')} tall spikes per 1,000 steps"
     else:
         tall = f"No tall spike, so fewer than {number(row['tall_per_1000_steps_high'])} per 1,000 steps"
-    heights = f", of median height {number(row['height_step'])}" if row["spikes_step"] else ""
+    heights = f", of median height {number(row['height_step'])}" if row["spikes_sustained"] else ""
     steps = f"{interval(row, 'per_1000_steps')} spikes per 1,000 steps{heights}"
     return f"{tall}; in the losses of steps, {steps}, which take {percent(row['share_in_spike'])} of the time."
 
