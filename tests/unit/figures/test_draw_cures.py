@@ -54,7 +54,7 @@ def test_points_and_intervals_are_those_of_the_table(legible):
     for ratio, axes in zip(PRICES, figure.axes, strict=True):
         np.testing.assert_allclose(points(axes), rows[[ratio, RATE]])
         upright = rows[[ratio, f"{RATE}_low", ratio, f"{RATE}_high"]].to_numpy()
-        lying = rows[[f"{ratio}_low", RATE, f"{ratio}_high", "rate"]].to_numpy()
+        lying = rows[[f"{ratio}_low", RATE, f"{ratio}_high", RATE]].to_numpy()
         np.testing.assert_allclose(bars(axes), np.stack([upright, lying], axis=1).reshape(-1, 4))
         assert names(axes) == dict(zip(rows["optimizer"], rows[[ratio, RATE]].itertuples(index=False), strict=True))
     legible(figure)
