@@ -58,7 +58,7 @@ def test_every_number_of_an_optimizer_is_that_of_the_tables(planted):
             assert stated("INTERVAL tall spikes per 1,000", part) == numbers(row, "tall_per_1000_steps")
         else:
             assert stated("fewer than NUMBER per 1,000", part) == (verdict.number(row["tall_per_1000_steps_high"]),)
-        assert stated("INTERVAL spikes per 1,000", part) == numbers(row, "per_1000_steps")
+        assert stated("INTERVAL sustained spikes per 1,000", part) == numbers(row, "sustained_per_1000_steps")
         assert stated("which take NUMBER %", part) == (verdict.number(100 * row["share_in_spike"]),)
         found = stated("Test loss: NUMBER at the end, NUMBER at", part)
         assert found == (verdict.number(row["test_loss_final"]), verdict.number(row["test_loss_best"]))
@@ -86,7 +86,7 @@ def test_no_number_comes_from_elsewhere(planted):
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("tall_per_1000_steps", 0.777), ("per_1000_steps_high", 77.7), ("rate_ratio_tall_high", 0.0777),
+        ("tall_per_1000_steps", 0.777), ("sustained_per_1000_steps_high", 77.7), ("rate_ratio_tall_high", 0.0777),
         ("price_train", 7.77), ("price_test_low", 0.0777), ("height_step", 777.0), ("share_in_spike", 0.777),
     ],
 )  # fmt: skip
@@ -121,7 +121,7 @@ def test_a_verdict_that_does_not_outlive_the_adjustment_is_said_to_stand_alone(p
     ("matched", "words"),
     [
         (EFFECTS["amsgrad"], f"{cures.EQUIVALENT}; a smaller step explains it"),
-        ((3.0, 1.0, 0.8, 0.3), "differs in tall spikes, spikes of steps, final training loss; a smaller step alone"),
+        ((3.0, 1.0, 0.8, 0.3), "differs in sustained spikes, final training loss; a smaller step alone"),
     ],
 )
 def test_amsgrad_against_a_matched_step(make, matched, words):

@@ -28,7 +28,7 @@ _REMOVES = {
 _PRICES = {"same": "as good as the same", "lower": "lower", "higher": "higher", "not settled": "not settled"}
 _COMPARED = {
     "rate_ratio_tall": "tall spikes",
-    "rate_ratio_step": "spikes of steps",
+    "rate_ratio_sustained": "sustained spikes",
     "price_train": "final training loss",
     "price_test": "final test loss",
 }
@@ -130,8 +130,8 @@ def _spikes(row: Mapping[str, Any]) -> str:
         tall = f"{interval(row, 'tall_per_1000_steps')} tall spikes per 1,000 steps"
     else:
         tall = f"No tall spike, so fewer than {number(row['tall_per_1000_steps_high'])} per 1,000 steps"
-    heights = f", of median height {number(row['height_step'])}" if row["spikes_step"] else ""
-    steps = f"{interval(row, 'per_1000_steps')} spikes per 1,000 steps{heights}"
+    heights = f", of median height {number(row['height_step'])}" if row["spikes_sustained"] else ""
+    steps = f"{interval(row, 'sustained_per_1000_steps')} sustained spikes per 1,000 steps{heights}"
     return f"{tall}; in the losses of steps, {steps}, which take {percent(row['share_in_spike'])} of the time."
 
 

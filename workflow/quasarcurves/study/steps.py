@@ -202,8 +202,8 @@ _STEPS = (
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
-        _table("spike_statistics", "a row per run and scale: rates, median height, recovery and spacing with 95 % intervals, regularity and period against chance, share of the time in spikes."),
-        _table("spike_trends", "a row per optimizer and scale: how rate and height change with steps per epoch, and whether spikes follow steps or epochs."))),
+        _table("spike_statistics", "a row per run and scale: rates, median height, recovery and spacing with 95 % intervals, regularity against chance, share of the time in spikes; sustained spikes only, outliers are counted beside them."),
+        _table("spike_trends", "a row per optimizer and scale: how rate and height change with steps per epoch, and whether spikes follow steps or epochs, over the steps and the epochs that all runs have."))),
     Step("diagnose_spikes", lambda s: Need(153 + s.groups + 8e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
         reads=("histories", "spikes", "spike_trends"), makes=(
         _table("aligned"),
@@ -212,9 +212,11 @@ _STEPS = (
     Step("judge_convergence", lambda s: Need(165 + 2.5e-4 * s.epochs, 2 + 0.02 * s.runs + 1e-4 * s.longest_epochs), light=True,
         reads=("histories", "spikes", "test_losses", "stopping"), makes=(
         _table("convergence", "a row per run: has it converged, and what stopping late risks."),)),
-    Step("compare_optimizers", lambda s: Need(163 + 2.5e-4 * s.epochs, 2 + 0.05 * s.runs), light=True,
-        reads=("histories", "spike_statistics", "test_losses"), makes=(
-        _table("cures", "a row per fraction, optimizer and reference: rates of spikes and losses against the reference's, paired by replicate."),)),
+    Step("compare_optimizers", lambda s: Need(165 + 2.5e-4 * s.epochs + 5e-5 * s.scored, 3 + 0.1 * s.runs + 1e-6 * s.scored),
+        light=True, reads=("histories", "spike_statistics", "test_losses", "spectra", "predictions"),
+        through=_ALL_PREDICTIONS, makes=(
+        _table("cures", "a row per fraction, optimizer and reference: rates of spikes, losses and test metrics against the reference's, paired by replicate."),
+        _table("cures_overall", "a row per optimizer and reference: the same over all fractions together."))),
     Step("write_verdict", lambda s: Need(148, 2), light=True, reads=("convergence", "cures"), makes=(
         File("verdict", "verdict.md", "in plain words, how often each optimizer spikes, what removes the spikes and at what price, what is not settled."),)),
     Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),

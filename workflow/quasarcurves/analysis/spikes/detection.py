@@ -36,9 +36,10 @@ def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None
     runs = pd.DataFrame(rows)
     # spikes of runs that have some: an empty table would turn counts into fractions
     some = [table for table in found if len(table)] or found[:1]
-    tables.write(pd.concat(some, ignore_index=True), spikes)
+    of_runs = pd.concat(some, ignore_index=True)
+    tables.write(of_runs, spikes)
     tables.write(runs, statistics)
-    tables.write(trends_of(runs), trends)
+    tables.write(trends_of(runs, of_runs), trends)
 
 
 def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, dict[str, Any]]]:
