@@ -128,7 +128,7 @@ def _curve(rng, name, metric, n_train, runs):
     sizes = len(n_train)
     answered, target = bool(sizes >= 5 and rng.random() < 0.7), rng.choice([0.05, np.nan])
     row = {"optimizer": name, "metric": metric, "sizes": sizes, "n_smallest": min(n_train), "n_largest": max(n_train)}
-    row |= {"runs": runs, "answered": answered, "reasons": np.nan if answered else f"{sizes} sizes are too few"}
+    row |= {"runs": runs, "answered": answered, "reasons": np.nan if answered else f"there are too few sizes ({sizes})"}
     row |= {"target": target, "target_given": 1 - target, "still_training": bool(rng.random() < 0.5)}
     need = 5000 * rng.random() if answered and np.isfinite(target) else np.nan
     row |= around(rng, need, "n_required", 500) | around(

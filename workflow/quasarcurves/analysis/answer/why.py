@@ -95,7 +95,8 @@ def _too_short(study: Study, name: str) -> Iterator[str]:
     onsets = spikes[(spikes["scale"] == "step") & (spikes["kind"] == "sustained")]["onset"]
     if onsets.empty:
         return
-    longest = study.of(study.searched, name).groupby("n_train")["steps"].max()
+    statistics = study.of(study.spike_statistics, name)
+    longest = statistics[statistics["scale"] == "step"].groupby("n_train")["steps"].max()
     short = [n for n in study.sizes(name) if longest.get(n, 0) <= onsets.min() and not study.found(name, n).spikes]
     if short:
         yield (
