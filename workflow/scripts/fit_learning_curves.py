@@ -14,11 +14,10 @@ def fit_learning_curves(
     learning_curve: Output,
     learning_curve_errors: Output,
     learning_curve_bands: Output,
-    enough_data: Output,
 ) -> None:
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
-    write(runs, test_losses, test_metrics, targets, *tables, enough_data)
+    write(runs, test_losses, test_metrics, targets, *tables)
 
 
 if __name__ == "__main__":

@@ -215,8 +215,7 @@ _STEPS = (
     Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
         reads=("runs", "test_losses", "test_metrics"), makes=(
         _table("learning_curve", "a row per optimizer and metric: the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say."),
-        _table("learning_curve_errors"), _table("learning_curve_bands"),
-        File("enough_data", "enough_data.md", "in plain words, how much training data is enough for each optimizer, or why the data cannot say."))),
+        _table("learning_curve_errors"), _table("learning_curve_bands"))),
     Step("write_answer", lambda s: Need(150, 3), light=True,
         reads=("runs", "spikes", "spike_statistics", "spike_trends", "hypotheses", "cures", "cures_overall", "convergence", "stopping", "learning_curve"),
         makes=(
