@@ -93,7 +93,8 @@ def _overall(rng, names, statistics, sizes, replicates):
         ratio = totals[name] / totals[names[0]] if totals[names[0]] else np.nan
         row = {"optimizer": name, "reference": names[0], "strata": sizes, "spikes_sustained": totals[name]}
         row |= {"spikes_reference": totals[names[0]], **around(rng, ratio, "rate_ratio")}
-        row |= {"removes_spikes": rng.choice(["yes", "no", "cannot say"]), "rate_ratio_p": rng.random()}
+        verdict = "yes" if row["rate_ratio_high"] < 0.5 else "no" if row["rate_ratio_low"] > 0.5 else "cannot say"
+        row |= {"removes_spikes": verdict, "rate_ratio_p": rng.random()}
         row |= around(rng, rng.lognormal() if rng.random() < 0.8 else np.nan, "price_train")
         row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_completeness")
         row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_purity")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from quasarcurves.analysis.answer import converged, cures, enough_data, why
-from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count, listed
+from quasarcurves.analysis.answer.converged import judged
+from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count, listed, sentence
 from quasarcurves.analysis.learning_curve import CURVE_LEVEL
 from quasarcurves.analysis.stats import LEVEL
 from quasarcurves.analysis.wording import number, percent
@@ -63,12 +65,12 @@ def _or_null(value: Any) -> Any:
 
 def as_page(study: Study, replies: Mapping[str, Sequence[Reply]]) -> str:
     """Return answer.md, of at most `MOST_LINES` lines: headline, answers, what to do, what would settle it, tables."""
-    lines = ["# Answer", "", " ".join(_headline(replies)), ""]
+    lines = ["# Answer", "", " ".join(_headline(study, replies)), ""]
     for question, title in QUESTIONS.items():
         lines += [f"**{title}** {' '.join(_shown(replies[question]))}", ""]
-    everything = [reply for some in replies.values() for reply in _main(some)]
-    lines += [f"**Do this:** {_joined((reply.do for reply in everything), 'nothing that these runs show')}.", ""]
-    lines += [f"**What would settle it:** {_joined((reply.needs for reply in everything), 'nothing is open')}.", ""]
+    everything = list(_in_turn(replies))
+    lines += [f"**Do this:** {_joined(_to_do(everything), 'nothing that these runs show')}.", ""]
+    lines += [f"**What would settle it:** {_joined((each.needs for each in everything), 'nothing is open')}.", ""]
     lines += [_FOOT, ""]
     return "\n".join([*lines, *_tables(study, MOST_LINES - len(lines))]).rstrip("\n") + "\n"
 
@@ -84,6 +86,21 @@ def _main(replies: Iterable[Reply]) -> list[Reply]:
     return list({reply.about: reply for reply in reversed(list(replies))}.values())[::-1]
 
 
+def _in_turn(replies: Mapping[str, Sequence[Reply]]) -> Iterator[Reply]:
+    """Yield the first reply to each question, then the second to each, and so on."""
+    for some in zip_longest(*map(_main, replies.values())):
+        yield from (reply for reply in some if reply is not None)
+
+
+def _to_do(replies: Iterable[Reply]) -> Iterator[str]:
+    """Yield what to do, each with the optimizers that it is told of."""
+    told: dict[str, list[str]] = {}
+    for reply in replies:
+        if reply.do:
+            told.setdefault(reply.do, []).append(reply.about)
+    yield from (f"{do} ({listed(names)})" for do, names in told.items())
+
+
 def _shown(replies: Sequence[Reply]) -> Iterator[str]:
     main = _main(replies)
     yield from (reply.sentence for reply in main[:_SHOWN])
@@ -97,15 +114,10 @@ def _tally(replies: Sequence[Reply]) -> str:
     return listed([*parts, *([f"a number for {numbers}"] if numbers else [])])
 
 
-def _headline(replies: Mapping[str, Sequence[Reply]]) -> Iterator[str]:
+def _headline(study: Study, replies: Mapping[str, Sequence[Reply]]) -> Iterator[str]:
     """Yield three sentences: on spikes, on convergence, on data."""
     yield replies["why"][0].short
-    models = replies["converged"]
-    done = sum(reply.answer == YES for reply in models)
-    if len(models) == 1:
-        yield models[0].short
-    else:
-        yield f"All runs have converged for {done} of {count(len(models), 'optimizer')}."
+    yield sentence(f"{judged(study.convergence)}.") if len(study.convergence) else "No run was judged."
     yield replies["enough_data"][0].short
 
 

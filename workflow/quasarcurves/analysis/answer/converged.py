@@ -30,7 +30,6 @@ def _of(study: Study, name: str) -> Reply:
     known = verdicts.drop(CANNOT_SAY, errors="ignore")
     done = int(verdicts.get("converged", 0))
     verdict = YES if done == n else NO if known.sum() > done else CANNOT_SAY
-    parts = [_PHRASES[str(each)].format(n=_of_all(int(k), n)) for each, k in verdicts.items()]
     middle = _middle(runs)
     change = (
         f"; over the last quarter the loss of the middle run goes to {number(middle['change_train'])} "
@@ -40,13 +39,12 @@ def _of(study: Study, name: str) -> Reply:
     )
     value, low, high = (np.nan if middle is None else middle[f"change_train{end}"] for end in ("", "_low", "_high"))
     stop, do = _stopping(study, name)
-    short = f"{name}: {parts[0]}."
     training = runs[runs["convergence"].isin(["still falling", CANNOT_SAY])]
     return Reply(
         name,
         verdict,
-        f"{name}: {listed(parts)}{change}. {stop}",
-        short,
+        f"{name}: {judged(runs)}{change}. {stop}",
+        f"{name}: {judged(runs)}.",
         value,
         low,
         high,
@@ -56,16 +54,20 @@ def _of(study: Study, name: str) -> Reply:
 
 
 _PHRASES = {
-    "converged": "the training loss of {n} has converged",
-    "still falling": "the training loss of {n} still falls",
-    "rising": "the training loss of {n} rises",
-    CANNOT_SAY: "of {n} it cannot be said whether the training loss has converged",
-    "diverged": "{n} diverged",
+    "converged": "has converged in",
+    "still falling": "still falls in",
+    "rising": "rises in",
+    CANNOT_SAY: "cannot be judged in",
+    "diverged": "diverged in",
 }
 
 
-def _of_all(k: int, n: int) -> str:
-    return f"{k} of {count(n, 'run')}"
+def judged(runs: pd.DataFrame) -> str:
+    """Write how many of some runs have each verdict, the most frequent first."""
+    counts = runs["convergence"].value_counts()
+    return (
+        f"of {count(len(runs), 'run')} the training loss {listed(f'{_PHRASES[str(v)]} {k}' for v, k in counts.items())}"
+    )
 
 
 def _middle(runs: pd.DataFrame) -> pd.Series | None:
@@ -88,11 +90,11 @@ def _stopping(study: Study, name: str) -> tuple[str, str]:
         f"of {count(n, 'run')}"
     )
     if worse > n / 2:
-        return f"Use the last model: {told}.", f"use the last model of {name}"
+        return f"Use the last model: {told}.", "use the last model, not the one that validation calls best"
     if better > n / 2:
         return (
             f"Use the model that validation calls best: {told}.",
-            f"use the model of {name} that validation calls best",
+            "use the model that validation calls best",
         )
     return f"Neither is surely the better model: {told}.", ""
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count
-from quasarcurves.analysis.wording import interval, number
+from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count
+from quasarcurves.analysis.wording import interval
 
 _FEWEST_PAIRS = 3
 """Pairs of runs below which no optimizer is said to remove spikes."""
@@ -65,16 +65,10 @@ def _parts(row: Mapping[str, Any]) -> Iterator[str]:
         value = row.get(column, np.nan)
         if not np.isfinite(value):
             continue
-        if column.startswith("price"):
+        if column.startswith("price_"):
             yield f"{name} {interval(row, column)} times that of {row['reference']}"
         else:
-            yield f"{name} {_signed(value)} {bounds(row[f'{column}_low'], row[f'{column}_high'])}"
-
-
-def _signed(value: float) -> str:
-    if value == 0:
-        return "unchanged"
-    return f"{'higher' if value > 0 else 'lower'} by {number(abs(value))}"
+            yield f"{name} changes by {interval(row, column)}"
 
 
 def _costly(row: Mapping[str, Any]) -> bool:

@@ -44,8 +44,8 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
     value = f"{number(100 * gain)} % {bounds(low, high, 100, ' %')}"
     if low > 0:
         claim = f"{name}: no, each doubling still takes {value} off {ERRORS[metric]}, over {sizes}"
-        short = f"{name}: more data still helps, each doubling takes {number(100 * gain)} % off {ERRORS[metric]}."
-        do, answer = f"label more spectra for {name}", NO
+        short = f"{name}: more data still help, each doubling takes {number(100 * gain)} % off {ERRORS[metric]}."
+        do, answer = "label more spectra", NO
     else:
         change = f"a doubling changes {ERRORS[metric]} by {_change(gain, low, high)}, over {sizes}"
         claim = f"{name}: it is not certain that more data help: {change}"
@@ -73,7 +73,7 @@ def _number(study: Study, row: Mapping[str, Any]) -> Reply:
     do = ""
     if np.isfinite(label) and label > 0:
         risk = f" (chance of missing the target {number(100 * chance)} %)" if np.isfinite(chance) else ""
-        do = f"label {_spectra(label)} spectra next for {name}{risk}"
+        do = f"label {_spectra(label)} spectra next{risk}"
     numbers = (n, row["n_required_low"], row["n_required_high"])
     return Reply(name, float(n), text, short, *numbers, do=do, metric=metric)
 

@@ -100,8 +100,8 @@ def _too_short(study: Study, name: str) -> Iterator[str]:
     short = [n for n in study.sizes(name) if longest.get(n, 0) <= onsets.min() and not study.found(name, n).spikes]
     if short:
         yield (
-            f"The runs of {_sizes(short)} stop before step {onsets.min():,.0f}, where the first spike began, so that "
-            "they have none means nothing."
+            f"The runs of {_sizes(short)} stop before step {onsets.min():,.0f}, where the first spike began: "
+            "that they have none means nothing."
         )
 
 
