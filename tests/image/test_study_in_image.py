@@ -80,7 +80,7 @@ def test_tables(results):
     for (fraction, optimizer), rows in epochs.groupby(["fraction", "optimizer"]):
         history = History.load(results / "runs" / f"f{fraction:g}_r0" / optimizer / "history.h5")
         np.testing.assert_allclose(rows["loss"], history.epochs["loss"], rtol=1e-6)
-    assert "AMSGrad" in (results / "verdict.md").read_text() or "amsgrad" in (results / "verdict.md").read_text()
+    assert "amsgrad" in (results / "answer.md").read_text()
 
 
 def test_figures(results):

@@ -25,9 +25,9 @@ FIGURES = {
     ("test errors against training-set size", "all", "all"): "learning_curve.png",
 }
 TABLES = {
-    "verdict.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
-    "predictors.csv", "cures.csv", "cures_overall.csv", "convergence.csv", "test_losses.csv", "test_summary.csv", "test_metrics.csv",
-    "enough_data.md", "learning_curve.csv",
+    "answer.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
+    "predictors.csv", "cures.csv", "cures_overall.csv", "stopping.csv", "convergence.csv", "test_losses.csv",
+    "test_summary.csv", "test_metrics.csv", "learning_curve.csv",
 }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ FRACTIONS: set[Job] = {("plot_loss_by_fraction", "adam"), ("plot_loss_by_fractio
 OPTIMIZERS: set[Job] = {("plot_loss_by_optimizer",)}
 DETECTED: set[Job] = {("plot_detected_spikes", "adam"), ("plot_detected_spikes", "amsgrad")}
 OF_SPIKES: set[Job] = DETECTED | {("plot_spike_statistics",)}
-JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_verdict",)}
+JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_answer",)}
 CURES: set[Job] = {("plot_cures",)}
 ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
@@ -263,9 +263,9 @@ SCENARIOS = {
         lambda p: p.configure(lambda c: c.update(figures={"purity_completeness": {"published": "farr2020"}})),
         PURITY,
     ),
-    "the verdict": (
-        change_code("quasarcurves/analysis/verdict.py"),
-        {("write_verdict",)} | TABLES,
+    "the answer": (
+        change_code("quasarcurves/analysis/answer/why.py"),
+        {("write_answer",)} | TABLES,
     ),
     "learning curves": (change_code("quasarcurves/analysis/learning_curve/families.py"), LEARNING_CURVES | TABLES),
     "a target": (

@@ -134,8 +134,9 @@ def test_two_sizes_cannot_say_how_much_data_is_enough(results):
     losses = pd.read_csv(results / "test_losses.csv").query("model == 'final'")
     found = errors[errors["metric"] == "test_loss"]
     np.testing.assert_allclose(np.sort(found["error"]), np.sort(losses["test_loss"]))
-    text = (results / "enough_data.md").read_text()
-    assert text.count("cannot say how much is enough: 2 sizes") == len(curves)
+    answers = json.loads((results / "answer.json").read_text())["enough_data"]
+    assert {answer["answer"] for answer in answers} == {"cannot say"}
+    assert all("cannot be said: 2 sizes" in answer["sentence"] for answer in answers)
 
 
 def test_every_job_has_a_log_and_a_benchmark(results):

@@ -17,12 +17,11 @@ def fit_learning_curves(
     learning_curve: Output,
     learning_curve_errors: Output,
     learning_curve_bands: Output,
-    enough_data: Output,
 ) -> None:
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
     priced = Costs(**costs) if costs else None
-    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables, enough_data)
+    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,6 @@ def test_an_empty_table_has_its_columns(tmp_path):
 
 
 def test_a_text_is_shown_as_it_stands(tmp_path):
-    (tmp_path / "verdict.md").write_text("# Verdict\n\nspikes < 3 & rare\n")
-    tables.write(tmp_path / "verdict.md", tmp_path / "verdict.html")
-    assert "<pre># Verdict\n\nspikes &lt; 3 &amp; rare\n</pre>" in (tmp_path / "verdict.html").read_text()
+    (tmp_path / "answer.md").write_text("# Answer\n\nspikes < 3 & rare\n")
+    tables.write(tmp_path / "answer.md", tmp_path / "answer.html")
+    assert "<pre># Answer\n\nspikes &lt; 3 &amp; rare\n</pre>" in (tmp_path / "answer.html").read_text()

@@ -82,10 +82,10 @@ def test_request_by_hand():
     assert resources.GPU_MB == 3000
     assert resources.request("train", Need(1000, 600), 100, gpu=True) == {"mem_mb": 5 * 1024, "runtime": 30}
     # nothing beside a light step: 1.4 * 100; 240 s + 2.5 * 4 s
-    assert resources.request("write_verdict", Need(100, 4), 100) == {"mem_mb": 140, "runtime": 5}
+    assert resources.request("write_answer", Need(100, 4), 100) == {"mem_mb": 140, "runtime": 5}
 
 
-@pytest.mark.parametrize("rule", ["train", "write_verdict"])
+@pytest.mark.parametrize("rule", ["train", "write_answer"])
 def test_each_attempt_asks_for_twice_as_much(rule):
     requests = [resources.request(rule, Need(77.7, 1234.5), 8, attempt) for attempt in (1, 2, 3)]
     for name in ("mem_mb", "runtime"):
@@ -96,7 +96,7 @@ def test_each_attempt_asks_for_twice_as_much(rule):
 
 
 def test_memory_above_two_gigabytes_is_in_whole_ones():
-    requests = [resources.request("write_verdict", Need(mb, 1), 8)["mem_mb"] for mb in (1462.8, 1463, 2194, 2195)]
+    requests = [resources.request("write_answer", Need(mb, 1), 8)["mem_mb"] for mb in (1462.8, 1463, 2194, 2195)]
     assert requests == [2048, 3 * 1024, 3 * 1024, 4 * 1024]
 
 
@@ -215,7 +215,7 @@ def test_no_step_needs_less_for_more_work(rule):
         assert more.mb >= base.mb
         assert more.seconds >= base.seconds
     everything = STEPS[rule].need(Sizes(**{name: 100 * value for name, value in vars(SIZES).items()}))
-    assert everything.seconds > base.seconds or rule == "write_verdict"
+    assert everything.seconds > base.seconds or rule == "write_answer"
 
 
 def test_sizes_of_a_study(monkeypatch):

@@ -1,7 +1,4 @@
-"""How much training data is enough for every optimizer of a study: learning curves of its test errors, and a text.
-
-Every number of the text stands in the table or is a count.
-"""
+"""How much training data is enough for every optimizer of a study: learning curves of its test errors."""
 
 from __future__ import annotations
 
@@ -16,13 +13,10 @@ import scipy
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import read_test_losses
-from quasarcurves.analysis.learning_curve import CURVE_LEVEL, FAMILIES, LearningCurve, fit
+from quasarcurves.analysis.learning_curve import FAMILIES, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.collection import Costs, plan
 from quasarcurves.analysis.learning_curve.families import BASELINE
-from quasarcurves.analysis.learning_curve.fitting import SMALLEST_GAIN, WIDEST
 from quasarcurves.analysis.stats import LEVEL
-from quasarcurves.analysis.wording import number
-from quasarcurves.files import whole_file
 
 METRICS = {
     "crossing": "1 - crossing point of purity and completeness",
@@ -81,9 +75,8 @@ def write(
     curves: Path,
     errors: Path,
     bands: Path,
-    answer: Path,
 ) -> None:
-    """Write learning_curve.csv, learning_curve_errors.csv, learning_curve_bands.csv and enough_data.md.
+    """Write learning_curve.csv, learning_curve_errors.csv and learning_curve_bands.csv.
 
     Intervals are at 90 %; a `_low` and `_high` bound them.
 
@@ -138,7 +131,7 @@ def write(
         By metric; that of the crossing point is the crossing point itself.
     costs : Costs or None
         Of labels and of a missed target.
-    curves, errors, bands, answer : Path
+    curves, errors, bands : Path
         Files written.
 
     Raises
@@ -149,8 +142,6 @@ def write(
     found = fit_all(read_errors(runs, test_losses, test_metrics, convergence), targets, costs)
     for table, path in ((found.curves, curves), (found.errors, errors), (found.bands, bands)):
         tables.write(table, path)
-    with whole_file(answer) as temporary:
-        temporary.write_text(compose(found.curves))
 
 
 def read_errors(
@@ -344,81 +335,3 @@ def _band(curve: LearningCurve) -> pd.DataFrame:
     n = np.geomspace(curve.sizes[0], _FARTHER * curve.sizes[-1], _BAND_POINTS)
     low, high = curve.band(n)
     return pd.DataFrame({"n": n, "error": curve.predict(n), "error_low": low, "error_high": high})
-
-
-def compose(curves: pd.DataFrame) -> str:
-    """Return the curves in plain words, as Markdown.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        With the columns of learning_curve.csv.
-    """
-    parts = ["# How much training data is enough?", _PREAMBLE]
-    for optimizer, rows in curves.groupby("optimizer", sort=True):
-        parts.append(f"## {optimizer}")
-        parts += [" ".join(_of_curve(row)) for row in tables.records(rows)]
-    return "\n\n".join(parts) + "\n"
-
-
-_CHECKED_FROM = min(family.parameters for family in FAMILIES.values()) + 2
-"""Sizes from which on some family can be checked on the largest."""
-
-_PREAMBLE = " ".join(
-    [
-        f"Intervals in brackets are at {100 * CURVE_LEVEL:g} %, over all families of curves that fit.",
-        f"A number of spectra is given only where the data can say: with {_CHECKED_FROM} sizes or more, a curve that",
-        "predicts the largest from the smaller ones better than a constant does (or need not predict), and an interval",
-        f"narrower than a factor {WIDEST:g}.",
-        f"A gain is certain where it is surely more than {100 * SMALLEST_GAIN:g} %.",
-        "Errors are those of the final models on the test set.",
-    ]
-)
-
-
-def _of_curve(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield two or three sentences on one metric of one optimizer."""
-    smallest, largest = _spectra(row["n_smallest"]), _spectra(row["n_largest"])
-    sizes = f"{row['runs']:g} runs of {row['sizes']:g} sizes, {smallest} to {largest} spectra"
-    yield f"**{METRICS[row['metric']]}** ({sizes})."
-    yield _needed(row)
-    if np.isfinite(row["doubling_gain"]):
-        yield _gain(row)
-        yield f"The curve ({row['family']}) tends to an error of {_floor(row)}."
-    if np.isfinite(row["gain_per_doubling"]):
-        low, high, value = (number(100 * row[f"gain_per_doubling{end}"]) for end in ("_low", "_high", ""))
-        yield f"Each doubling seen took {value} % off the error ({low} % to {high} %)."
-    if row["still_training"]:
-        count = f"{row['runs_still_training']:g} of {row['runs']:g} runs"
-        yield f"The training loss of {count} still falls: their errors may change by training on."
-    if row["failed"]:
-        yield f"Left out as failed: {row['failed']:g} ({row['failed_runs']})."
-
-
-def _needed(row: Mapping[str, Any]) -> str:
-    if not row["answered"]:
-        return f"These data cannot say how much is enough: {row['reasons']}."
-    if np.isnan(row["target"]):
-        return "No target is set."
-    low, high = _spectra(row["n_required_low"]), _spectra(row["n_required_high"])
-    target = f"{_OWN_TERMS[row['metric']]} {number(row['target_given'])}"
-    if row["n_required_low"] == 0:
-        return f"At most {high} spectra are enough for {target}."
-    return f"For {target}, {_spectra(row['n_required'])} spectra are enough ({low} to {high})."
-
-
-def _floor(row: Mapping[str, Any]) -> str:
-    return f"{number(row['floor'])} ({number(row['floor_low'])} to {number(row['floor_high'])})"
-
-
-def _gain(row: Mapping[str, Any]) -> str:
-    low, high, value = (f"{number(100 * row[f'doubling_gain{end}'])} %" for end in ("_low", "_high", ""))
-    if not row["certain_gain"]:
-        return f"No gain from doubling the largest set is certain ({low} to {high} of the error)."
-    return f"Doubling the largest set takes {value} off the error ({low} to {high})."
-
-
-def _spectra(n: float) -> str:
-    if np.isnan(n):
-        return "an unknown number of"
-    return f"{n:,.0f}" if np.isfinite(n) else "unboundedly many"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from rich.console import Console
 from quasarcurves.cli import monitor, summary
 from quasarcurves.cli.command import Command, add_configfile
 from quasarcurves.files import workflow_root
-from quasarcurves.study import Study
+from quasarcurves.study import Study, limits
 from quasarcurves.training.extras import install_hint
+
+_LOG = logging.getLogger(__name__)
 
 _TEMPLATE = Path(__file__).with_name("study_template.yaml")
 _DRY_RUN = {"-n", "--dry-run", "--dryrun"}
@@ -57,6 +60,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run or _DRY_RUN & set(further):
         return monitor.ask([*command, "--dry-run"] if options.dry_run else command)
     _require_backend(study)
+    if unanswered := limits.warning(study, study.n_spectra(study.results / "data" / "spectra.h5")):
+        _LOG.warning(unanswered)
     status = monitor.run(study, command)
     if status == 0 and (study.results / "runs.csv").exists():  # not where only some steps were asked for
         summary.show(study.results, Console())

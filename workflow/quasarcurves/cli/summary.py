@@ -32,6 +32,8 @@ def show(results: Path, console: Console) -> None:
         style="dim",
         highlight=False,
     )
+    if (answer := results / "answer.md").exists():
+        console.print(f"Answers: {answer}", highlight=False, soft_wrap=True)
     console.print("Figures:", highlight=False)
     for path in sorted((results / "figures").glob("*.png")):
         console.print(f"  {path}", highlight=False, soft_wrap=True)

@@ -217,13 +217,15 @@ _STEPS = (
         through=_ALL_PREDICTIONS, makes=(
         _table("cures", "a row per fraction, optimizer and reference: rates of spikes, losses and test metrics against the reference's, paired by replicate."),
         _table("cures_overall", "a row per optimizer and reference: the same over all fractions together."))),
-    Step("write_verdict", lambda s: Need(148, 2), light=True, reads=("convergence", "cures"), makes=(
-        File("verdict", "verdict.md", "in plain words, how often each optimizer spikes, what removes the spikes and at what price, what is not settled."),)),
     Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
         reads=("runs", "test_losses", "test_metrics", "convergence"), makes=(
         _table("learning_curve", "a row per optimizer and metric: the gain per doubling seen, the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say; how many to label next, where costs are given."),
-        _table("learning_curve_errors"), _table("learning_curve_bands"),
-        File("enough_data", "enough_data.md", "in plain words, how much training data is enough for each optimizer, or why the data cannot say."))),
+        _table("learning_curve_errors"), _table("learning_curve_bands"))),
+    Step("write_answer", lambda s: Need(150, 3), light=True,
+        reads=("runs", "spikes", "spike_statistics", "spike_trends", "hypotheses", "cures", "cures_overall", "convergence", "stopping", "learning_curve"),
+        makes=(
+        File("answer", "answer.md", "what the study found: why the loss spikes, what cures it, whether each model has converged, how much data is enough, what to do and what would settle what is open."),
+        File("answer_json", "answer.json"))),
     _plot("loss_by_fraction", ("epochs", "runs"), "loss against epoch, by training-set size", "Losses",
         lambda s: Need(196 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs), per="optimizer"),
     _plot("loss_by_optimizer", ("epochs", "runs"), "loss against epoch, by optimizer", "Losses",

@@ -1,0 +1,138 @@
+"""Random tables of whole studies that agree with each other: for the tests of what is said of them."""
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis.answer.replies import Study
+
+NAMES = ("adam", "amsgrad", "adam_matched", "lion", "sgd", "nadam", "rmsprop", "adamax")
+CAUSES = ("effective step grows", "incomplete last batch", "growth of the last layer", "outdated second moment")
+VERDICTS = ("supported", "contradicted", "not settled", "not measured")
+CONVERGENCE = ("converged", "still falling", "rising", "cannot say")
+METRICS = ("loss", "crossing", "completeness", "purity", "sigma_dv")
+ENDS = ("", "_low", "_high")
+
+
+def around(rng, value, name, width=0.3):
+    """A value with an interval that holds it, or without one."""
+    ends = (np.nan, np.nan) if rng.random() < 0.2 else (value - width * rng.random(), value + width * rng.random())
+    return dict(zip((f"{name}{end}" for end in ENDS), (value, *ends), strict=True))
+
+
+def make_study(seed, optimizers=2, sizes=3, replicates=2, epochs=100, validated=True, diverging=0.1, spiking=2.0):
+    """Tables with the columns that the answers read, of any size of study."""
+    rng = np.random.default_rng(seed)
+    names, n_train = NAMES[:optimizers], [1024 // 2**i for i in range(sizes)]
+    runs = _runs(rng, names, n_train, replicates, epochs, validated, diverging)
+    statistics, spikes = _spikes(rng, runs, spiking)
+    runs_of = runs.groupby("optimizer")
+    return Study(
+        runs=runs,
+        spikes=spikes,
+        spike_statistics=statistics,
+        spike_trends=pd.DataFrame(columns=["optimizer", "scale", "verdict"]),
+        hypotheses=pd.DataFrame(
+            [
+                {"optimizer": name, "hypothesis": cause, "verdict": rng.choice(VERDICTS)}
+                | dict(zip(("estimate", "low", "high"), around(rng, rng.normal(), "x").values(), strict=True))
+                for name in names
+                for cause in CAUSES
+            ]
+        ),
+        cures=_cures(rng, names, n_train, runs),
+        cures_overall=_overall(rng, names, statistics, sizes, replicates),
+        convergence=_convergence(rng, runs),
+        stopping=_stopping(rng, runs, validated),
+        learning_curve=pd.DataFrame([_curve(rng, name, metric, n_train, len(runs_of.get_group(name)))
+                                     for name in names for metric in ("crossing", "test_loss", "sigma_dv")]),
+    )  # fmt: skip
+
+
+def _runs(rng, names, n_train, replicates, epochs, validated, diverging):
+    rows = [
+        {"fraction": n / 1280, "replicate": r, "optimizer": name, "n_train": n, "steps_per_epoch": max(n // 32, 1),
+         "epochs": epochs, "val_loss_lowest": rng.lognormal() if validated else np.nan,
+         "diverged": rng.random() < diverging, "seconds": 100 * rng.random() if rng.random() < 0.9 else np.nan}
+        for n in n_train for r in range(replicates) for name in names
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _spikes(rng, runs, spiking):
+    statistics, spikes = [], []
+    for run in runs.to_dict("records"):
+        steps = run["epochs"] * run["steps_per_epoch"]
+        steps = int(steps * rng.random()) if run["diverged"] else steps
+        n = rng.poisson(spiking * steps / 2000) if steps > 101 else 0
+        keys = {name: run[name] for name in ("fraction", "replicate", "optimizer")}
+        for scale in ("step", "epoch"):
+            statistics.append({**keys, "scale": scale, "n_train": run["n_train"], "steps": steps, "spikes": n,
+                               "outliers": rng.poisson(1)})  # fmt: skip
+            for onset in rng.integers(0, max(steps, 1), n):
+                spikes.append({**keys, "scale": scale, "kind": "sustained", "onset": onset})
+    columns = ["fraction", "replicate", "optimizer", "scale", "kind", "onset"]
+    return pd.DataFrame(statistics), pd.DataFrame(spikes, columns=columns)
+
+
+def _cures(rng, names, n_train, runs):
+    quasars = rng.random() < 0.8
+    return pd.DataFrame(
+        [
+            {"fraction": n / 1280, "optimizer": name, "reference": names[0], "n_train": n}
+            | {metric: rng.random() if quasars else np.nan for metric in ("completeness", "purity", "sigma_dv")}
+            for n in n_train
+            for name in names
+        ]
+    )
+
+
+def _overall(rng, names, statistics, sizes, replicates):
+    totals = statistics[statistics["scale"] == "step"].groupby("optimizer")["spikes"].sum()
+    rows = []
+    for name in names[1:]:
+        ratio = totals[name] / totals[names[0]] if totals[names[0]] else np.nan
+        row = {"optimizer": name, "reference": names[0], "strata": sizes, "spikes_sustained": totals[name]}
+        row |= {"spikes_reference": totals[names[0]], **around(rng, ratio, "rate_ratio")}
+        verdict = "yes" if row["rate_ratio_high"] < 0.5 else "no" if row["rate_ratio_low"] > 0.5 else "cannot say"
+        row |= {"removes_spikes": verdict, "rate_ratio_p": rng.random()}
+        row |= around(rng, rng.lognormal() if rng.random() < 0.8 else np.nan, "price_train")
+        row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_completeness")
+        row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_purity")
+        rows.append(row)
+    columns = ["optimizer", "reference", "strata", "spikes_sustained", "spikes_reference", "removes_spikes"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def _convergence(rng, runs):
+    rows = []
+    for run in runs.to_dict("records"):
+        known = not run["diverged"] and run["epochs"] > 8
+        row = {name: run[name] for name in ("fraction", "replicate", "optimizer", "n_train", "diverged")}
+        row["convergence"] = "diverged" if run["diverged"] else rng.choice(CONVERGENCE) if known else "cannot say"
+        rows.append(row | around(rng, rng.lognormal() if known else np.nan, "change_train"))
+    return pd.DataFrame(rows)
+
+
+def _stopping(rng, runs, validated):
+    verdicts = ("best is better", "best is worse", "same", "cannot say")
+    return pd.DataFrame(
+        [
+            {name: run[name] for name in ("fraction", "replicate", "optimizer")}
+            | {"metric": metric, "verdict": rng.choice(verdicts) if validated else "cannot say"}
+            for run in runs.to_dict("records")
+            for metric in METRICS
+        ]
+    )
+
+
+def _curve(rng, name, metric, n_train, runs):
+    sizes = len(n_train)
+    answered, target = bool(sizes >= 5 and rng.random() < 0.7), rng.choice([0.05, np.nan])
+    row = {"optimizer": name, "metric": metric, "sizes": sizes, "n_smallest": min(n_train), "n_largest": max(n_train)}
+    row |= {"runs": runs, "answered": answered, "reasons": np.nan if answered else f"there are too few sizes ({sizes})"}
+    row |= {"target": target, "target_given": 1 - target, "still_training": bool(rng.random() < 0.5)}
+    need = 5000 * rng.random() if answered and np.isfinite(target) else np.nan
+    row |= around(rng, need, "n_required", 500) | around(
+        rng, rng.normal(0.3, 0.2) if sizes > 2 else np.nan, "gain_per_doubling"
+    )
+    return row | {"label_next": rng.choice([np.nan, 0.0, 512.0]), "chance_of_missing": rng.choice([np.nan, 0.1])}

@@ -1,0 +1,218 @@
+"""What the answers claim, read back and held against the tables."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from quasarcurves.analysis import answer
+from quasarcurves.analysis.answer import compose
+from quasarcurves.analysis.answer.replies import bounds
+from quasarcurves.analysis.wording import number
+from support.made_up_answers import make_study
+
+STUDIES = st.builds(
+    make_study,
+    seed=st.integers(0, 10**6),
+    optimizers=st.integers(1, 8),
+    sizes=st.integers(1, 9),
+    replicates=st.integers(1, 4),
+    epochs=st.sampled_from([1, 5, 50, 51, 600]),
+    validated=st.booleans(),
+    diverging=st.sampled_from([0.0, 0.1, 1.0]),
+    spiking=st.sampled_from([0.0, 0.5, 5.0]),
+)
+SOME = settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+QUESTIONS = ("why", "cures", "converged", "enough_data")
+
+
+def composed(study):
+    replies = compose.answers(study)
+    return compose.as_page(study, replies), json.loads(json.dumps(compose.as_json(replies), allow_nan=False))
+
+
+def searched(study, name):
+    """Spikes and steps of an optimizer, counted from the rows themselves."""
+    rows = study.spike_statistics.query("scale == 'step' and optimizer == @name and steps >= 101")
+    return rows["spikes"].sum(), rows["steps"].sum()
+
+
+@SOME
+@given(STUDIES)
+def test_the_page_is_short_whole_and_well_written(study):
+    page, data = composed(study)
+    assert len(page.splitlines()) <= 60
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b|f0\.\d+_r\d|\{|\}", page)
+    assert not re.search(r"  |\.\.|\. \.|: \.|\(\)|, ,|;;|:\*\* \.", page)
+    assert not re.search(
+        r"(?<![\d.,])1 (?:runs|steps|sizes|spikes|sustained spikes|optimizers|replicates|minutes)\b", page
+    )
+    assert not re.search(
+        r"(?<![\d.,])(?:0|[2-9]|\d\d+) (?:run|step|size|sustained spike|optimizer|minute)\b(?! )", page
+    )
+    for title in compose.QUESTIONS.values():
+        assert re.search(rf"^\*\*{re.escape(title)}\*\* .+\.", page, re.MULTILINE)
+    assert re.search(r"^\*\*Do this:\*\* .+\.$", page, re.MULTILINE)
+    assert re.search(r"^\*\*What would settle it:\*\* .+\.$", page, re.MULTILINE)
+    for reply in [data["why"], *data["cures"], *data["converged"], *data["enough_data"]]:
+        assert reply["sentence"].endswith(".")
+        assert reply["answer"] in ("yes", "no", "cannot say") or reply["answer"] == reply["estimate"]
+
+
+@SOME
+@given(STUDIES)
+def test_why_is_what_the_counts_and_verdicts_say(study):
+    _, data = composed(study)
+    why, found = data["why"], {name: searched(study, name) for name in study.optimizers}
+    spikes, steps = (sum(each[i] for each in found.values()) for i in (0, 1))
+    unsearched = int((study.runs["epochs"] <= 50).sum())
+    assert ("No epoch of any run was searched" in why["sentence"]) == (bool(steps) and unsearched == len(study.runs))
+    if not steps:
+        assert why["answer"] == "cannot say"
+        assert "No step was searched" in why["sentence"]
+        assert (why["estimate"], why["low"], why["high"]) == (None, None, None)
+        return
+    if not spikes:
+        assert why["answer"] == "no"
+        assert f"no sustained spike in {steps:,} step" in why["sentence"]
+        assert f"fewer than {number(why['high'])} per 1,000 steps" in why["sentence"]
+        assert why["high"] == pytest.approx(3688.879 / steps, rel=1e-4)  # -log(0.025) events at most
+        return
+    name = why["optimizer"]
+    assert found[name][0] == max(n for n, _ in found.values())
+    assert re.search(rf"{name} has {found[name][0]:,} sustained spikes? in {found[name][1]:,} steps", why["sentence"])
+    assert why["estimate"] == pytest.approx(1000 * found[name][0] / found[name][1])
+    assert f"{number(why['estimate'])} {bounds(why['low'], why['high'])} per 1,000 steps" in why["sentence"]
+    supported = study.hypotheses.query("optimizer == @name and verdict == 'supported'")
+    assert (why["answer"] == "yes") == (len(supported) > 0)
+    assert all(cause in why["sentence"] for cause in supported["hypothesis"][:3])
+    onsets = study.spikes.query("optimizer == @name and scale == 'step'")["onset"]
+    longest = study.spike_statistics.query("optimizer == @name and scale == 'step'").groupby("n_train")
+    quiet = longest["spikes"].sum().eq(0) & longest["steps"].max().le(onsets.min())
+    assert ("means nothing" in why["sentence"]) == quiet.any()
+
+
+@SOME
+@given(STUDIES)
+def test_cures_are_those_of_the_table(study):
+    _, data = composed(study)
+    rows = study.cures_overall.to_dict("records")
+    assert [reply["optimizer"] for reply in data["cures"]] == ([row["optimizer"] for row in rows] or [None])
+    for row, reply in zip(rows, data["cures"], strict=False):
+        has_steps = all(searched(study, row[role])[1] for role in ("optimizer", "reference"))
+        settled = has_steps and row["spikes_reference"]
+        assert reply["answer"] == (row["removes_spikes"] if settled else "cannot say")
+        assert ("no step was searched" in reply["sentence"]) == (not has_steps)
+        if not settled:
+            continue
+        against = f"{row['spikes_sustained']:,.0f} against {row['spikes_reference']:,.0f} sustained spike"
+        assert against in reply["sentence"]
+        for end, name in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+            assert reply[name] == (
+                pytest.approx(row[f"rate_ratio{end}"]) if np.isfinite(row[f"rate_ratio{end}"]) else None
+            )
+        difference = row["difference_completeness"]
+        if np.isfinite(difference):
+            assert f"completeness changes by {number(difference)}" in reply["sentence"]
+        else:
+            assert "completeness" not in reply["sentence"]
+
+
+@SOME
+@given(STUDIES)
+def test_convergence_is_counted(study):
+    _, data = composed(study)
+    for reply in data["converged"]:
+        rows = study.convergence[study.convergence["optimizer"] == reply["optimizer"]]
+        counts, n = rows["convergence"].value_counts(), len(rows)
+        expected = "yes" if counts.get("converged") == n else "no"
+        if expected == "no" and set(counts.index) <= {"converged", "cannot say"}:
+            expected = "cannot say"
+        assert reply["answer"] == expected
+        words = reply["sentence"].split(";")[0].split(". ")[0]
+        assert f"of {n} run{'s' * (n > 1)} the training loss " in words
+        assert sorted(map(int, re.findall(r" in (\d+)", words))) == sorted(counts)
+        known = rows["change_train"].dropna().sort_values()
+        assert reply["estimate"] == (known.iloc[(len(known) - 1) // 2] if len(known) else None)
+        validated = study.runs["val_loss_lowest"].notna().any()
+        assert ("No run has a validation loss" in reply["sentence"]) == (not validated)
+        stops = study.stopping.query("metric == 'completeness' and optimizer == @reply['optimizer']")["verdict"]
+        worse, better = (stops == "best is worse").sum(), (stops == "best is better").sum()
+        assert ("Use the last model:" in reply["sentence"]) == (worse > len(stops) / 2)
+        assert ("Use the model that validation" in reply["sentence"]) == (better > len(stops) / 2)
+        if worse + better:
+            assert f"worse completeness in {worse} and better completeness in {better} of {n} run" in reply["sentence"]
+
+
+@SOME
+@given(STUDIES)
+def test_enough_data_is_what_the_curves_say(study):
+    _, data = composed(study)
+    rows = {(row["optimizer"], row["metric"]): row for row in study.learning_curve.to_dict("records")}
+    assert len(data["enough_data"]) == len(rows)
+    for reply in data["enough_data"]:
+        row = rows[reply["optimizer"], reply["metric"]]
+        gain = row["gain_per_doubling"]
+        if np.isfinite(row["n_required"]):
+            assert reply["answer"] == reply["estimate"] == row["n_required"]
+            assert f"{row['n_required']:,.0f} spectra" in reply["sentence"]
+            target = re.search(r"of ([\d.]+);", reply["sentence"])[1]
+            assert target == number(row["target_given"])
+        else:
+            assert reply["answer"] == ("no" if np.isfinite(gain) and row["gain_per_doubling_low"] > 0 else "cannot say")
+            assert (f"still takes {number(100 * gain)} %" in reply["sentence"]) == (reply["answer"] == "no")
+            assert "cannot be said" in reply["sentence"]
+        said = "Some runs still train" in reply["sentence"]
+        assert said == (row["still_training"] and (np.isfinite(row["n_required"]) or np.isfinite(gain)))
+
+
+def test_tables_hold_the_counts_of_each_size():
+    study = make_study(3, sizes=3, epochs=600)
+    page, _ = composed(study)
+    for name in study.optimizers:
+        part = page.split(f"## {name}\n")[1].split("\n## ")[0]
+        for n, runs in study.runs[study.runs["optimizer"] == name].groupby("n_train"):
+            cells = re.search(rf"^\| {n:,} \|(.*)\|$", part, re.MULTILINE)[1].split(" | ")
+            rows = study.spike_statistics.query(
+                "scale == 'step' and optimizer == @name and n_train == @n and steps >= 101"
+            )
+            assert cells[0].strip() == str(len(runs))
+            assert cells[2] == (str(rows["spikes"].sum()) if len(rows) else "not searched")
+
+
+def test_many_optimizers_are_counted_where_there_is_no_room():
+    page, data = composed(make_study(1, optimizers=8, sizes=9))
+    assert len(data["converged"]) == 8
+    assert "Of 4 further optimizers: " in page
+    assert re.search(r"No room is left here for \d optimizers", page)
+
+
+def test_nobody_knows_how_long_it_takes_without_seconds():
+    study = make_study(2)
+    study.runs["seconds"] = np.nan
+    assert "minute" not in composed(study)[0].replace("Minutes are of", "")
+
+
+def test_minutes_are_those_of_the_runs():
+    study = make_study(0, optimizers=1, sizes=3, replicates=1, diverging=0)
+    study.runs["seconds"] = [300.0, 200.0, 100.0]
+    needs = next(reply["needs"] for reply in composed(study)[1]["enough_data"] if reply["metric"] == "crossing")
+    assert needs == "2 more and smaller sizes for adam: about 3 minutes"
+
+
+def test_files_are_written(tmp_path):
+    study = make_study(4)
+    paths = [tmp_path / f"{name}.csv" for name in vars(study)]
+    for table, path in zip(vars(study).values(), paths, strict=True):
+        table.to_csv(path, index=False)
+    answer.write(*paths, tmp_path / "answer.md", tmp_path / "answer.json")
+    data = json.loads((tmp_path / "answer.json").read_text())
+    assert tuple(data) == QUESTIONS
+    assert (tmp_path / "answer.md").read_text().startswith("# Answer\n")
+    pd.DataFrame(columns=study.runs.columns).to_csv(paths[0], index=False)
+    with pytest.raises(ValueError, match=r"runs.csv: expected a row per run, found none"):
+        answer.write(*paths, tmp_path / "answer.md", tmp_path / "answer.json")

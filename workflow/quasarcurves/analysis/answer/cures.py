@@ -1,0 +1,83 @@
+"""Does anything cure the spikes?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count
+from quasarcurves.analysis.wording import interval
+
+_FEWEST_PAIRS = 3
+"""Pairs of runs below which no optimizer is said to remove spikes."""
+
+_PRICES = {
+    "difference_completeness": "completeness",
+    "difference_purity": "purity",
+    "price_train": "final training loss",
+}
+
+
+def answers(study: Study) -> list[Reply]:
+    """Return whether each optimizer removes the spikes of the reference, over all sizes, and at what price.
+
+    The estimate is the ratio of the rates.
+    """
+    table = study.cures_overall
+    rows = tables.records(table[(table["reference"] == study.reference) & (table["optimizer"] != study.reference)])
+    if not rows:
+        text = f"No other optimizer was compared with {study.reference}, so nothing can be said of cures."
+        return [Reply("", CANNOT_SAY, text, "Nothing was tried as a cure.", needs="a second optimizer")]
+    return [_of(study, row) for row in rows]
+
+
+def _of(study: Study, row: Mapping[str, Any]) -> Reply:
+    name, reference = str(row["optimizer"]), study.reference
+    if not (study.found(name).steps and study.found(reference).steps):
+        text = f"Whether {name} removes spikes cannot be said: no step was searched for them in runs of both."
+        return Reply(name, CANNOT_SAY, text, text, needs="longer trainings")
+    if not row["spikes_reference"]:
+        text = f"There is nothing for {name} to remove: {reference} has no sustained spike where both were trained."
+        return Reply(name, CANNOT_SAY, f"{text} {_price(row)}", text, needs=f"runs of {reference} that spike")
+    verdict = str(row.get("removes_spikes_adjusted", row["removes_spikes"]))
+    claim = {
+        YES: f"{name} removes the spikes of {reference}",
+        NO: f"{name} does not remove the spikes of {reference}",
+    }.get(verdict, f"Whether {name} removes the spikes of {reference} cannot be said")
+    spikes = f"{row['spikes_sustained']:,.0f} against {count(row['spikes_reference'], 'sustained spike')}"
+    text = f"{claim}: {spikes} over {count(row['strata'], 'size')}, {interval(row, 'rate_ratio')} times the rate."
+    numbers = (row["rate_ratio"], row["rate_ratio_low"], row["rate_ratio_high"])
+    do = f"train with {name} rather than {reference}" if verdict == YES and not _costly(row) else ""
+    needs = _needs(study, name) if verdict == CANNOT_SAY else ""
+    return Reply(name, verdict, f"{text} {_price(row)}", f"{claim}.", *numbers, do=do, needs=needs)
+
+
+def _price(row: Mapping[str, Any]) -> str:
+    parts = list(_parts(row))
+    return f"The price: {', '.join(parts)}." if parts else "Its price is not known."
+
+
+def _parts(row: Mapping[str, Any]) -> Iterator[str]:
+    for column, name in _PRICES.items():
+        value = row.get(column, np.nan)
+        if not np.isfinite(value):
+            continue
+        if column.startswith("price_"):
+            yield f"{name} {interval(row, column)} times that of {row['reference']}"
+        else:
+            yield f"{name} changes by {interval(row, column)}"
+
+
+def _costly(row: Mapping[str, Any]) -> bool:
+    """Return whether the test set shows that the optimizer finds fewer quasars, or more that are none."""
+    return any(row.get(f"difference_{name}_high", np.nan) < 0 for name in ("completeness", "purity"))
+
+
+def _needs(study: Study, name: str) -> str:
+    pair = (name, study.reference)
+    replicates = min(map(study.replicates, pair))
+    more = _FEWEST_PAIRS - replicates if replicates < _FEWEST_PAIRS else replicates
+    return f"{count(more, 'more replicate')} of {name} and {study.reference}{study.minutes_of_replicates(more, pair)}"

@@ -1,0 +1,162 @@
+"""What the four questions share: the tables they answer from, the form of a reply, and how counts are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis.stats.rates import poisson_interval
+from quasarcurves.analysis.wording import number
+
+YES, NO, CANNOT_SAY = "yes", "no", "cannot say"
+
+SHORTEST = 101
+"""Steps: the shortest running median that spikes are searched with. A shorter run is not searched."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to one question, about one optimizer.
+
+    Parameters
+    ----------
+    about : str
+        The optimizer; empty if it is about all.
+    answer : str or float
+        `yes`, `no`, `cannot say`, or a number.
+    sentence : str
+        The answer in words.
+    short : str
+        The same for the headline.
+    estimate, low, high : float
+        NaN where not known.
+    do, needs : str
+        What to do, and what would settle what is open; empty if nothing.
+    metric : str
+        What the answer is told by, where that is to be chosen.
+    """
+
+    about: str
+    answer: str | float
+    sentence: str
+    short: str
+    estimate: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    do: str = ""
+    needs: str = ""
+    metric: str = ""
+
+
+class Found(NamedTuple):
+    """Sustained spikes of some runs, and the steps that were searched for them."""
+
+    spikes: int
+    steps: int
+
+    @property
+    def rate(self) -> tuple[float, float, float]:
+        """Spikes per 1,000 steps with the exact 95 % interval of a Poisson count; NaN if no step was searched."""
+        if not self.steps:
+            return np.nan, np.nan, np.nan
+        return 1000 * self.spikes / self.steps, *poisson_interval(self.spikes, self.steps / 1000)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The tables of a study, by their names."""
+
+    runs: pd.DataFrame
+    spikes: pd.DataFrame
+    spike_statistics: pd.DataFrame
+    spike_trends: pd.DataFrame
+    hypotheses: pd.DataFrame
+    cures: pd.DataFrame
+    cures_overall: pd.DataFrame
+    convergence: pd.DataFrame
+    stopping: pd.DataFrame
+    learning_curve: pd.DataFrame
+
+    @cached_property
+    def reference(self) -> str:
+        """The optimizer that the others are compared with."""
+        return str((self.runs["optimizer"] if self.cures.empty else self.cures["reference"]).iloc[0])
+
+    @cached_property
+    def optimizers(self) -> list[str]:
+        """All optimizers, the reference first."""
+        return sorted(map(str, self.runs["optimizer"].unique()), key=lambda name: (name != self.reference, name))
+
+    @cached_property
+    def searched(self) -> pd.DataFrame:
+        """Rows of spike_statistics.csv on the losses of steps, of runs that are long enough to be searched."""
+        table = self.spike_statistics
+        return table[(table["scale"] == "step") & (table["steps"] >= SHORTEST)]
+
+    def found(self, optimizer: str, n_train: float | None = None) -> Found:
+        """Return the sustained spikes of an optimizer, at all sizes or at one."""
+        rows = self.searched[self.searched["optimizer"] == optimizer]
+        if n_train is not None:
+            rows = rows[rows["n_train"] == n_train]
+        return Found(int(rows["spikes"].sum()), int(rows["steps"].sum()))
+
+    def sizes(self, optimizer: str) -> list[float]:
+        """Return the numbers of training spectra of an optimizer, the largest first."""
+        return sorted(self.of(self.runs, optimizer)["n_train"].unique(), reverse=True)
+
+    def of(self, table: pd.DataFrame, optimizer: str) -> pd.DataFrame:
+        """Return the rows of an optimizer."""
+        return table[table["optimizer"] == optimizer]
+
+    def replicates(self, optimizer: str) -> int:
+        """Return the number of replicates of an optimizer."""
+        return int(self.of(self.runs, optimizer)["replicate"].nunique())
+
+    def minutes_of_replicates(self, more: int, optimizers: Iterable[str]) -> str:
+        """Write what further replicates of some optimizers take, by the seconds of those there are."""
+        rows = self.runs[self.runs["optimizer"].isin(list(optimizers))]
+        return takes(more * rows.groupby("replicate")["seconds"].sum(min_count=1).median())
+
+
+def takes(seconds: float) -> str:
+    """Write how long trainings take one after the other, after a colon; nothing where it is not known."""
+    if not np.isfinite(seconds):
+        return ""
+    minutes = seconds / 60
+    return ": about 1 minute" if minutes < 1.5 else f": about {minutes:,.0f} minutes"
+
+
+def count(n: float, noun: str, plural: str = "") -> str:
+    """Write a count with its noun: `1 run`, `2 runs`, `no runs`."""
+    return f"{n:,.0f} {noun if n == 1 else plural or noun + 's'}"
+
+
+def bounds(low: float, high: float, scale: float = 1.0, unit: str = "") -> str:
+    """Write an interval in brackets."""
+    if np.isnan(low) or np.isnan(high):
+        return "(no interval)"
+    return f"({number(scale * low)} to {number(scale * high)}{unit})"
+
+
+def rate_of(found: Found) -> str:
+    """Write a rate with its interval, or its upper limit where there is no spike."""
+    value, low, high = found.rate
+    if not found.spikes:
+        return f"fewer than {number(high)} per 1,000 steps"
+    return f"{number(value)} {bounds(low, high)} per 1,000 steps"
+
+
+def listed(parts: Iterable[Any]) -> str:
+    """Join words: `a`, `a and b`, `a, b and c`."""
+    *first, last = list(map(str, parts))
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital letter, where the text is no name of an optimizer."""
+    return text[0].upper() + text[1:]

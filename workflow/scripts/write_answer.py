@@ -1,0 +1,29 @@
+"""rule write_answer: what a study found, in words and as data."""
+
+from quasarcurves.analysis import answer as answers
+from scripts import adapter
+from scripts.adapter import Input, Output
+
+
+def write_answer(
+    *,
+    runs: Input,
+    spikes: Input,
+    spike_statistics: Input,
+    spike_trends: Input,
+    hypotheses: Input,
+    cures: Input,
+    cures_overall: Input,
+    convergence: Input,
+    stopping: Input,
+    learning_curve: Input,
+    answer: Output,
+    answer_json: Output,
+) -> None:
+    """Answer the four questions of a study."""
+    spiking = runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall
+    answers.write(*spiking, convergence, stopping, learning_curve, answer, answer_json)
+
+
+if __name__ == "__main__":
+    adapter.main(write_answer)
