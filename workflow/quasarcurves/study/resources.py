@@ -55,8 +55,8 @@ _VALIDATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 1.25
 _EVALUATED_ROWS, _APPLIED_ROWS, _APPLIED_ACTIVATIONS = 2048, 128, 3.5
 """Spectra evaluated at a time and passed through the network at a time, and what each of the latter takes."""
 
-_RECORD_BYTES = 4 * 10 * 4
-"""Of a step: ten measures, copied where the training state is saved."""
+_RECORD_BYTES = 4 * 11 * 4
+"""Of a step: eleven measures, copied where the training state is saved."""
 
 _STEP_SECONDS = 0.002
 """Of a step without its arithmetic, with Adam; other optimizers differ by their trait `step_cost`."""
