@@ -1,4 +1,4 @@
-"""Training and validation loss in one figure: each where it is, marks in their places, legible for few runs and many."""
+"""Training and validation loss in one figure: each where it is, marks in place, legible for few runs and many."""
 
 import numpy as np
 import pandas as pd

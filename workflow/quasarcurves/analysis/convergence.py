@@ -22,6 +22,9 @@ from quasarcurves.training.history import History
 MATTERS = 1.1
 """Losses that differ by a smaller factor are as good as the same, of two models or over a quarter of a run."""
 
+STILL_FALLING = "still falling"
+"""Verdict on a loss that surely falls."""
+
 STOP_CHANCE = 0.05
 """A larger chance to stop at a worse model is a concern."""
 
@@ -269,7 +272,7 @@ def judge(low: float, high: float) -> str:
     if low > 1 / MATTERS and high < MATTERS:
         return "converged"
     if high < 1:
-        return "still falling"
+        return STILL_FALLING
     return "rising" if low > 1 else "cannot say"
 
 
@@ -295,7 +298,7 @@ def concerns(run: Mapping[str, Any]) -> list[str]:
     validated = np.isfinite(run["stop_chance_val"])
     low, high = (run[f"stop_chance_{'val' if validated else 'train'}{end}"] for end in ("_low", "_high"))
     rules = {
-        f"training loss {run['convergence']}": run["convergence"] in ("still falling", "rising"),
+        f"training loss {run['convergence']}": run["convergence"] in (STILL_FALLING, "rising"),
         "validation loss rising": run["convergence_val"] == "rising",
         "depends on when it stops": low > STOP_CHANCE,
         "worse than its best": bool(run["best_better"]) and not run["best_worse"],

@@ -12,7 +12,7 @@ import pandas as pd
 import scipy
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.convergence import read_test_losses
+from quasarcurves.analysis.convergence import STILL_FALLING, read_test_losses
 from quasarcurves.analysis.learning_curve import FAMILIES, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.collection import Costs, plan
 from quasarcurves.analysis.learning_curve.families import BASELINE
@@ -24,11 +24,6 @@ METRICS = {
     "sigma_dv": "scatter of the velocity error (km/s)",
 }
 """Errors that curves are fitted to, all of the final model: names in the tables, and in words."""
-
-_OWN_TERMS = {"crossing": "a crossing point of", "test_loss": "a test loss of", "sigma_dv": "a scatter (km/s) of"}
-
-_STILL_FALLING = "still falling"
-"""As convergence.csv has it."""
 
 _MODEL, _LINES, _SAMPLE = "final", 1, "all"
 _PARAMETERS = ("a", "b", "c", "d")
@@ -199,7 +194,7 @@ def _read_falling(path: Path | None) -> pd.DataFrame:
     table = tables.read(path)
     if "convergence" not in table:
         raise ValueError(f"{path}: expected the column convergence, found {', '.join(table.columns)}")
-    return table[tables.RUN_KEYS].assign(still_training=table["convergence"] == _STILL_FALLING)
+    return table[tables.RUN_KEYS].assign(still_training=table["convergence"] == STILL_FALLING)
 
 
 def _read_metrics(path: Path | None) -> pd.DataFrame:
