@@ -87,7 +87,7 @@ TOLD = {
     "prepare_spectra": {"data": '{"source": "simulated", "n_spectra": SIZE, "seed": 1}'},
     "draw_subset": {"settings": '{"fraction": 0.8}'},
     "compare_optimizers": {"reference": "adam"},
-    "fit_learning_curves": {"targets": '{"test_loss": 1.0}'},
+    "fit_learning_curves": {"targets": '{"test_loss": 1.0}', "costs": "{}"},
     "plot_curvature": {"fraction": "0.8"},
     "plot_purity_completeness": {"style": '{"model": "final", "published": "none"}'},
     **{f"plot_{name}": {"style": "{}"} for name in (

@@ -1,9 +1,9 @@
 """How honest `fit` is: `python benchmarks/learning_curve.py [TRIALS]` writes learning_curve.csv here.
 
 A row per kind of planted curve and way it is measured: how often the 90 % intervals hold the true number of spectra
-needed, the true gain from doubling and the true floor; how often `fit` gives an answer, and whether these hold the
-truth; the bias of the number of spectra. Flat curves must not promise a gain. 500 trials a row, 100 for the less usual
-ways: some 7 CPU-minutes.
+needed, the true gain from doubling, the true ratio of errors and the true floor; how often `fit` gives an answer, and
+whether these hold the truth; the bias of the number of spectra. Flat curves must not promise a gain. 500 trials a row,
+100 for the less usual ways: some 9 CPU-minutes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,21 @@ WAYS: dict[str, dict[str, Any]] = {
     "few replicates": {"replicates": (1, 2)},
     "noise grows to small sizes": {"grows": 3.0},
     "a failed run in ten": {},
+    **{
+        f"{replicates} replicate(s), noise of {100 * noise:g} %": {
+            "noise": (noise, noise),
+            "replicates": (replicates, replicates),
+            "sizes": (4, 7),
+            "test_share": 1.0 - (0.1 / noise) ** 2 if replicates == 1 and noise > 0.1 else 0.5,
+        }
+        for noise in (0.1, 0.25)
+        for replicates in (1, 3)
+    },
 }
-"""How the errors are made; the first is 5 to 8 sizes over two decades, 3 to 10 replicates, noise of 3 to 10 %."""
+"""How the errors are made; the first is 5 to 8 sizes over two decades, 3 to 10 replicates, noise of 3 to 10 %. In the
+last the test set makes the noise, or half of its variance, and tells it."""
 
+_SHARES = ("needed_held", "too_few", "gain_held", "ratio_held", "floor_held", "answers")
 _FAILS = 0.1
 _FAILED_BY = 1.5
 """Log error of a failed run above that of the others."""
@@ -48,11 +60,12 @@ def trial(kind: str, way: str, seed: int) -> dict[str, float]:
     if way == "a failed run in ten":
         error = error * np.exp(_FAILED_BY * (rng.random(len(error)) < _FAILS))
     start = time.process_time()
-    curve = fit(truth.n, error, truth.target)
+    curve = fit(truth.n, error, truth.target, noise=truth.told)
     return {
         "needed_held": _holds(curve.interval, truth.n_required),
         "too_few": curve.interval[1] < truth.n_required,
         "gain_held": _holds(curve.doubling_gain_interval, truth.gain),
+        "ratio_held": _holds(curve.ratio_interval, truth.ratio),
         "floor_held": _holds(curve.floor_interval, truth.floor),
         "answers": not curve.reasons,
         "bias": np.log(curve.n_required / truth.n_required) if curve.n_required > 0 else -np.inf,
@@ -72,7 +85,7 @@ def row(kind: str, way: str, trials: int, pool: Executor) -> dict[str, Any]:
     answers, beyond = table[table["answers"]], table[table["extrapolated"]]
     return {
         "kind": kind, "way": way, "trials": trials,
-        **{name: table[name].mean() for name in ("needed_held", "too_few", "gain_held", "floor_held", "answers")},
+        **{name: table[name].mean() for name in _SHARES},
         "needed_held_where_answered": answers["needed_held"].mean(),
         "needed_held_beyond_largest": beyond["needed_held"].mean(),
         "answers_beyond_largest": beyond["answers"].mean(),

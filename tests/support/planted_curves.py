@@ -34,6 +34,12 @@ class Planted:
     floor : float
     gain : float
         Part of the error that goes from the largest size to twice that.
+    curve : (N,) array
+        Error without noise.
+    ratio : float
+        Error of the curve at the largest size over that at the smallest.
+    told : (N,) array
+        Standard deviation of the log error from the test set, which replicates share; NaN where nobody tells it.
     """
 
     n: np.ndarray
@@ -42,6 +48,9 @@ class Planted:
     n_required: float
     floor: float
     gain: float
+    curve: np.ndarray
+    ratio: float
+    told: np.ndarray
 
 
 def plant(
@@ -53,6 +62,7 @@ def plant(
     noise: tuple[float, float] = (0.03, 0.1),
     n_required: tuple[float, float] = (0.2, 4.0),
     grows: float = 1.0,
+    test_share: float = 0.0,
 ) -> Planted:
     """Simulate errors of sizes over two decades with log-normal noise.
 
@@ -69,16 +79,28 @@ def plant(
         Least and most of the size that the target takes, over the largest; evenly in its logarithm.
     grows : float
         Factor by which the noise of the smallest size is above that of the largest.
+    test_share : float
+        Share of the variance of the noise that the test set makes, and tells.
     """
     k, m = rng.integers(sizes[0], sizes[1] + 1), rng.integers(replicates[0], replicates[1] + 1)
     each = np.round(np.logspace(-DECADES, 0, k) * LARGEST)
     curve, floor = draw_curve(kind, rng)
     sigma = rng.uniform(*noise) * grows ** np.linspace(1, 0, k)
     n = np.repeat(each, m)
-    error = curve(n) * np.exp(np.repeat(sigma, m) * rng.standard_normal(len(n)))
+    error = curve(n) * np.exp(np.repeat(sigma, m) * _normal(rng, int(k), int(m), test_share))
     needed = LARGEST * np.exp(rng.uniform(*np.log(n_required)))
     gain = 1 - float(curve(2.0 * LARGEST) / curve(1.0 * LARGEST))
-    return Planted(n, error, float(curve(needed)), float(needed), floor, gain)
+    ratio = float(curve(n[-1]) / curve(n[0]))
+    told = np.repeat(sigma, m) * (np.sqrt(test_share) if test_share else np.nan)
+    return Planted(n, error, float(curve(needed)), float(needed), floor, gain, curve(n), ratio, told)
+
+
+def _normal(rng: np.random.Generator, sizes: int, replicates: int, test_share: float) -> np.ndarray:
+    """Draw standard noise (sizes * replicates,), of which the replicates of a size share a part."""
+    own = np.sqrt(1 - test_share) * rng.standard_normal((sizes, replicates))
+    if test_share:
+        own += np.sqrt(test_share) * rng.standard_normal((sizes, 1))
+    return own.ravel()
 
 
 def flat(

@@ -10,10 +10,10 @@ T, STEPS_PER_EPOCH = 10_000, 25
 
 
 def onsets_and_ends(rng, n, t=T):
-    """Spikes at random, at least 260 steps apart, each 5 to 59 steps long."""
+    """Spikes at random, at least 260 steps apart, each 20 to 59 steps long."""
     gaps = rng.dirichlet(np.ones(n + 1)) * (t - 2000 - 260 * n)
     onset = (1600 + np.cumsum(gaps[:n]) + 260 * np.arange(n)).astype(int)
-    return onset, onset + rng.integers(5, 60, n)
+    return onset, onset + rng.integers(20, 60, n)
 
 
 def ramp(onset, length, t=T):
@@ -43,6 +43,31 @@ def measures(rng, onset, end, t=T):
         "last_layer_norm": 5 + np.log1p(np.arange(t) / 300),
         "rms_worst": 0.5 * np.exp(0.2 * correlated(rng, t) + 2 * inside),
     }
+
+
+def remembered(rng, t=20_000, mean=1500, drift=0.0):
+    """Spikes at random times, and what Adam keeps of them: nothing here precedes a spike but the wakes of earlier ones.
+
+    Squared gradients rise by a factor 10 to 1000 in a spike. The mean square is their running mean at beta_2 = 0.999,
+    the effective step its inverse root, which may grow by (1 + step / 1000)^drift besides.
+    """
+    onset = 1600 + np.cumsum(rng.exponential(mean, 100) + 60).astype(int)
+    onset = onset[onset < t - 700]
+    end = np.minimum(onset + rng.integers(20, 400, len(onset)), np.append(onset[1:], t) - 1)
+    log_square = 0.5 * correlated(rng, t)
+    for first, last in zip(onset, end, strict=True):
+        since = np.arange(t - first)
+        shape = np.minimum(since / 20, 1) * np.exp(-np.maximum(since - 20, 0) / ((last - first) / 2))
+        log_square[first:] += rng.uniform(*np.log([10, 1000])) * shape
+    square = np.exp(log_square)
+    mean_square, _ = signal.lfilter([0.001], [1, -0.999], square, zi=[0.999 * np.exp(0.125)])
+    measures = {
+        "loss": np.ones(t),
+        "gradient_norm": np.sqrt(square),
+        "effective_step_q50": mean_square**-0.5 * (1 + np.arange(t) / 1000) ** drift,
+        "rms_worst": np.sqrt(square / mean_square),
+    }
+    return onset, end, measures
 
 
 def params(replicate=0, optimizer="adam", **spec):

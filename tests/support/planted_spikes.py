@@ -97,6 +97,44 @@ def _between(bounds: tuple[float, float], rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
+def plant_pairs(
+    t: int, rng: np.random.Generator, *, apart: tuple[int, int], sigma: float = 0.2, kind: str = "lognormal"
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Make a loss with pairs of sustained spikes, the second in the tail of the first.
+
+    The log loss grows along a straight line for 8 to 120 steps, to 4 to 60 times the course, and loses half of that
+    every 30 to 300 steps.
+
+    Parameters
+    ----------
+    t : int
+        Steps.
+    rng : Generator
+    apart : (int, int)
+        Fewest and most steps from the peak of the first to the onset of the second.
+    sigma, kind
+        As `noise` takes them.
+
+    Returns
+    -------
+    loss : (t,) array
+    truth : DataFrame
+        `onset`, `peak`, `height_ratio` (without the tail of the other) of each spike.
+    """
+    log_loss, rows, onset, step = np.zeros(t), [], t // 8, np.arange(t)
+    while onset < t - 2500:
+        for place in range(2):
+            ratio, growth, half = (_between(bounds, rng) for bounds in ((4, 60), (8, 120), (30, 300)))
+            peak = onset + round(growth)
+            grown = (step - onset + 1) / round(growth)
+            profile = np.where(step < peak, np.maximum(grown, 0), 0.5 ** (np.maximum(step - peak, 0) / half))
+            log_loss += np.log(ratio) * profile
+            rows.append((onset, peak, ratio))
+            onset = peak + (int(rng.integers(*apart)) if place == 0 else 3500)
+    truth = pd.DataFrame(rows, columns=["onset", "peak", "height_ratio"])
+    return course(t) * np.exp(log_loss) * noise(kind, t, sigma, rng), truth
+
+
 def score(found: pd.DataFrame, truth: pd.DataFrame, slack: int = 1) -> dict[str, Any]:
     """Count what was found: a spike found belongs to the first planted one that its peak lies in, and to no other.
 

@@ -61,6 +61,7 @@ def said(tmp_path_factory, finished) -> dict[str, list[str]]:
     return output
 
 
+@pytest.mark.slow
 def test_workstation_set_up_and_run(said):
     assert said["sh requirements/install.sh cpu"] == [""]
     assert said["sh requirements/install.sh gpu"] == said["sh requirements/install.sh jax"] == [""]
@@ -70,6 +71,7 @@ def test_workstation_set_up_and_run(said):
     assert "amsgrad" in summary
 
 
+@pytest.mark.slow
 def test_workstation_change_reruns_what_depends_on_it(said):
     before, after = said[".venv/bin/snakemake -n --quiet rules --configfile mine.yaml"]
     assert "Nothing to be done" in before
@@ -100,6 +102,7 @@ def test_there_are_pages_for_all():
     assert all(len(commands(page)) >= 3 for page in PAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["kubernetes", "aws-batch"])
 def test_study_of_the_page_is_planned(tmp_path, monkeypatch, page):
     """With the profile as it is: in the stand-in a bucket may have a name in capitals."""

@@ -116,6 +116,7 @@ def requests(plan: str, rule: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split(", "))
 
 
+@pytest.mark.slow
 def test_packed_trainings_are_a_job_per_fraction_with_a_gpu(plans):
     for name, gpus in (("kubernetes", "gpu"), ("aws-batch", "_gpus")):
         plan = plans[name, 0]
@@ -127,6 +128,7 @@ def test_packed_trainings_are_a_job_per_fraction_with_a_gpu(plans):
         assert all(file.startswith("s3://bucket/quasarcurves/results/smoke/") for file in outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_study_is_a_dry_run_away(plans, name):
     plan = plans[name, 1]
@@ -140,12 +142,14 @@ def test_study_is_a_dry_run_away(plans, name):
     assert reads.count("predictions.h5 (retrieve from storage)") == 4
 
 
+@pytest.mark.slow
 def test_trainings_on_kubernetes_ask_for_one_gpu_within_limits(plans):
     train = requests(plans["kubernetes", 1], "train")
     assert (train["gpu"], train["gpu_manufacturer"], train["scale"]) == ("1", "nvidia", "0")
     assert "gpu" not in requests(plans["kubernetes", 1], "evaluate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_aws_batch_gives_no_less_memory_than_is_asked_for(plans, attempt):
     """The plugin changes what Amazon would not take, to the least that it would."""

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from quasarcurves.spectra.table import load_column
@@ -12,6 +13,7 @@ from quasarcurves.spectra.table import load_column
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_second_snakemake_is_refused(tmp_path):
     config = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
     config["data"]["n_spectra"] = 150_000  # long enough to come in between

@@ -6,7 +6,10 @@ STANDING = {"prepare_spectra", "draw_subset", "train", "train_pack", "evaluate"}
 TOLD = {
     # what others are compared with: plain Adam where the study has it
     "compare_optimizers": {"reference": "adam" if "adam" in study.optimizers else study.optimizers[0]},
-    "fit_learning_curves": {"targets": json.dumps(study.config["learning_curve"]["targets"])},
+    "fit_learning_curves": {
+        "targets": json.dumps(study.config["learning_curve"]["targets"]),
+        "costs": json.dumps({key: value for key, value in study.config["learning_curve"].items() if key != "targets"}),
+    },
     **{f"plot_{name}": {"style": json.dumps(style)} for name, style in study.config["figures"].items()},
 }
 

@@ -1,6 +1,7 @@
 """rule fit_learning_curves: how much training data is enough."""
 
 from quasarcurves.analysis.enough_data import write
+from quasarcurves.analysis.learning_curve.collection import Costs
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -10,14 +11,17 @@ def fit_learning_curves(
     runs: Input,
     test_losses: Input,
     test_metrics: Input,
+    convergence: Input,
     targets: dict,
+    costs: dict,
     learning_curve: Output,
     learning_curve_errors: Output,
     learning_curve_bands: Output,
 ) -> None:
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
-    write(runs, test_losses, test_metrics, targets, *tables)
+    priced = Costs(**costs) if costs else None
+    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables)
 
 
 if __name__ == "__main__":

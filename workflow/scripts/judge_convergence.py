@@ -5,9 +5,11 @@ from scripts import adapter
 from scripts.adapter import Input, Output
 
 
-def judge_convergence(*, histories: Input, test_losses: Input, convergence: Output) -> None:
+def judge_convergence(
+    *, histories: Input, spikes: Input, test_losses: Input, stopping: Input, convergence: Output
+) -> None:
     """Judge every run of a study."""
-    judged.write(histories, test_losses, convergence)
+    judged.write(histories, spikes, test_losses, stopping, convergence)
 
 
 if __name__ == "__main__":

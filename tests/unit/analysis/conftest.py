@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-KINDS = ("tall", "epoch", "step")
+KINDS = {"sustained": 1, "tall": 1, "outlier": 3}
 
 
 def make_study(rng, effects, replicates=5, fractions=(0.8,), tall=6.0, noise=0.03):
@@ -20,11 +20,8 @@ def make_study(rng, effects, replicates=5, fractions=(0.8,), tall=6.0, noise=0.0
                 rows.append(
                     {"fraction": fraction, "replicate": replicate, "optimizer": optimizer, "n_train": 1000 * fraction}
                     | {"diverged": False, "share_in_spike": 0.1 * rate, "late_effective_step": step}
-                    | {
-                        f"spikes_{kind}": rng.poisson(tall * factor * rate)
-                        for kind, factor in zip(KINDS, (1, 1, 3), strict=True)
-                    }
-                    | {"exposure_tall": 10.0, "exposure_epoch": 300, "exposure_step": 10.0}
+                    | {f"spikes_{kind}": rng.poisson(tall * factor * rate) for kind, factor in KINDS.items()}
+                    | {f"exposure_{kind}": 10.0 for kind in KINDS}
                     | {"height_step": 20.0, "height_epoch": 10.0}
                     | {"loss_final": 0.01 * common * train * rng.lognormal(0, noise)}
                     | {"loss_lowest": 0.005 * common * train * rng.lognormal(0, noise)}

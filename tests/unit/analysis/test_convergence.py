@@ -159,7 +159,7 @@ def row(**changes):
         "diverged": False, "convergence": "converged", "convergence_val": "converged",
         "stop_chance_val": 0.0, "stop_chance_val_low": 0.0, "stop_chance_val_high": 0.03,
         "stop_chance_train": 0.2, "stop_chance_train_low": 0.1, "stop_chance_train_high": 0.3,
-        "test_loss_final": 1.0, "test_loss_best": 1.0,
+        "test_loss_final": 1.0, "test_loss_best": 1.0, "best_better": "", "best_worse": "", "best_open": "",
     }  # fmt: skip
     return run | changes
 
@@ -169,10 +169,15 @@ def row(**changes):
     [
         ({}, ["none"]),
         ({"stop_chance_val_high": 0.2}, ["cannot say"]),
-        ({"test_loss_final": NAN}, ["cannot say"]),
+        ({"best_open": "crossing"}, ["cannot say"]),
+        ({"best_worse": "purity"}, ["none"]),
+        # a loss is no reason to stop
+        ({"test_loss_final": 1.6}, ["none"]),
+        ({"best_better": "crossing"}, ["worse than its best"]),
+        ({"best_better": "crossing", "best_worse": "purity"}, ["none"]),
         ({"convergence": "cannot say"}, ["cannot say"]),
         ({"convergence": "still falling"}, ["training loss still falling"]),
-        ({"convergence_val": "rising", "test_loss_final": 1.2}, ["validation loss rising", "worse than its best"]),
+        ({"convergence_val": "rising", "best_better": "purity"}, ["validation loss rising", "worse than its best"]),
         ({"stop_chance_val_low": 0.06}, ["depends on when it stops"]),
         ({"stop_chance_val": NAN}, ["depends on when it stops"]),
         ({"diverged": True, "convergence": "diverged"}, ["diverged"]),
@@ -216,23 +221,45 @@ TESTED = pd.DataFrame(
 )
 
 
-def judged(histories, test_losses=None):
-    path = histories.parent / "convergence.csv"
-    convergence.write(histories, test_losses, path)
+SPIKES = pd.DataFrame(
+    [(0.8, 1, "adam", "step", "sustained", 1400, 1410, 1420), (0.8, 1, "adam", "step", "outlier", 1500, 1500, 1501)],
+    columns=["fraction", "replicate", "optimizer", "scale", "kind", "onset", "peak", "end"],
+)
+METRICS = ("loss", "crossing", "completeness", "purity", "sigma_dv")
+VERDICTS = {
+    0: ("best is worse", "same", "best is better", "cannot say", "same"),
+    1: ("best is better", "same", "same", "same", "same"),
+}
+COMPARED = pd.DataFrame(
+    [(0.8, run, "adam", *pair) for run, said in VERDICTS.items() for pair in zip(METRICS, said, strict=True)],
+    columns=["fraction", "replicate", "optimizer", "metric", "verdict"],
+)
+
+
+def judged(histories, test_losses=None, spikes=SPIKES, compared=None):
+    path, folder = histories.parent / "convergence.csv", histories.parent
+    spikes.to_csv(folder / "spikes.csv", index=False)
+    if compared is not None:
+        compared.to_csv(folder / "stopping.csv", index=False)
+    comparisons = None if compared is None else folder / "stopping.csv"
+    convergence.write(histories, folder / "spikes.csv", test_losses, comparisons, path)
     return tables.read(path).set_index("replicate")
 
 
 def test_a_row_per_run(histories, tmp_path):
     TESTED.to_csv(tmp_path / "test_losses.csv", index=False)
-    runs = judged(histories, tmp_path / "test_losses.csv")
+    runs = judged(histories, tmp_path / "test_losses.csv", compared=COMPARED)
     flat, falling = runs.loc[0], runs.loc[1]
     assert (flat["test_loss_final"], flat["test_loss_best"], flat["epoch_best"]) == (2.5, 2.0, 50)
     # the last 80 epochs hold 8 validations: seven of 3 and one of 4
     assert (flat["validations_late"], flat["val_loss_late"], flat["stop_chance_val"]) == (8, 25 / 8, 1 / 8)
+    assert (flat["stop_late_worse"], flat["stop_late_epochs"], flat["masked_late"]) == (1, 8, 0)
     assert (flat["convergence"], flat["stop_chance_train"]) == ("converged", 0)
     assert flat["concern"] == "worse than its best"
+    assert (flat["best_better"], flat["best_open"]) == ("completeness", "purity")
+    assert (falling["stop_late_epochs"], falling["masked_late"]) == (80, 7 + 1)
     assert falling["convergence"] == "still falling"
-    assert falling["change_train_low"] < np.exp(-1) < falling["change_train_high"]
+    assert falling["change_train"] == pytest.approx(np.exp(-1), rel=0.02)
     assert falling["convergence_val"] == "cannot say"
     assert (falling["test_loss_final"], np.isnan(falling["test_loss_best"])) == (3.0, True)
     assert np.isnan(falling["val_loss_late"])
@@ -261,3 +288,38 @@ def test_wrong_test_losses_are_refused(histories, tmp_path, change, message):
     change(TESTED).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(ValueError, match=f"bad.csv: .*{message}"):
         judged(histories, tmp_path / "bad.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="verdict"), "found no verdict"),
+        (lambda t: t.assign(verdict="better"), "expected the verdicts .* found better"),
+    ],
+)
+def test_wrong_comparisons_are_refused(histories, change, message):
+    with pytest.raises(ValueError, match=f"stopping.csv: .*{message}"):
+        judged(histories, compared=change(COMPARED))
+
+
+def test_spikes_without_their_kind_are_refused(histories):
+    with pytest.raises(ValueError, match=r"spikes.csv: expected the columns .*kind.*, found no kind"):
+        judged(histories, spikes=SPIKES.drop(columns="kind"))
+
+
+def test_spikes_of_other_runs_are_not_masked(histories):
+    found = judged(histories)["masked_late"]
+    assert found.loc[[0, 2, 3]].tolist() == [0, 0, 0]
+    assert found.loc[1] == 8
+    assert (judged(histories, spikes=SPIKES.head(0))["masked_late"] == 0).all()
+
+
+def test_a_run_that_keeps_its_best_by_the_crossing_point_has_its_epoch():
+    run = make(0, np.ones(6), [NAN, 3.0, 2.0, 1.0, 2.0, NAN])
+    assert tables.best_epoch(run) == 4
+    run.params["training"] = {"best": "crossing"}
+    run.epochs["val_crossing"] = np.array([NAN, 0.7, 0.8, NAN, 0.8, NAN])
+    assert tables.best_epoch(run) == 3
+    run.epochs["val_crossing"][:] = NAN
+    assert tables.best_epoch(run) == 4
+    assert tables.best_epoch(make(0, np.ones(3))) is None

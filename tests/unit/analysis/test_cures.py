@@ -6,7 +6,9 @@ import pytest
 from scipy import stats
 
 from quasarcurves.analysis import cures, tables
+from quasarcurves.analysis.metrics import paired
 from quasarcurves.analysis.spikes import detection
+from quasarcurves.analysis.stats import rates, ratios
 from quasarcurves.training.history import History, collect
 
 SAME = (1.0, 1.0, 1.0, 1.0)
@@ -20,20 +22,20 @@ def compared(runs, reference="adam", matches=None):
 
 def test_a_cure_and_its_price_are_found(study):
     rng, rows = np.random.default_rng(1), []
-    for _ in range(20):
+    for _ in range(10):
         runs = study(rng, {"adam": SAME, "cure": CURE, "other": SAME}, tall=8)
         rows.append(compared(runs).loc[(0.8, "cure", "adam")])
     table = pd.DataFrame(rows)
-    for name in ("removes_spikes", "removes_spikes_adjusted", "removes_spikes_step"):
+    for name in ("removes_spikes", "removes_spikes_adjusted"):
         assert (table[name] == "yes").mean() >= 0.9
-    assert (table["price_train_verdict_adjusted"] == "higher").mean() >= 0.95
-    assert (table["price_test_verdict_adjusted"] == "lower").mean() >= 0.95
+    assert (table["price_train_verdict_adjusted"] == "higher").mean() >= 0.9
+    assert (table["price_test_verdict_adjusted"] == "lower").mean() >= 0.9
     for name, truth in (("price_train", 1.5), ("price_lowest", 1.5), ("price_test", 0.8), ("price_test_best", 0.8)):
-        assert table[f"{name}_low"].lt(truth).mul(table[f"{name}_high"].gt(truth)).mean() >= 0.85
+        assert table[f"{name}_low"].lt(truth).mul(table[f"{name}_high"].gt(truth)).mean() >= 0.8
     assert table["step_ratio"].unique() == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("studies", [15, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [6, pytest.param(100, marks=pytest.mark.slow)])
 def test_equal_optimizers_are_not_told_apart(study, studies):
     rng, wrong, equal = np.random.default_rng(2), [], []
     for _ in range(studies):
@@ -65,9 +67,10 @@ def test_adjusted_probabilities_are_holms_over_the_optimizers_of_a_fraction(stud
 def test_counts_rates_and_medians_are_those_of_the_runs(study):
     runs = study(np.random.default_rng(4), {"adam": SAME, "cure": (0.5, 1.2, 1.0, 1.0)})
     row, own = compared(runs).loc[(0.8, "cure", "adam")], runs[runs["optimizer"] == "cure"]
-    assert row["spikes_step"] == own["spikes_step"].sum()
-    assert row["per_1000_steps"] == pytest.approx(own["spikes_step"].sum() / 50)
-    assert row["per_epoch"] == pytest.approx(own["spikes_epoch"].sum() / 1500)
+    for kind in cures.RATES:
+        assert row[f"spikes_{kind}"] == own[f"spikes_{kind}"].sum()
+        assert row[f"{kind}_per_1000_steps"] == pytest.approx(own[f"spikes_{kind}"].sum() / 50)
+    assert not row["within_run"]
     for name in cures.MEASURES:
         assert row[name] == pytest.approx(np.median(own[name]))
     both = runs.pivot(index="replicate", columns="optimizer", values="loss_final")
@@ -81,7 +84,7 @@ def test_counts_rates_and_medians_are_those_of_the_runs(study):
 )
 def test_amsgrad_against_a_matched_step(matched, verdict, study):
     rng, found = np.random.default_rng(5), []
-    for _ in range(12):
+    for _ in range(5):
         runs = study(rng, {"adam": SAME, "amsgrad": SAME, "adam_matched": matched}, tall=30, noise=0.02)
         row = compared(runs, matches={"adam_matched": "amsgrad"}).loc[(0.8, "adam_matched", "amsgrad")]
         assert row["matched"]
@@ -91,13 +94,13 @@ def test_amsgrad_against_a_matched_step(matched, verdict, study):
 
 def test_noise_settles_nothing(study):
     rng, found = np.random.default_rng(6), []
-    for _ in range(20):
+    for _ in range(10):
         runs = study(rng, {"adam": SAME, "amsgrad": SAME, "adam_matched": SAME}, noise=0.3)
         found.append(
             compared(runs, matches={"adam_matched": "amsgrad"}).loc[(0.8, "adam_matched", "amsgrad"), "equivalence"]
         )
-    assert found.count("differs") / 20 <= 0.1
-    assert found.count("not settled") / 20 >= 0.9
+    assert found.count("differs") / 10 <= 0.1
+    assert found.count("not settled") / 10 >= 0.9
 
 
 @pytest.mark.slow
@@ -111,8 +114,8 @@ def test_equivalence_is_seldom_claimed_of_a_difference_that_matters(study):
     assert found.count(cures.EQUIVALENT) / 200 <= 0.05
 
 
-def test_a_difference_among_four_must_outlive_the_adjustment():
-    ratios = {"rate_ratio_tall": (1.0, 0.5, 2.1, 0.9), "rate_ratio_step": (1.0, 0.5, 2.1, 0.9)}
+def test_a_difference_among_three_must_outlive_the_adjustment():
+    ratios = {"rate_ratio_sustained": (1.0, 0.5, 2.1, 0.9)}
     ratios |= {"price_train": (1.3, 1.02, 1.7, 0.03), "price_test": (1.0, 0.8, 1.2, 0.9)}
     row = {f"{name}{end}": value for name, values in ratios.items()
            for end, value in zip(("", "_low", "_high", "_p"), values, strict=True)}  # fmt: skip
@@ -123,29 +126,124 @@ def test_a_difference_among_four_must_outlive_the_adjustment():
 
 def test_removal_is_judged_against_one_half(study):
     runs = study(np.random.default_rng(15), {"adam": SAME, "cure": SAME})
-    runs["spikes_tall"] = np.where(runs["optimizer"] == "adam", 10, 2)
+    runs["spikes_sustained"] = np.where(runs["optimizer"] == "adam", 20, 4)
     row = compared(runs).loc[(0.8, "cure", "adam")]
-    # 10 of 60 where a third is expected at half the rate
-    assert row["removes_spikes_p"] == pytest.approx(2 * stats.binom.cdf(10, 60, 1 / 3))
-    assert (row["removes_spikes"], row["rate_ratio_tall"]) == ("yes", 0.2)
+    strata = [tuple(rates.Counts(np.full(5, n), np.full(5, 10.0)) for n in (4.0, 20.0))]
+    assert row["removes_spikes_p"] == pytest.approx(ratios.rate_ratio_p(strata, 0.5))
+    assert row["removes_spikes_p_without_one_run"] == pytest.approx(ratios.rate_ratio_p_without_one_run(strata, 0.5))
+    assert (row["removes_spikes"], row["rate_ratio_sustained"]) == ("yes", 0.2)
+
+
+def test_a_cure_of_one_run_is_none(study):
+    """All spikes of the reference in one of five runs: however many, that verdict would hang on it."""
+    runs = study(np.random.default_rng(16), {"adam": SAME, "cure": SAME})
+    runs["spikes_sustained"] = np.where((runs["optimizer"] == "adam") & (runs["replicate"] == 2), 100, 0)
+    row = compared(runs).loc[(0.8, "cure", "adam")]
+    assert row["removes_spikes_p_without_one_run"] == 1
+    assert row["removes_spikes"] == "cannot say"
+
+
+def test_all_fractions_together_settle_what_none_does_alone(study):
+    rng, alone, together = np.random.default_rng(17), [], []
+    for _ in range(3):
+        runs = study(rng, {"adam": SAME, "cure": CURE}, replicates=3, fractions=(0.8, 0.4, 0.2), tall=3)
+        alone.append(compared(runs).loc[(slice(None), "cure", "adam"), "removes_spikes"].eq("yes").mean())
+        row = cures.compare_overall(runs, "adam", {}).set_index("optimizer").loc["cure"]
+        assert (row["strata"], row["pairs"], row["within_run"]) == (3, 9, False)
+        assert row["spikes_reference"] == runs.loc[runs["optimizer"] == "adam", "spikes_sustained"].sum()
+        together.append(row["removes_spikes"] == "yes")
+    assert np.mean(alone) < np.mean(together)
+    assert np.mean(together) >= 0.8
+
+
+def test_equal_optimizers_are_equal_over_all_fractions(study):
+    rng, p = np.random.default_rng(18), []
+    for _ in range(12):
+        runs = study(rng, {"adam": SAME, "other": SAME}, replicates=3, fractions=(0.8, 0.2), tall=4)
+        row = cures.compare_overall(runs, "adam", {}).iloc[0]
+        assert row["removes_spikes"] != "yes"
+        p.append(row["rate_ratio_p"])
+    assert np.sum(np.array(p) < 0.05) <= 1
+
+
+def test_six_against_none_of_one_replicate_is_stated_but_settles_nothing(study):
+    runs = study(np.random.default_rng(19), {"adam": SAME, "amsgrad": SAME}, 1, (0.8, 0.4, 0.2, 0.1))
+    runs["spikes_sustained"] = [5, 0, 1, 0, 0, 0, 0, 0]
+    row = cures.compare_overall(runs, "adam", {}).iloc[0]
+    assert (row["spikes_sustained"], row["spikes_reference"], row["within_run"]) == (0, 6, True)
+    assert row["exact_p"] == pytest.approx(2 / 64)
+    assert row["removes_spikes"] == "cannot say"
 
 
 def test_two_that_have_no_spikes_left_are_equivalent_in_them(study):
     none = (0.0, 1.0, 1.0, 1.0)
     runs = study(np.random.default_rng(8), {"adam": SAME, "amsgrad": none, "adam_matched": none}, tall=10)
     row = compared(runs, matches={"adam_matched": "amsgrad"}).loc[(0.8, "adam_matched", "amsgrad")]
-    assert np.isnan(row["rate_ratio_tall"])
+    assert np.isnan(row["rate_ratio_sustained"])
     assert row["equivalence"] == cures.EQUIVALENT
 
 
 def test_one_replicate_settles_nothing(study):
     runs = study(np.random.default_rng(9), {"adam": SAME, "cure": CURE}, replicates=1, tall=30)
     row = compared(runs).loc[(0.8, "cure", "adam")]
-    assert row["spikes_tall"] == 0
-    assert row[["removes_spikes", "removes_spikes_step"]].tolist() == ["cannot say"] * 2
+    assert (row["spikes_sustained"], row["within_run"]) == (0, True)
+    assert row["removes_spikes"] == "cannot say"
+    assert np.isnan(row["removes_spikes_p_without_one_run"])
     assert row[["price_train_verdict", "price_test_verdict", "equivalence"]].tolist() == ["not settled"] * 3
     assert row["price_train"] > 1.2
     assert np.isnan(row[["price_train_low", "price_train_high"]].astype(float)).all()
+
+
+def metrics_of(rng, runs, lost, objects=2000):
+    """Metrics of all runs on one test set, of which an optimizer misses a share that the others find."""
+    quasars, scores = np.ones(objects, bool), {}
+    hard = rng.random(objects) < 0.1
+    for row in runs.to_dict("records"):
+        missed = hard | (rng.random(objects) < 0.001 + lost.get(row["optimizer"], 0))
+        share = paired._share(~missed, quasars, np.arange(objects))
+        scatter = paired.Metric(np.log(1000 * (1 + 5 * lost.get(row["optimizer"], 0))), np.zeros(objects), objects)
+        scores[(row["fraction"], row["replicate"], row["optimizer"])] = dict.fromkeys(paired.SHARES, share) | {
+            "sigma_dv": scatter
+        }
+    return scores
+
+
+def test_the_price_in_test_metrics_is_found(study):
+    rng = np.random.default_rng(20)
+    runs = study(rng, dict.fromkeys(("adam", "worse", "equal"), SAME))
+    scores = metrics_of(rng, runs, {"worse": 0.1})
+    table = cures.compare_all(runs, "adam", {}, scores).set_index(["optimizer", "reference"])
+    worse, equal = table.loc[("worse", "adam")], table.loc[("equal", "adam")]
+    assert worse["difference_completeness"] == pytest.approx(-0.09, abs=0.01)
+    assert worse["difference_completeness_low"] < -0.09 < worse["difference_completeness_high"]
+    assert worse["ratio_sigma_dv"] == pytest.approx(1.5)
+    for name in cures.DIFFERENCES.values():
+        assert (worse[f"{name}_verdict"], equal[f"{name}_verdict"], worse[f"{name}_pairs"]) == ("worse", "same", 5)
+    own = [metrics["completeness"].value for (_, _, name), metrics in scores.items() if name == "worse"]
+    assert worse["completeness"] == pytest.approx(np.median(own))
+    assert worse["sigma_dv"] == pytest.approx(1500)
+    from_worse = cures.compare_all(runs, "worse", {}, scores).set_index("optimizer").loc["adam"]
+    assert from_worse["difference_purity_verdict"] == from_worse["ratio_sigma_dv_verdict"] == "better"
+    overall = cures.compare_overall(runs, "adam", {}, scores).set_index("optimizer")
+    assert overall.loc["worse", "difference_completeness"] == pytest.approx(worse["difference_completeness"])
+
+
+def test_one_pair_has_an_interval_over_objects_and_no_verdict(study):
+    rng = np.random.default_rng(21)
+    runs = study(rng, {"adam": SAME, "worse": SAME}, replicates=1)
+    row = cures.compare_all(runs, "adam", {}, metrics_of(rng, runs, {"worse": 0.1})).iloc[1]
+    assert row["difference_completeness_high"] < 0
+    assert row["within_run"]
+    assert row["difference_completeness_verdict"] == "not settled"
+
+
+def test_metrics_of_diverged_runs_are_left_out(study):
+    rng = np.random.default_rng(22)
+    runs = study(rng, {"adam": SAME, "equal": SAME})
+    runs.loc[(runs["optimizer"] == "equal") & (runs["replicate"] == 1), "diverged"] = True
+    row = cures.compare_all(runs, "adam", {}, metrics_of(rng, runs, {})).iloc[1]
+    assert row["difference_completeness_pairs"] == 4
+    assert row["difference_completeness_verdict"] == "not settled"
 
 
 def test_a_study_of_one_optimizer_has_the_same_columns(study):
@@ -219,16 +317,18 @@ def results(tmp_path):
 
 def written(results, test_losses=None):
     files = (results / name for name in ("histories.h5", "statistics.csv"))
-    cures.write(*files, test_losses, "adam", results / "cures.csv")
+    cures.write(*files, test_losses, "adam", results / "cures.csv", results / "cures_overall.csv")
     return tables.read(results / "cures.csv").set_index(["optimizer", "reference"])
 
 
 def test_the_table_of_a_study(results):
     table = written(results)
     adam, amsgrad = table.loc[("adam", "adam")], table.loc[("amsgrad", "adam")]
-    assert (adam["spikes_tall"], adam["spikes_epoch"]) == (2, 4)
+    assert adam["spikes_tall"] == 2
     assert adam["tall_per_1000_steps"] == pytest.approx(2 / 2.0)  # 250 epochs of 4 steps, twice
-    assert adam["per_epoch"] == pytest.approx(4 / 600)
+    statistics = tables.read(results / "statistics.csv").query("optimizer == 'adam' and scale == 'step'")
+    assert adam["spikes_sustained"] == statistics["spikes"].sum()
+    assert adam["spikes_outlier"] == statistics["outliers"].sum()
     assert (amsgrad["spikes_tall"], amsgrad["rate_ratio_tall"]) == (0, 0)
     # the mean of the last tenth of a line from 1 to 0
     assert adam["late_effective_step"] == pytest.approx(0.05, rel=0.01)

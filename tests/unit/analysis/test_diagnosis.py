@@ -12,10 +12,10 @@ from support.planted_runs import history, measures, onsets_and_ends, ramp
 
 @pytest.fixture
 def study(tmp_path):
-    """Two replicates each of an optimizer whose effective step grows before spikes and of one without spikes."""
+    """Four replicates each of an optimizer whose effective step grows before spikes and of one without spikes."""
     rng, runs = np.random.default_rng(1), []
-    for optimizer, count in (("adam", 10), ("amsgrad", 0)):
-        for replicate in range(2):
+    for optimizer, count in (("adam", 12), ("amsgrad", 0)):
+        for replicate in range(4):
             onset, end = onsets_and_ends(rng, count)
             steps = measures(rng, onset, end)
             steps["effective_step_q50"] *= np.exp(0.3 * ramp(onset, 100))

@@ -3,12 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quasarcurves.analysis import enough_data
 from quasarcurves.analysis.learning_curve import fit
+from quasarcurves.analysis.learning_curve.collection import Costs
 
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
 TARGETS = {"test_loss": 0.6, "crossing": 0.985}
+TOLD = np.exp(1.96 * 0.01)
+"""Upper end of the 95 % interval over the test set, over the error: noise of 1 %."""
+
 LOSS = 30.0
 """Test loss over 1 - crossing point."""
 
@@ -33,7 +39,13 @@ def planted():
                     for sample, off in (("all", 1.0), ("bal", 3.0)):
                         crossing = 1 - off * factor * error * np.exp(0.05 * rng.standard_normal())
                         row = {**keys, "n_train": n, "model": model, "n_detect": 1, "sample": sample}
-                        scores = {"crossing": crossing, "sigma_dv": 8e4 * (1 - crossing), "failed": False}
+                        sigma = 8e4 * (1 - crossing)
+                        scores = {"crossing": crossing, "sigma_dv": sigma, "failed": False}
+                        scores |= {
+                            "crossing_low": 1 - TOLD * (1 - crossing),
+                            "crossing_high": 1 - (1 - crossing) / TOLD,
+                        }
+                        scores |= {"sigma_dv_low": sigma / TOLD, "sigma_dv_high": sigma * TOLD}
                         metrics.append({**row, **scores})
                         metrics.append({**row, **scores, "n_detect": 2, "crossing": 0.5})
     return tuple(map(pd.DataFrame, (runs, losses, metrics)))
@@ -83,19 +95,26 @@ def test_rows_are_the_fits(planted, found):
     assert len(found.curves) == 2 * 3
     _, losses, _ = planted
     final = losses[(losses["model"] == "final") & (losses["optimizer"] == "adam")]
-    curve = fit(final["fraction"].to_numpy() * 125_000, final["test_loss"].to_numpy(), 0.6)
+    curve = fit(
+        final["fraction"].to_numpy() * 125_000, final["test_loss"].to_numpy(), 0.6, noise=np.full(len(final), 0.01)
+    )
     row = found.curves.set_index(["optimizer", "metric"]).loc[("adam", "test_loss")]
     assert row["n_required"] == pytest.approx(curve.n_required, rel=1e-6)
     assert (row["n_required_low"], row["n_required_high"]) == pytest.approx(curve.interval)
     assert row["doubling_gain"] == pytest.approx(curve.doubling_gain)
-    assert (row["floor"], row["family"], row["answered"]) == (curve.floor, curve.family, not curve.reasons)
-    assert row["left_out_last1"] == curve.left_out["last1"]
+    assert (row["floor"], row["family"], row["answered"]) == (
+        pytest.approx(curve.floor),
+        curve.family,
+        not curve.reasons,
+    )
+    assert row["left_out_last1"] == pytest.approx(curve.left_out["last1"])
     assert (row["sizes"], row["runs"], row["n_largest"], row["failed"]) == (5, 20, 100_000, 0)
 
 
 def test_the_crossing_point_to_reach_becomes_an_error(found):
     row = found.curves.set_index(["optimizer", "metric"]).loc[("amsgrad", "crossing")]
     assert row["target"] == pytest.approx(0.015)
+    assert row["target_given"] == 0.985
     truth = (0.8 / (0.015 - 0.008)) ** (1 / 0.45)
     assert row["n_required_low"] <= truth <= row["n_required_high"]
 
@@ -117,6 +136,9 @@ def test_too_few_sizes_have_no_curve_to_draw(files):
     assert set(result.curves["family"]) == {"last1"}
     assert (result.curves["reasons"] == "3 sizes of training sets, at least 4 are needed").all()
     assert result.curves[["n_required", "doubling_gain", "floor_low"]].isna().all(axis=None)
+    seen = result.curves.set_index(["optimizer", "metric"]).loc[("adam", "crossing")]
+    truth = 1 - (error_of(1e5, "adam") / error_of(1e4, "adam")) ** (1 / np.log2(10))
+    assert seen["gain_per_doubling_low"] < truth < seen["gain_per_doubling_high"]
 
 
 def test_failed_runs_are_listed_and_left_out(planted, tmp_path):
@@ -140,7 +162,7 @@ def test_failed_runs_are_listed_and_left_out(planted, tmp_path):
 def test_a_test_set_too_small_for_any_error_cannot_say(planted):
     rows = [
         {"fraction": n / 1e5, "replicate": r, "optimizer": "adam", "metric": "crossing", "n_train": n, "failed": False,
-         "error": 0.0 if n > 50_000 else 0.1}
+         "still_training": False, "noise": np.nan, "error": 0.0 if n > 50_000 else 0.1}
         for n in SIZES for r in range(3)
     ]  # fmt: skip
     result = enough_data.fit_all(pd.DataFrame(rows), {})
@@ -151,7 +173,7 @@ def test_a_test_set_too_small_for_any_error_cannot_say(planted):
 def test_no_error_of_any_run_cannot_say(planted):
     rows = [
         {"fraction": 0.1, "replicate": 0, "optimizer": "adam", "metric": "test_loss", "n_train": 9, "failed": False,
-         "error": np.nan}
+         "still_training": False, "noise": np.nan, "error": np.nan}
     ]  # fmt: skip
     result = enough_data.fit_all(pd.DataFrame(rows), {})
     assert result.curves["reasons"].iat[0] == "no run has this error"
@@ -171,16 +193,121 @@ def test_wrong_targets_are_refused(targets, message):
 
 
 def test_a_table_without_a_column_is_refused(files):
-    pd.read_csv(files[2]).drop(columns="sigma_dv").to_csv(files[2], index=False)
-    with pytest.raises(ValueError, match=r"test_metrics.csv: expected the columns .*, found no sigma_dv"):
+    pd.read_csv(files[2]).drop(columns="sigma_dv_low").to_csv(files[2], index=False)
+    with pytest.raises(ValueError, match=r"test_metrics.csv: expected the columns .*, found no sigma_dv_low"):
         enough_data.read_errors(*files)
 
 
 def test_written_files_are_what_was_found(files, found, tmp_path):
     out = [tmp_path / name for name in ("c.csv", "e.csv", "b.csv")]
-    enough_data.write(*files, TARGETS, *out)
+    enough_data.write(*files, None, TARGETS, None, *out)
     for table, path in zip((found.curves, found.errors, found.bands), out, strict=True):
         numbers = table.select_dtypes("number").columns
         back = pd.read_csv(path)
         assert list(back.columns) == list(table.columns)
         np.testing.assert_allclose(back[numbers], table[numbers], rtol=1e-6)
+
+
+def test_noise_is_that_of_replicates_and_of_the_test_set(planted, tmp_path):
+    runs, losses, metrics = planted
+    single = metrics["replicate"] == 0
+    paths = [tmp_path / f"{name}.csv" for name in ("runs", "test_losses", "test_metrics")]
+    for table, path in zip(
+        (runs[runs["replicate"] == 0], losses[losses["replicate"] == 0], metrics[single]), paths, strict=True
+    ):
+        table.to_csv(path, index=False)
+    (tmp_path / "all").mkdir()
+    whole = [tmp_path / "all" / path.name for path in paths]
+    for table, path in zip(planted, whole, strict=True):
+        table.to_csv(path, index=False)
+    for files, noise, source in (
+        (paths, np.hypot(0.01, 0.1), "test set, assumed between runs"),
+        (whole, np.hypot(0.01, 0.05), "replicates and test set"),
+    ):
+        errors = enough_data.read_errors(*files).query("metric == 'crossing' and optimizer == 'adam'")
+        np.testing.assert_allclose(errors["noise"], 0.01, rtol=1e-3)
+        (row,) = enough_data.fit_all(errors, {}).curves.to_dict("records")
+        assert row["noise"] == pytest.approx(noise, rel=0.5 if "replicates" in source else 0.02)
+        assert row["noise_from"] == source
+    bare = enough_data.read_errors(*paths[:2], None).query("optimizer == 'adam'")
+    (row,) = enough_data.fit_all(bare, {}).curves.to_dict("records")
+    assert (row["noise_from"], row["noise"]) == ("assumed", pytest.approx(0.1, rel=1e-3))
+
+
+def test_intervals_that_end_at_no_error_have_their_upper_half():
+    high, low = 0.9, 1.0
+    wide = pd.DataFrame({"crossing": [0.05], "crossing_low": [1 - high], "crossing_high": [1 - low]})
+    (noise,) = enough_data._noise(wide, "crossing")
+    assert noise == pytest.approx(np.log(0.1 / 0.05) / 1.96, rel=1e-3)
+
+
+def test_runs_that_still_train_are_counted(planted, files, tmp_path):
+    runs = planted[0]
+    falling = (runs["optimizer"] == "adam") & (runs["fraction"] == 0.8)
+    verdicts = runs[["fraction", "replicate", "optimizer"]].assign(
+        convergence=np.where(falling, "still falling", "converged")
+    )
+    verdicts.to_csv(tmp_path / "convergence.csv", index=False)
+    errors = enough_data.read_errors(*files, tmp_path / "convergence.csv").query("n_train > 5000")
+    table = enough_data.fit_all(errors, {}).curves.set_index("optimizer")
+    assert table["still_training"].to_dict() == {"adam": True, "amsgrad": False}
+    assert (table.loc["adam", "runs_still_training"] == 4).all()
+    verdicts.drop(columns="convergence").to_csv(tmp_path / "convergence.csv", index=False)
+    with pytest.raises(ValueError, match=r"convergence.csv: expected the column convergence"):
+        enough_data.read_errors(*files, tmp_path / "convergence.csv")
+
+
+def test_costs_say_how_many_to_label_next(planted, found, files):
+    errors = enough_data.read_errors(*files).query("optimizer == 'amsgrad' and metric == 'crossing'")
+    (row,) = enough_data.fit_all(errors, TARGETS, Costs(1.0, 1e7, 2)).curves.to_dict("records")
+    assert row["answered"]
+    rounds = [float(each) for each in row["label_next_rounds"].split()]
+    assert len(rounds) == 2
+    assert rounds[0] == pytest.approx(row["label_next"], abs=0.5)
+    assert 0 <= row["chance_of_missing"] < 0.1
+    assert found.curves[["label_next", "label_next_rounds", "chance_of_missing"]].isna().all(axis=None)
+
+
+ERRORS = st.one_of(st.just(np.nan), st.just(0.0), st.floats(1e-4, 0.9))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    sizes=st.lists(st.sampled_from([64, 128, 256, 512, 1024, 4096]), min_size=1, max_size=6, unique=True),
+    replicates=st.integers(1, 3),
+    plain=st.booleans(),
+    noise=st.sampled_from([np.nan, 0.05, 0.3]),
+    target=st.sampled_from([None, 0.5, 0.9, 0.99]),
+    costs=st.sampled_from([None, Costs(1.0, 1e4), Costs(0.1, 1e3, 3)]),
+    data=st.data(),
+)
+def test_whatever_the_errors_the_columns_are_consistent(sizes, replicates, plain, noise, target, costs, data):
+    rows = []
+    for n in sizes:
+        for replicate in range(replicates):
+            error = 3 * n**-0.5 if plain else data.draw(ERRORS)
+            row = {
+                "fraction": n / 5000,
+                "replicate": replicate,
+                "optimizer": "adam",
+                "metric": "crossing",
+                "n_train": n,
+            }
+            failed, falling = data.draw(st.booleans()) and not plain, data.draw(st.booleans())
+            rows.append({**row, "error": error, "noise": noise, "failed": failed, "still_training": falling})
+    targets = {} if target is None else {"crossing": target}
+    (row,) = enough_data.fit_all(pd.DataFrame(rows), targets, costs).curves.to_dict("records")
+    for name in ("n_required", "floor", "doubling_gain", "gain_per_doubling", "ratio_seen"):
+        value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+        assert np.isnan([value, low, high]).all() or low <= value <= high, (name, value, low, high)
+    assert row["answered"] == (row["reasons"] == "")
+    assert np.isnan(row["n_required"]) == (not row["answered"] or target is None)
+    planned = costs is not None and np.isfinite(row["n_required_high"])
+    assert np.isfinite(row["label_next"]) == np.isfinite(row["chance_of_missing"]) == planned
+    assert pd.notna(row["label_next_rounds"]) == planned
+    known = row["reasons"] != "no run has this error" and "no error at all" not in row["reasons"]
+    assert np.isfinite(row["gain_per_doubling"]) == (known and row["sizes"] >= 3)
+    assert np.isfinite(row["ratio_seen"]) == (known and row["sizes"] >= 2)
+    assert (row["noise"] > 0) == known
+    assert row["runs_still_training"] <= row["runs"]
+    assert row["still_training"] == (row["runs_still_training"] > 0)

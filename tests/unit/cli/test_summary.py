@@ -12,7 +12,7 @@ from quasarcurves.cli import summary
 @pytest.fixture
 def results(tmp_path):
     """Two optimizers, two replicates."""
-    run = {"n_train": 1024, "loss_last": 0.01, "val_loss_lowest": 0.5, "spikes_above_3x": 2, "highest_ratio": 9.0}
+    run = {"n_train": 1024, "loss_last": 0.01, "val_loss_lowest": 0.5, "highest_ratio": 9.0}
     rows = [
         {
             "fraction": 0.8,
@@ -56,6 +56,20 @@ def test_crossing_points_are_those_of_final_models(results):
 
 def test_a_study_without_evaluation_has_none(results):
     assert "%" not in row(shown(results), "adam")
+
+
+def test_spikes_are_the_sustained_ones_of_steps_over_all_replicates(results):
+    assert " - " in row(shown(results), "sgd")
+    rows = [
+        (0.8, replicate, name, scale, spikes)
+        for name, scale, spikes in (("adam", "step", 3), ("adam", "epoch", 50), ("sgd", "step", 0))
+        for replicate in (0, 1)
+    ]
+    columns = ["fraction", "replicate", "optimizer", "scale", "spikes"]
+    pd.DataFrame(rows, columns=columns).to_csv(results / "spike_statistics.csv", index=False)
+    text = shown(results)
+    assert row(text, "adam").split()[4] == "6"
+    assert row(text, "sgd").split()[4] == "0"
 
 
 def test_everything_fits_a_narrow_terminal(results):

@@ -83,7 +83,7 @@ def statistics_of():
                     n = rng.poisson(rate * steps / 1000 / (1 + i % 3) ** 2)
                     onset, length = np.sort(rng.integers(0, steps, n)), rng.integers(1, 200, n)
                     found = {"onset": onset, "end": (onset + length).astype(float), "recovery": length}
-                    spikes = pd.DataFrame(found | {"height_ratio": 1 + rng.lognormal(2, 1, n)})
+                    spikes = pd.DataFrame(found | {"height_ratio": 1 + rng.lognormal(2, 1, n), "kind": "sustained"})
                     keys = {"fraction": fraction, "replicate": replicate, "optimizer": optimizer, "scale": "step"}
                     described = statistics.describe(spikes, np.ones(steps), 1, per_epoch)
                     rows.append({**keys, "n_train": round(1280 * fraction), **described})

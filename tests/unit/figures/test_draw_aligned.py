@@ -9,7 +9,7 @@ from quasarcurves.figures import aligned
 LAGS = np.arange(-300, 501, 20)
 MEASURES = (
     "loss", "gradient_norm", "effective_step_q50", "rms_worst", "gradient_curvature_over_threshold",
-    "sharpness_over_threshold",
+    "sharpness_over_threshold", "batch_sharpness_over_threshold",
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def table(fractions=(0.8, 0.2), measures=MEASURES, kinds=("spike", "baseline"), 
 def test_lines_and_bands_are_those_of_the_table(legible):
     rows = table()
     figure = aligned.draw(rows, "adam")
-    panels = np.reshape(figure.axes, (6, 2))
+    panels = np.reshape(figure.axes, (len(MEASURES), 2))
     for measure, row in zip(MEASURES, panels, strict=True):
         for fraction, axes in zip((0.8, 0.2), row, strict=True):
             for kind, line, band in zip(("baseline", "spike"), axes.lines, axes.collections, strict=False):

@@ -14,17 +14,23 @@ MANY = [
 ]  # fmt: skip
 
 
+RATE, SHARE = "sustained_per_1000_steps", "difference_completeness"
+PRICES = ("price_train", "price_test", SHARE)
+
+
 def table(fractions=(0.8, 0.2), optimizers=MANY, spikeless=0.6, reference="adam", seed=0):
     """Plausible cures: most have no spike, at the price of a somewhat higher training loss."""
     rng, rows = np.random.default_rng(seed), []
     for fraction in fractions:
         for optimizer in optimizers:
             n = 20 if optimizer == reference else rng.poisson(20) * (rng.random() > spikeless)
-            row = {"fraction": fraction, "optimizer": optimizer, "reference": reference, "rate": n / 50}
-            row |= dict(zip(("rate_low", "rate_high"), poisson_interval(int(n), 50), strict=True))
-            for name, spread, width in (("train", 0.5, 1.2), ("test", 0.05, 1.03)):
+            row = {"fraction": fraction, "optimizer": optimizer, "reference": reference, RATE: n / 50}
+            row |= dict(zip((f"{RATE}_low", f"{RATE}_high"), poisson_interval(int(n), 50), strict=True))
+            for name, spread, width in (("price_train", 0.5, 1.2), ("price_test", 0.05, 1.03)):
                 ratio = 1.0 if optimizer == reference else rng.lognormal(0.3 * spread, spread)
-                row |= {f"{name}_ratio": ratio, f"{name}_ratio_low": ratio / width, f"{name}_ratio_high": ratio * width}
+                row |= {name: ratio, f"{name}_low": ratio / width, f"{name}_high": ratio * width}
+            lost = 0.0 if optimizer == reference else rng.normal(-0.005, 0.01)
+            row |= {SHARE: lost, f"{SHARE}_low": lost - 0.01, f"{SHARE}_high": lost + 0.01}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -45,13 +51,12 @@ def names(axes):
 def test_points_and_intervals_are_those_of_the_table(legible):
     rows = table([0.8], MANY[:5])
     figure = cures.draw(rows)
-    for name, axes in zip(("train", "test"), figure.axes, strict=True):
-        ratio = f"{name}_ratio"
-        np.testing.assert_allclose(points(axes), rows[[ratio, "rate"]])
-        upright = rows[[ratio, "rate_low", ratio, "rate_high"]].to_numpy()
-        lying = rows[[f"{ratio}_low", "rate", f"{ratio}_high", "rate"]].to_numpy()
+    for ratio, axes in zip(PRICES, figure.axes, strict=True):
+        np.testing.assert_allclose(points(axes), rows[[ratio, RATE]])
+        upright = rows[[ratio, f"{RATE}_low", ratio, f"{RATE}_high"]].to_numpy()
+        lying = rows[[f"{ratio}_low", RATE, f"{ratio}_high", RATE]].to_numpy()
         np.testing.assert_allclose(bars(axes), np.stack([upright, lying], axis=1).reshape(-1, 4))
-        assert names(axes) == dict(zip(rows["optimizer"], rows[[ratio, "rate"]].itertuples(index=False), strict=True))
+        assert names(axes) == dict(zip(rows["optimizer"], rows[[ratio, RATE]].itertuples(index=False), strict=True))
     legible(figure)
 
 
@@ -82,7 +87,7 @@ def test_eighteen_names_cover_nothing(legible, seed):
 
 def test_seven_sizes_are_seven_rows(legible):
     figure = cures.draw(table((0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.025), MANY[:3]))
-    assert [axes.get_ylabel().split(":")[0] for axes in figure.axes[::2]] == [
+    assert [axes.get_ylabel().split(":")[0] for axes in figure.axes[::3]] == [
         f"fraction {fraction}" for fraction in (0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.025)
     ]
     legible(figure)
@@ -90,8 +95,8 @@ def test_seven_sizes_are_seven_rows(legible):
 
 def test_what_is_not_finite_is_named(legible):
     rows = table([0.8], MANY[:4])
-    rows.loc[rows["optimizer"] == "amsgrad", "train_ratio"] = np.inf
-    rows[["test_ratio", "test_ratio_low", "test_ratio_high"]] = np.nan
+    rows.loc[rows["optimizer"] == "amsgrad", "price_train"] = np.inf
+    rows[["price_test", "price_test_low", "price_test_high"]] = np.nan
     figure = cures.draw(rows)
     assert len(points(figure.axes[0])) == 3
     words = legible(figure)
@@ -104,22 +109,20 @@ def test_nothing_to_compare_is_said(legible, rows):
     assert "no two optimizers to compare" in legible(cures.draw(rows))
 
 
-def test_the_first_reference_is_drawn_with_ratio_one(legible):
+def test_the_first_reference_is_drawn_at_no_price(legible):
     rows = pd.concat([table([0.8], MANY[:3]), table([0.8], MANY[:3], reference="amsgrad")])
-    rows.loc[rows["optimizer"] == rows["reference"], ["train_ratio", "train_ratio_low", "train_ratio_high"]] = np.nan
+    rows.loc[rows["optimizer"] == rows["reference"], [*PRICES, "price_train_low"]] = np.nan
     figure = cures.draw(rows)
     assert figure.axes[0].get_xlabel() == "final training loss / that of adam"
-    assert names(figure.axes[0])["adam"][0] == 1
+    assert [names(axes)["adam"][0] for axes in figure.axes] == [1, 1, 0]
+    assert figure.axes[2].get_xlabel() == "completeness - that of adam"
     legible(figure)
 
 
 def test_the_table_is_read_by_its_own_names(tmp_path):
     rows = table([0.8], MANY[:3])
-    renamed = {"rate": "tall_per_1000_steps", "train_ratio": "price_train", "test_ratio": "price_test"}
-    ends = ("", "_low", "_high")
-    others = {f"{old}{end}": f"{new}{end}" for old, new in renamed.items() for end in ends}
-    rows.rename(columns=others).to_csv(tmp_path / "cures.csv", index=False)
+    rows.to_csv(tmp_path / "cures.csv", index=False)
     pd.testing.assert_frame_equal(cures.load(tmp_path / "cures.csv")[rows.columns], rows)
-    rows.drop(columns="rate_low").to_csv(tmp_path / "bad.csv", index=False)
-    with pytest.raises(ValueError, match=r"bad.csv: expected the columns .*, rate_low not found"):
+    rows.drop(columns=f"{RATE}_low").to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(ValueError, match=rf"bad.csv: expected the columns .*, {RATE}_low not found"):
         cures.load(tmp_path / "bad.csv")

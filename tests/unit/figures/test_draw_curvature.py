@@ -13,20 +13,25 @@ STEP = np.arange(0, 2400, 100)
 def record(threshold=38000.0):
     sharpness = np.linspace(100, 40000, len(STEP))
     columns = {"step": STEP, "sharpness": sharpness, "gradient_curvature": sharpness / 2 - 5000}
-    return columns if threshold is None else columns | {"threshold": np.full(len(STEP), threshold)}
+    if threshold is None:
+        return columns
+    wavy = 1500 + 1000 * np.sin(STEP / 150)
+    of_batches = {"batch_sharpness": wavy, "batch_threshold": np.full(len(STEP), threshold / 19)}
+    return columns | of_batches | {"threshold": np.full(len(STEP), threshold)}
 
 
-def test_lines_are_the_record_and_ticks_the_onsets(make, tables_of, legible):
+def test_lines_are_the_record_over_its_thresholds_and_ticks_the_onsets(make, tables_of, legible):
     run = make(curvature=record(), spikes=[(800, 20.0), (1700, 30.0)])
     spikes = tables_of([run]).spikes
     figure = curvature.draw([run], spikes)
     (axes,) = figure.axes
-    sharpness, along, threshold, onsets = axes.lines
+    sharpness, along, of_batches, threshold, onsets = axes.lines
     np.testing.assert_array_equal(sharpness.get_xdata(), STEP)
-    np.testing.assert_array_equal(sharpness.get_ydata(), record()["sharpness"])
-    expected = record()["gradient_curvature"]
-    np.testing.assert_array_equal(along.get_ydata(), np.where(expected > 0, expected, np.nan))
-    assert set(threshold.get_ydata()) == {38000.0}
+    np.testing.assert_allclose(sharpness.get_ydata(), record()["sharpness"] / 38000)
+    expected = record()["gradient_curvature"] / 38000
+    np.testing.assert_allclose(along.get_ydata(), np.where(expected > 0, expected, np.nan))
+    np.testing.assert_allclose(of_batches.get_ydata(), record()["batch_sharpness"] / 2000)
+    assert list(threshold.get_ydata()) == [1, 1]
     np.testing.assert_array_equal(onsets.get_xdata(), spikes[spikes["scale"] == "step"]["onset"])
     assert len(onsets.get_xdata()) >= 2
     assert axes.get_yscale() == "log"
@@ -39,7 +44,7 @@ def test_onsets_of_other_runs_are_not_shown(make, tables_of):
     figure = curvature.draw(runs[:1], spikes)
     mine = spikes[(spikes["scale"] == "step") & (spikes["fraction"] == 0.8) & (spikes["optimizer"] == "adam")]
     assert len(spikes) > len(mine)
-    np.testing.assert_array_equal(figure.axes[0].lines[3].get_xdata(), mine["onset"])
+    np.testing.assert_array_equal(figure.axes[0].lines[4].get_xdata(), mine["onset"])
 
 
 def test_optimizers_without_a_threshold_are_named_not_drawn(make, tables_of, legible):
@@ -50,6 +55,14 @@ def test_optimizers_without_a_threshold_are_named_not_drawn(make, tables_of, leg
     words = legible(figure)
     assert "no threshold known: sgd, lion" in words
     assert "1,024 training spectra, replicate 0" in words
+
+
+def test_records_without_batches_are_drawn_without_them(make, tables_of, legible):
+    older = {name: column for name, column in record().items() if not name.startswith("batch")}
+    run = make(curvature=older)
+    figure = curvature.draw([run], tables_of([run]).spikes)
+    assert len(figure.axes[0].lines) == 4
+    assert "batch sharpness" not in legible(figure)
 
 
 @pytest.mark.parametrize("n", [2, 17])

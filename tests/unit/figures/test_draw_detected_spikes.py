@@ -67,7 +67,7 @@ def test_no_spike_is_said(make, tables_of, legible):
     assert spikes.empty
     figure = detected_spikes.draw([run], spikes)
     words = legible(figure)
-    assert "replicate 0: no spike in epochs" in words
+    assert "1,024 spectra, replicate 0" in words
     assert "no spike found in the losses of steps" in words
 
 

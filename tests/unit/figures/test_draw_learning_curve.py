@@ -20,7 +20,8 @@ def tables_of(
                 for replicate in range(3):
                     error = (0.008 + 0.5 * n**-0.45) * rng.lognormal(0, 0.05)
                     row = {**keys, "fraction": n / 1e5, "replicate": replicate, "n_train": n, "error": error}
-                    errors.append({**row, "failed": (n, replicate) == (3000, 1)})
+                    falling = (n, optimizer) == (100_000, "adam")
+                    errors.append({**row, "failed": (n, replicate) == (3000, 1), "still_training": falling})
             n = np.geomspace(1000, 800_000, 20)
             curve = 0.008 + 0.5 * n**-0.45
             bands.append(
@@ -29,7 +30,11 @@ def tables_of(
                 )
             )
             needed = {"n_required": 9e4, "n_required_low": 6e4, "n_required_high": 2e5}
-            curves.append({**keys, "target": target, "answered": answered, **needed})
+            seen = {"gain_per_doubling": 0.2, "gain_per_doubling_low": -0.1, "gain_per_doubling_high": 0.5}
+            seen |= {"ratio_seen": 0.2, "ratio_seen_low": 0.1, "ratio_seen_high": 0.4, "noise": 0.23}
+            given = {"target": target, "target_given": 1 - target if metric == "crossing" else target}
+            more = {"noise_from": "test set", **given, **seen, **needed}
+            curves.append({**keys, "answered": answered, **more})
     return pd.DataFrame(curves), pd.DataFrame(errors), pd.concat(bands)
 
 
@@ -43,7 +48,12 @@ def test_points_curve_band_and_target_are_those_of_the_tables(legible):
     assert len(figure.axes) == 6
     axes = figure.axes[0]
     mine = errors[(errors["optimizer"] == "adam") & (errors["metric"] == "crossing")]
-    for label, rows in (("run", mine[~mine["failed"]]), ("failed run", mine[mine["failed"]])):
+    used = mine[~mine["failed"]]
+    for label, rows in (
+        ("run", used[~used["still_training"]]),
+        ("run still training", used[used["still_training"]]),
+        ("failed run", mine[mine["failed"]]),
+    ):
         (points,) = lines(axes, label)
         np.testing.assert_allclose(points.get_xydata(), rows[["n_train", "error"]])
     band = bands[(bands["optimizer"] == "adam") & (bands["metric"] == "crossing")]
@@ -59,6 +69,8 @@ def test_points_curve_band_and_target_are_those_of_the_tables(legible):
     words = legible(figure)
     assert "1 - crossing point" in words
     assert "training spectra" in words
+    assert "crossing 0.988" in words
+    assert "each doubling: 20 % off (-10 to 50) noise 23 %" in words
     assert {axes.get_xscale() for axes in figure.axes} | {axes.get_yscale() for axes in figure.axes} == {"log"}
 
 
@@ -80,7 +92,7 @@ def test_what_the_smallest_size_reaches_is_an_arrow():
     curves, errors, bands = tables_of(("adam",), ("test_loss",))
     curves["n_required_low"] = 0.0
     (axes,) = learning_curve.draw(curves, errors, bands).axes
-    (arrow,) = axes.texts
+    (arrow,) = [text for text in axes.texts if not text.get_text()]
     assert arrow.xyann == (2e5, 0.012)
 
 
@@ -107,6 +119,15 @@ def test_two_sizes_and_one_metric_stay_legible(legible):
     curves, errors, bands = tables_of(metrics=("test_loss",))
     legible(learning_curve.draw(curves, errors[errors["n_train"] > 20_000], bands))
     legible(learning_curve.draw(curves, errors[errors["n_train"] > 50_000], bands))
+
+
+def test_two_sizes_show_a_ratio_and_assumed_noise_is_said(legible):
+    curves, errors, bands = tables_of(("adam",), ("test_loss",), answered=False)
+    gains = ["gain_per_doubling", "gain_per_doubling_low", "gain_per_doubling_high"]
+    words = legible(
+        learning_curve.draw(curves.assign(noise_from="assumed", **dict.fromkeys(gains, np.nan)), errors, bands)
+    )
+    assert "largest / smallest: 0.2 (0.1 to 0.4) noise 23 % (assumed)" in words
 
 
 def test_nothing_to_draw_is_said(legible):

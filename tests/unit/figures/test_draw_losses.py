@@ -71,6 +71,7 @@ def test_a_diverged_run_is_marked_at_its_last_finite_loss(legible):
         assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (58, lost["loss"].iloc[57])
 
 
+@pytest.mark.slow
 def test_seventeen_optimizers_and_seven_sizes_are_legible(legible):
     fractions = {round(0.8 / 2**i, 4): 50 for i in range(7)}
     names = [f"optimizer_{i}" for i in range(17)]

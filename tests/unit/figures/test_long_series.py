@@ -133,11 +133,11 @@ def test_curvatures_and_onsets_by_the_hundred_thousand(make, tmp_path):
     step = np.arange(200_000)
     sharpness = np.where((step > 50_000) & (step < 90_000), -1.0, 100.0)
     sharpness[123_456] = 5000
-    run = make(curvature={"step": step, "sharpness": sharpness, "threshold": np.full(len(step), 300.0)})
+    run = make(curvature={"step": step, "sharpness": sharpness, "threshold": np.ones(len(step))})
     keys = {"fraction": 0.8, "replicate": 0, "optimizer": "adam", "scale": "step"}
     spikes = pd.DataFrame({"onset": np.arange(0, 200_000, 10)}).assign(**keys)
     figure = curvature.draw([run], spikes)
-    line, _, _, onsets = figure.axes[0].lines
+    line, *_, onsets = figure.axes[0].lines
     x, y = line.get_data()
     assert y[x == 123_456] == 5000
     assert np.isnan(y[(x > 50_500) & (x < 89_500)]).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from quasarcurves.quasarnet.loss import quasarnet_loss, weighted_line_losses
+from quasarcurves.quasarnet.loss import clipped_share, quasarnet_loss, weighted_line_losses
 
 EPSILON = 1e-7
 
@@ -128,3 +128,19 @@ def test_gradients_equal_differences_of_the_formula():
         step[index] = 1e-6
         high, low = (loss_by_formula(y_true, y_pred.astype(np.float64) + s * step).sum() for s in (1, -1))
         assert gradient[index] == pytest.approx((high - low) / 2e-6, rel=1e-4, abs=1e-5)
+
+
+def test_boxes_beyond_the_clip_get_no_gradient_and_are_counted():
+    p = np.float32([0, 1e-8, 1e-6, 0.5, 1 - 1e-6, 1])
+    out = np.zeros((2, 3, 12), np.float32)
+    out[..., :6] = p
+    out[1, :, :6] = 0.5
+    box, offset = np.array([[2, -1, 3], [0, 1, 2]]), np.full((2, 3), 0.5, np.float32)
+    weight = np.float32([[1, 1, 0], [1, 1, 1]])
+    value = tf.Variable(out)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(weighted_line_losses(value, box, offset, weight))
+    lost = tape.gradient(loss, value).numpy()[..., :6] == 0
+    assert lost[0, :2].tolist() == [[True, True, False, False, False, True]] * 2
+    # of five lines that count
+    assert float(clipped_share(out, box, offset, weight)) == pytest.approx(lost[weight > 0].mean()) == 0.2

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.analysis.metrics import THRESHOLDS, crossing, purity_completeness, velocity
+from quasarcurves.quasarnet.metrics import crossing_of
 
 Z = st.one_of(st.floats(-0.01, 6), st.just(math.nan))
 SPECTRUM = st.tuples(
@@ -133,3 +134,21 @@ def test_several_curves_at_once_are_each_as_alone():
     value, threshold = crossing(purity, completeness)
     assert value.shape == threshold.shape == (5, 3)
     assert (value[2, 1], threshold[2, 1]) == crossing(purity[2, 1], completeness[2, 1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(SPECTRUM, st.floats(0, 1)), max_size=30))
+def test_the_crossing_point_of_confidences_is_that_of_the_curves(spectra):
+    confidence = np.array([each[1] for each in spectra])
+    z, truth, z_true = (np.array([each[0][i] for each in spectra]) for i in (1, 2, 3))
+    classes = [truth == name for name in ("qso", "galaxy", "bad")]
+    curves = [purity_completeness(confidence > t, z.astype(float), *classes, z_true.astype(float)) for t in THRESHOLDS]
+    expected = crossing(*np.array(curves).T)[0]
+    found = crossing_of(confidence, z.astype(float), *classes, z_true.astype(float))
+    assert found == pytest.approx(float(expected), nan_ok=True)
+
+
+def test_without_quasars_there_is_no_crossing_point():
+    no, yes = np.zeros(3, bool), np.ones(3, bool)
+    assert math.isnan(crossing_of(np.ones(3), np.ones(3), no, yes, no, np.ones(3)))
+    assert math.isnan(crossing_of(*([np.zeros(0)] * 6)))

@@ -82,6 +82,12 @@ def test_independent_replicates_share_no_object(ids, share, n, seed):
         seen |= train
 
 
+def test_the_last_of_independent_replicates_gets_what_rounding_leaves():
+    """Of 40 spectra 32 are left for three sets of 10.6 each."""
+    sizes = [len(draw(np.arange(40), 0.265625, i, seed=0, scheme="independent").train) for i in range(3)]
+    assert sizes == [11, 11, 10]
+
+
 @quickly
 @given(n=st.integers(40, 400), fraction=st.floats(0.1, 0.8), replicate=replicates, seed=seeds)
 def test_sizes_are_exact_where_every_object_was_observed_once(n, fraction, replicate, seed):

@@ -144,11 +144,13 @@ def test_optimizers_cost_what_they_do():
     assert sgd < 0.9 * adam < adam < 0.9 * stable
 
 
-def test_curvature_costs_gradients_of_its_probe():
-    without, often = need(), need(diagnosis=CurvatureSettings(10, 256))
-    # every ten steps some 35 gradients as large as a step
-    assert often.seconds / without.seconds == pytest.approx(1 + 3.5, rel=0.2)
+def test_curvature_costs_gradients_of_its_probe_and_of_its_batches():
+    without, often = need(), need(diagnosis=CurvatureSettings(10, 256, 1))
+    # every ten steps some 35 gradients as large as a step, and 4 of each batch
+    assert often.seconds / without.seconds == pytest.approx(1 + 3.9, rel=0.2)
     assert often.mb > without.mb + 30
+    more = need(diagnosis=CurvatureSettings(10, 256, 11))
+    assert (more.seconds - often.seconds) / without.seconds == pytest.approx(4, rel=0.2)
     rarely = need(diagnosis=CurvatureSettings(1000, 256))
     assert without.seconds < rarely.seconds < 1.1 * without.seconds
 

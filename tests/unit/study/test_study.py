@@ -66,6 +66,17 @@ def assert_one_message(message, *parts):
         ({"subsets__fraction": [0.1]}, ["subsets:", "'fraction'", "did you mean 'fractions'?"]),
         ({"data__n_spectr": 5}, ["data:", "unknown key 'n_spectr'", "did you mean 'n_spectra'?"]),
         ({"learning_curve": {"targets": {"crossing": 1.2}}}, ["learning_curve.targets.crossing", "1.2", "below 1"]),
+        ({"learning_curve": {"cost_per_spectrum": 1}}, ["learning_curve: the key 'penalty' is missing"]),
+        ({"learning_curve": {"penalty": 1}}, ["learning_curve: the key 'cost_per_spectrum' is missing"]),
+        ({"learning_curve": {"rounds": 2}}, ["learning_curve: the key 'cost_per_spectrum' is missing"]),
+        (
+            {"learning_curve": {"cost_per_spectrum": 0, "penalty": 1}},
+            ["learning_curve.cost_per_spectrum is 0, expected above 0"],
+        ),
+        (
+            {"learning_curve": {"cost_per_spectrum": 1, "penalty": 1, "rounds": 0}},
+            ["learning_curve.rounds is 0, expected at least 1"],
+        ),
         ({"learning_curve": {"targets": {"los": 1}}}, ["learning_curve.targets:", "'los'", "expected one of"]),
         ({"training__epochs": "many"}, ["training.epochs", "'many'", "expected integer"]),
         ({"training__epochs": 1.5}, ["training.epochs", "1.5", "expected integer"]),
@@ -121,6 +132,15 @@ def assert_one_message(message, *parts):
 )
 def test_a_fault_is_refused_with_key_finding_and_expectation(changes, parts):
     assert_one_message(refusal(changed(**changes)), *parts)
+
+
+@pytest.mark.parametrize("share", [0, 1e-4])
+def test_the_best_by_a_crossing_point_takes_a_validation_set(share):
+    config = changed(subsets__validation_fraction=share, training__best="crossing")
+    assert_one_message(refusal(config), "training.best", "'crossing'", f"{share:g}", "validation set")
+    Study.from_config(changed(subsets__validation_fraction=share))
+    study = Study.from_config(changed(training__best="crossing"))
+    assert study.run_params(study.runs[0])["training"]["best"] == "crossing"
 
 
 def test_a_study_without_a_data_source_is_told_only_that():
@@ -223,7 +243,7 @@ def everything_of(study):
     """All that rules are given of a study, as text."""
     params = [study.run_params(run) for run in study.runs]
     params += [study.subset_params(run.fraction, run.replicate) for run in study.runs]
-    return json.dumps([study.config, study.data, params, study.run_wildcards()])
+    return json.dumps([study.config, study.data, params, [run.name for run in study.runs]])
 
 
 def test_how_a_study_is_written_does_not_matter():
@@ -277,11 +297,6 @@ def test_runs_are_every_combination_once_in_order():
         for optimizer in ("adam", "decayed")
     ]
     assert study.runs[0].name == "f0.4_r0/adam"
-    assert study.run_wildcards() == {
-        "fraction": [0.4] * 4 + [0.1] * 4,
-        "replicate": [0, 0, 1, 1] * 2,
-        "optimizer": ["adam", "decayed"] * 4,
-    }
 
 
 def test_params_of_a_run_are_its_own():
@@ -412,6 +427,31 @@ def test_an_optimizer_may_be_trained_in_its_own_way():
     )
 
 
+def test_an_optimizer_may_be_trained_on_some_fractions_alone():
+    own = {"class": "Adam", "fractions": ["4e-1"]}
+    study = Study.from_config(changed(**optimizers_of(own=own), subsets__fractions=[0.1, 0.4]))
+    runs = [(run.fraction, run.replicate) for run in study.runs if run.optimizer == "own"]
+    assert runs == [(0.4, 0), (0.4, 1)]
+    assert study.fractions_of("amsgrad") == [0.4, 0.1]
+    assert len(study.runs) == 2 + 4 * (len(study.optimizers) - 1)
+    # which fractions there are changes no run
+    assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
+
+
+@pytest.mark.parametrize(
+    ("own", "parts"),
+    [
+        ({"fractions": [0.3]}, ["own.fractions", "0.3 is none of subsets.fractions", "0.4, 0.1"]),
+        ({"fractions": []}, ["own.fractions"]),
+        ({"match": "amsgrad"}, ["own.fractions", "0.1 is none of the fractions of amsgrad", "expected some of 0.4"]),
+    ],
+)
+def test_fractions_that_an_optimizer_cannot_have_are_refused(own, parts):
+    changes = optimizers_of(own={"class": "Adam", **own})
+    changes["optimizers__amsgrad__fractions"] = [0.4]
+    assert_one_message(refusal(changed(**changes, subsets__fractions=[0.1, 0.4])), *parts)
+
+
 def test_own_epochs_come_before_the_steps_of_the_study():
     config = changed(**optimizers_of(own={"class": "Adam", "training": {"epochs": 3}}))
     config["training"] = {"steps": 100}
@@ -436,7 +476,11 @@ def test_curvature_is_in_the_parameters_only_where_it_is_measured():
     config = changed(diagnosis={"probe_size": 16})
     assert Study.from_config(config).run_params(run) == Study.from_config(BASE).run_params(run)
     config["diagnosis"] |= {"curvature_every": 50, "snapshots": 0}
-    assert Study.from_config(config).run_params(run)["diagnosis"] == {"curvature_every": 50, "probe_size": 16}
+    assert Study.from_config(config).run_params(run)["diagnosis"] == {
+        "curvature_every": 50,
+        "probe_size": 16,
+        "batches": 16,
+    }
 
 
 def test_snapshots_are_in_the_parameters_only_where_they_are_taken():

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # JAX compiles for a minute and more
+
 STEPS = 20
 OPTIMIZERS = {
     "adam": {"class": "Adam", "learning_rate": 1e-3},
@@ -24,7 +26,7 @@ import json, sys
 import keras
 import numpy as np
 from dataclasses import replace
-from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.loss import clipped_share, weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.steps.build import build_model
 from quasarcurves.training import backends, optimizers
@@ -45,12 +47,13 @@ settings = NetworkSettings(filters=8, layers=2, boxes=13, lines=tuple("abcdef"),
 weights = [rng.normal(0, 0.1, w.shape) if w.ndim > 1 else w for w in build_model(settings, 1, 0).get_weights()]
 
 
-def make(spec, dropout=0.0, epochs=2, precision="float32"):
+def make(spec, dropout=0.0, epochs=2, precision="float32", every=7):
     model = build_model(replace(settings, dropout=dropout), 1, 0, precision)
     model.set_weights(weights)
-    task = Task(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"))
+    task = Task(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"), clipped_share)
     task.optimizer.build(task.weights)
-    curvature = None if dropout else Curvature(task, [array[:16] for array in data], 7)
+    batches = [[array[rows] for array in data] for rows in np.arange(96).reshape(3, batch)]
+    curvature = None if dropout or not every else Curvature(task, [array[:16] for array in data], every, batches)
     plan = Plan(epochs=epochs, batch_size=batch, order=lambda epoch: np.random.default_rng(epoch).permutation(n))
     return Trainer(task, plan, data, [array[:50] for array in data], curvature)
 
@@ -69,6 +72,8 @@ for name, spec in specs.items():
         found |= {f"{name}/{kind}/{column}": values for column, values in getattr(history, kind).items()}
     found |= {f"{name}/weights/{variable.path}": variable for variable in trainer.task.model.variables}
 spec = specs["adam"]
+bare = trained(make(spec, every=0))
+found |= {f"bare/{name}": values for name, values in bare.record.history().steps.items()}
 whole, first, second = make(spec, 0.2), make(spec, 0.2, epochs=1), make(spec, 0.2)
 for each in (whole, first, second):
     for variable in each.task.model.non_trainable_variables:
@@ -122,9 +127,19 @@ def test_jax_takes_the_steps_that_tensorflow_takes(trained, name):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_both_measure_the_same_curvature(trained, name):
-    key = f"{name}/curvature/sharpness"
-    assert len(trained["jax"][key]) == (STEPS - 1) // 7
-    np.testing.assert_allclose(trained["jax"][key], trained["tensorflow"][key], rtol=5e-3)
+    for measure in ("sharpness", "batch_sharpness", "batch_sharpness_median", "descent_cosine", "clipped_share"):
+        key = f"{name}/curvature/{measure}"
+        assert len(trained["jax"][key]) == (STEPS - 1) // 7
+        np.testing.assert_allclose(trained["jax"][key], trained["tensorflow"][key], rtol=5e-3, err_msg=measure)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_measuring_changes_no_bit_of_a_training(trained, backend):
+    found = trained[backend]
+    bare = {name.removeprefix("bare/"): values for name, values in found.items() if name.startswith("bare/")}
+    assert "update_norm" in bare
+    for name, values in bare.items():
+        np.testing.assert_array_equal(found[f"adam/steps/{name}"], values, err_msg=name)
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])

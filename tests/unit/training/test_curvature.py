@@ -5,9 +5,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from quasarcurves.analysis.causes.alignment import measures_of
+from quasarcurves.analysis.causes.hypotheses import CONDITIONS
 from quasarcurves.training import optimizers
-from quasarcurves.training.curvature import Curvature, largest_eigenvalue, rayleigh_quotient, stability_threshold
-from quasarcurves.training.flat import flat
+from quasarcurves.training.curvature import (
+    Curvature,
+    batch_sharpness,
+    batch_threshold,
+    cosine,
+    drawn_batches,
+    largest_eigenvalue,
+    rayleigh_quotient,
+    stability_threshold,
+)
+from quasarcurves.training.flat import flat, like
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
 
@@ -34,12 +45,18 @@ def examples(n=12):
     return [rng.normal(size=(n, 9, 1)).astype(np.float32), rng.uniform(size=(n, 2)).astype(np.float32)]
 
 
+def batches():
+    rng, (x, y) = np.random.default_rng(9), examples(30)
+    return [[x[rows], y[rows]] for rows in drawn_batches(30, 8, 3, rng)]
+
+
 def trained(spec, curvature_every=0, dropout=0.0, **plan):
     """Train a tiny network; give the trainer."""
     model, data = network(dropout), examples(30)
-    task = Task(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab")
+    clipped = lambda out, y: np.mean(np.asarray(out) > 0.5)  # noqa: E731
+    task = Task(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab", clipped)
     task.optimizer.build(task.weights)
-    curvature = Curvature(task, examples(), curvature_every) if curvature_every else None
+    curvature = Curvature(task, examples(), curvature_every, batches()) if curvature_every else None
     order = lambda epoch: np.random.default_rng([1, epoch]).permutation(30)  # noqa: E731
     trainer = Trainer(task, Plan(**{"epochs": 4, "batch_size": 8, "order": order, **plan}), data, curvature=curvature)
     trainer.train()
@@ -53,21 +70,20 @@ def dense_hessian(task, probe, epsilon=1e-6):
     weights = [variable.numpy() for variable in copy.trainable_variables]
     moving = [variable.value for variable in copy.non_trainable_variables]
 
+    @tf.function
     def gradient(row):
-        values = [tf.constant(part) for part in cut(row, weights)]
         with tf.GradientTape() as tape:
-            tape.watch(values)
-            outputs, _ = copy.stateless_call(values, moving, tf.constant(x, tf.float64), training=True)
+            tape.watch(row)
+            outputs, _ = copy.stateless_call(like(row, weights), moving, tf.constant(x, tf.float64), training=True)
             loss = tf.reduce_sum(tf.reduce_mean((outputs - y) ** 2, axis=0))
-        return np.concatenate([np.ravel(part) for part in tape.gradient(loss, values)])
-
-    def cut(row, like):
-        places = np.cumsum([part.size for part in like])[:-1]
-        return [part.reshape(shape.shape) for part, shape in zip(np.split(row, places), like, strict=True)]
+        return tape.gradient(loss, row)
 
     row = np.concatenate([np.ravel(part) for part in weights])
-    columns = [(gradient(row + step) - gradient(row - step)) / (2 * epsilon) for step in epsilon * np.eye(row.size)]
-    return gradient(row), np.stack(columns, 1)
+    found = [
+        (gradient(tf.constant(row + step)), gradient(tf.constant(row - step))) for step in epsilon * np.eye(row.size)
+    ]
+    columns = [(above - below).numpy() / (2 * epsilon) for above, below in found]
+    return gradient(tf.constant(row)).numpy(), np.stack(columns, 1)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +111,23 @@ def test_curvature_is_that_of_the_dense_hessian(spec):
         corrected = np.sqrt(np.float64(flat(kept)) / (1 - 0.999**t))
         epsilon = 1e-7 if spec["class"] == "Nadam" else 1e-7 / np.sqrt(1 - 0.999**t)
         diagonal = (corrected + epsilon) * (1 if spec["class"] == "Nadam" else 1 - 0.9**t)
-    measured = Curvature(task, examples(), 1).measure()
+    measured = Curvature(task, examples(), 1, batches()).measure()
     # P^-1 H itself is not symmetric: numpy solves it in general
     expected = np.linalg.eigvals(hessian / diagonal[:, None]).real.max()
     assert measured["sharpness"] == pytest.approx(expected, rel=1e-3)
     step = gradient / diagonal
     assert measured["gradient_curvature"] == pytest.approx(step @ hessian @ step / (step @ (diagonal * step)), rel=1e-3)
     assert measured["gradient_curvature"] <= measured["sharpness"] * (1 + 1e-3)
+    along, square = [], []
+    for batch in batches():
+        gradient, hessian = dense_hessian(task, batch)
+        step = gradient / diagonal
+        along.append(step @ hessian @ step)
+        square.append(step @ gradient)
+    ratio = np.divide(along, square)
+    assert measured["batch_sharpness"] == pytest.approx(sum(along) / sum(square), rel=2e-3)
+    assert measured["batch_sharpness_median"] == pytest.approx(np.median(ratio), rel=2e-3)
+    assert measured["batch_sharpness_mean"] == pytest.approx(ratio.mean(), rel=2e-3)
 
 
 @pytest.mark.parametrize("n", [1, 4, 60])
@@ -195,13 +221,155 @@ def test_threshold_follows_the_schedule():
 def test_measuring_changes_nothing_of_the_training():
     spec = {"class": "Adam", "learning_rate": 1e-2}
     with_it, without = (trained(spec, every, dropout=0.3).record.history() for every in (3, 0))
-    assert list(with_it.curvature) == ["step", "sharpness", "gradient_curvature", "threshold"]
+    assert list(with_it.curvature) == [
+        "step",
+        "sharpness",
+        "gradient_curvature",
+        "threshold",
+        "batch_sharpness",
+        "batch_sharpness_median",
+        "batch_sharpness_mean",
+        "batch_threshold",
+        "clipped_share",
+        "descent_cosine",
+    ]
+    assert {len(column) for column in with_it.curvature.values()} == {5}
     assert with_it.curvature["step"].tolist() == [3, 6, 9, 12, 15]
     assert not without.curvature
     for name, values in without.steps.items():
         np.testing.assert_array_equal(with_it.steps[name], values, err_msg=name)
 
 
+def test_a_full_record_has_the_measure_of_every_hypothesis():
+    history = trained({"class": "Adam"}, curvature_every=3).record.history()
+    recorded = measures_of(history, np.full(len(history.steps["loss"]), -1))
+    # the z-score is made of the gradient norm
+    wanted = {condition.measure.removesuffix("_z") for condition in CONDITIONS}
+    assert wanted <= set(recorded)
+    assert all(np.isfinite(recorded[name]).any() for name in wanted)
+
+
 def test_threshold_is_absent_where_none_is_known():
     history = trained({"class": "Lion", "learning_rate": 1e-3}, curvature_every=5).record.history()
-    assert list(history.curvature) == ["step", "sharpness", "gradient_curvature"]
+    assert not {"threshold", "batch_threshold"} & history.curvature.keys()
+    assert {"sharpness", "batch_sharpness"} <= history.curvature.keys()
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"class": "Adam", "learning_rate": 1e-3}, 2e3),
+        ({"class": "Nadam", "learning_rate": 1e-3}, 2e3),
+        ({"class": "SGD", "learning_rate": 0.1}, 20.0),
+        ({"class": "SGD", "learning_rate": 0.1, "momentum": 0.9}, 2.0),
+        ({"class": "SGD", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True}, 2.0),
+        ({"class": "Adagrad", "learning_rate": 0.5}, 4.0),
+        ({"class": "Lion", "learning_rate": 1e-3}, None),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_threshold_of_batches_counts_a_gradient_by_how_far_it_goes(spec, expected):
+    found = batch_threshold(optimizers.build(spec))
+    assert found is expected if expected is None else found == pytest.approx(expected, rel=1e-5)
+
+
+DIRECTIONS = 64
+
+
+def noisy_quadratic(spec, ratio, steps=1500):
+    """Minimise the mean of (x.w)^2 / 2 on batches of one x, all of length^2 `ratio` times the threshold, any direction.
+
+    Every batch has the same curvature along its own gradient, x.x; that of the mean loss is 64 times less. Without
+    momentum a step changes |w|^2 by -rate (2 - rate x.x) (x.w)^2: it falls below the threshold and grows above.
+    """
+    optimizer = optimizers.build(spec)
+    model = keras.Sequential([keras.Input((DIRECTIONS,)), keras.layers.Dense(1, use_bias=False)])
+    task = Task(model, optimizer, lambda out: out**2 / 2, "a")
+    optimizer.build(task.weights)
+    optimizer.iterations.assign(100_000)  # the corrections for the start are over
+    if spec["class"] == "Nadam":
+        optimizer._u_product.assign(0.0)
+    scale = spec.get("epsilon", 1.0) if spec["class"] in ("Adam", "Nadam") else 1.0
+    length = ratio * batch_threshold(optimizer) * scale
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=(steps, DIRECTIONS))
+    x = np.float32(np.sqrt(length) * x / np.linalg.norm(x, axis=1, keepdims=True))
+    model.set_weights([np.full((DIRECTIONS, 1), 1e-6)])
+    drawn = [[x[rows]] for rows in drawn_batches(len(x), 1, 32, rng)]
+    measured = Curvature(task, [x], 1, drawn).measure()
+    before = np.linalg.norm(model.get_weights()[0])
+    Trainer(task, Plan(1, 1, lambda epoch: np.arange(steps), measures=()), [x]).train()
+    return np.linalg.norm(model.get_weights()[0]) / before, measured
+
+
+@pytest.mark.parametrize(
+    ("spec", "margin"),
+    [
+        ({"class": "SGD", "learning_rate": 0.01}, 0.03),
+        # the bound is that of batches without any common direction, which 64 dimensions come near to
+        ({"class": "SGD", "learning_rate": 0.01, "momentum": 0.9}, 0.25),
+        ({"class": "SGD", "learning_rate": 0.01, "momentum": 0.9, "nesterov": True}, 0.25),
+        # an epsilon that dwarfs the gradients holds the preconditioner fixed
+        ({"class": "Adam", "learning_rate": 0.01, "epsilon": 1e3}, 0.25),
+        ({"class": "Adam", "learning_rate": 0.01, "beta_1": 0.5, "epsilon": 1e3}, 0.15),
+        ({"class": "Nadam", "learning_rate": 0.01, "epsilon": 1e3}, 0.25),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_noisy_training_turns_unstable_at_the_threshold_of_batches(spec, margin):
+    settled, measured = noisy_quadratic(spec, 1 - margin)
+    assert measured["batch_sharpness"] == pytest.approx((1 - margin) * measured["batch_threshold"], rel=1e-3)
+    assert settled < 0.7
+    diverged, measured = noisy_quadratic(spec, 1 + margin)
+    assert measured["batch_sharpness"] > measured["batch_threshold"]
+    assert diverged > 1.4
+    # the mean loss by itself says that all is well
+    assert measured["sharpness"] < 0.1 * measured["threshold"]
+
+
+def test_batch_sharpness_of_a_known_distribution_is_dominated_by_the_sharp_batches():
+    """Curvature is a with weights of 1 of 4, else b: pooled by the squares of the gradients, a w and b w."""
+    a, b, w = 8.0, 1.0, 0.3
+    curvature = np.array([a, b, b, b])
+    found = batch_sharpness(curvature * (curvature * w) ** 2, (curvature * w) ** 2)
+    assert found["batch_sharpness"] == pytest.approx((a**3 + 3 * b**3) / (a**2 + 3 * b**2))
+    assert found["batch_sharpness_median"] == b
+    assert found["batch_sharpness_mean"] == pytest.approx((a + 3 * b) / 4)
+    assert all(np.isnan(value) for value in batch_sharpness(np.zeros(3), np.zeros(3)).values())
+
+
+@pytest.mark.parametrize(("n", "size", "each"), [(30, 8, 8), (30, 30, 30), (5, 8, 5)])
+def test_batches_are_drawn_as_a_training_draws_them(n, size, each):
+    found = drawn_batches(n, size, 7, np.random.default_rng(1))
+    assert found.shape == (7, each)
+    epochs = n // each
+    for first in range(0, 7, epochs):
+        assert len(set(found[first : first + epochs].ravel())) == found[first : first + epochs].size
+    np.testing.assert_array_equal(found, drawn_batches(n, size, 7, np.random.default_rng(1)))
+    assert found.max() < n
+
+
+def test_descent_is_that_of_the_step_after_the_measurement():
+    """On a batch that is the probe plain SGD goes straight down; a momentum from elsewhere does not."""
+    model, data = network(), examples(8)
+    task = Task(model, optimizers.build({"class": "SGD", "learning_rate": 0.1}), lambda out, y: (out - y) ** 2, "ab")
+    task.optimizer.build(task.weights)
+    trainer = Trainer(task, Plan(6, 8, lambda epoch: np.arange(8)), data, curvature=Curvature(task, data, 2))
+    trainer.train()
+    history = trainer.record.history()
+    assert history.curvature["step"].tolist() == [2, 4]
+    np.testing.assert_allclose(history.curvature["descent_cosine"], 1, rtol=1e-4)
+    other = trained({"class": "SGD", "learning_rate": 0.1, "momentum": 0.9}, 5).record.history().curvature
+    assert (np.abs(other["descent_cosine"]) < 0.99).all()
+    assert cosine(np.array([1.0, 0]), np.array([-2.0, 0])) == -1
+    assert np.isnan(cosine(np.zeros(2), np.ones(2)))
+
+
+def test_the_share_beyond_the_clip_is_that_of_the_probe():
+    model, data = network(), examples(8)
+    clipped = lambda outputs, y: np.mean(np.asarray(outputs) > np.median(outputs))  # noqa: E731
+    task = Task(model, optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab", clipped)
+    task.optimizer.build(task.weights)
+    task.optimizer.iterations.assign(1)
+    task.optimizer._velocities[0].assign(np.ones(task.optimizer._velocities[0].shape))
+    assert Curvature(task, data, 1).measure()["clipped_share"] == 0.5

@@ -242,6 +242,53 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss():
         assert (best != last).any()
 
 
+@pytest.mark.parametrize(
+    ("crossings", "best"),
+    [
+        ([0.2, 0.9, 0.5, 0.9], 4),  # of two the one of lower loss: it falls from epoch to epoch
+        ([0.2, 0.9, 0.5, np.nan], 2),
+        ([np.nan] * 4, 4),
+        ([0.1, np.nan, np.nan, np.nan], 1),
+    ],
+)
+def test_the_best_weights_may_be_those_of_the_highest_crossing_point(crossings, best):
+    task, said, seen = make_task({"class": "SGD", "learning_rate": 0.01}), iter(crossings), []
+    data, plan = make_data(20), Plan(4, 5, order(20), best="crossing")
+    trainer = Trainer(task, plan, data, data, crossing=lambda outputs: next(said))
+    trainer.train(after_epoch=lambda: seen.append(task.model.get_weights()))
+    trainer.finish()
+    record = trainer.record
+    assert (np.diff(record.epochs["val_loss"]) < 0).all()
+    np.testing.assert_array_equal(record.history().epochs["val_crossing"], np.float32(crossings))
+    for kept, then in zip(record.best_weights, seen[best - 1], strict=True):
+        np.testing.assert_array_equal(kept, then)
+    assert record.best_loss == record.epochs["val_loss"][best - 1]
+
+
+def test_the_crossing_point_is_that_of_the_outputs_at_the_epochs_that_are_validated():
+    task, data, said = make_task({"class": "SGD", "learning_rate": 0.1}), make_data(2500), []
+    trainer = Trainer(
+        task, Plan(3, 500, order(2500), validate_every=2), data, data, crossing=lambda y: said.append(y) or 0.5
+    )
+    trainer.train()
+    trainer.finish()
+    assert trainer.record.epochs["val_crossing"] == pytest.approx([np.nan, 0.5, 0.5], nan_ok=True)
+    np.testing.assert_allclose(said[-1], forward(task.model.get_weights(), data[0])[1], rtol=1e-4, atol=1e-5)
+
+
+def test_recording_the_crossing_point_changes_nothing_else():
+    records = []
+    for crossing in (None, lambda outputs: float(outputs.mean())):
+        task, data = make_task({"class": "Adam", "learning_rate": 0.01}), make_data(40)
+        trainer = Trainer(task, Plan(6, 8, order(40), validate_every=2), data, make_data(13, seed=4), crossing=crossing)
+        trainer.train()
+        trainer.finish()
+        records.append([trainer.record.history().epochs[name] for name in ("loss", "val_loss")])
+        records[-1] += [*trainer.task.model.get_weights(), *trainer.record.best_weights]
+    for one, other in zip(*records, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
 def test_every_epoch_is_reported_after_its_validation():
     seen = []
     train(

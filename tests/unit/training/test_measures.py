@@ -20,6 +20,7 @@ RATE = 0.02
 ALWAYS = {"loss", "gradient_norm", "update_norm", "last_layer_norm"}
 MULTIPLIER = {"effective_step_mean", *(f"effective_step_q{percent:02d}" for percent in PERCENTS)}
 RMS = {"rms_worst", "rms_mean"}
+PAST = {"square_over_past"}
 
 
 class Adam:
@@ -236,9 +237,11 @@ def test_scaled_measures_are_those_of_the_formula(case):
 
 @pytest.mark.parametrize("name", sorted(optimizer_specs.optimizer_classes()))
 def test_norms_are_right_for_every_optimizer_and_what_one_has_not_is_absent(name):
-    has_rms = {"Adam", "AdamW", "Nadam", "Lamb", "StableAdamW", "ScheduleFreeAdamW", "RMSprop", "Adadelta", "Adafactor"}
+    has_past = {"Adam", "AdamW", "Nadam", "Lamb", "StableAdamW", "ScheduleFreeAdamW"}
+    has_rms = has_past | {"RMSprop", "Adadelta", "Adafactor"}
     has_multiplier = has_rms | {"Adamax", "Adagrad"}
     expected = ALWAYS | (MULTIPLIER if name in has_multiplier else set()) | (RMS if name in has_rms else set())
+    expected |= PAST if name in has_past else set()
     for _, before, after, g, record in recorded(optimizers.build({"class": name, "learning_rate": RATE}), 3):
         assert set(record) == expected
         assert record["loss"] == 0.5
@@ -302,7 +305,7 @@ def test_the_update_in_a_block_is_that_between_its_steps(name, monkeypatch):
 def test_a_step_takes_at_most_60_bytes_on_disk(tmp_path):
     history, _ = trained("Adam", n=1500, epochs=10)
     assert {values.dtype for values in history.steps.values()} == {np.dtype(np.float32)}
-    assert len(history.steps) == 10
+    assert len(history.steps) == 11
     history.save(tmp_path / "all.h5")
     History(history.epochs, {"loss": history.steps["loss"][:0]}).save(tmp_path / "none.h5")
     bytes_per_step = ((tmp_path / "all.h5").stat().st_size - (tmp_path / "none.h5").stat().st_size) / 3000
@@ -338,3 +341,28 @@ def test_a_measure_of_ones_own_is_recorded_once_it_is_in_the_table(monkeypatch):
 def test_names_of_measures_are_different():
     names = [measure.name for measure in measures.MEASURES]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_the_largest_square_over_its_past_is_that_of_the_mean_before_the_step(amsgrad):
+    """Planted: at one step one weight's gradient is 200 times what it was, so its square 40,000 times."""
+    base = gradients_of(make_model(), 1)
+
+    def burst(model, t):
+        found = [np.abs(each) + 0.1 for each in base]
+        found[0].flat[3] *= 200 if t == 5 else 1
+        return found
+
+    spec = {"class": "Adam", "learning_rate": RATE, "amsgrad": amsgrad}
+    found = [record["square_over_past"] for *_, record in recorded(optimizers.build(spec), 7, burst)]
+    np.testing.assert_allclose(found, [0, 1, 1, 1, 40_000, 1, 1], rtol=0.02)
+    # the mean of all steps before, for gradients that vary
+    expected, means = [], np.zeros(len(row(base)))
+    for t, _, _, g, record in recorded(optimizers.build(spec), 6):
+        past = means / (1 - 0.999 ** (t - 1)) if t > 1 else np.full(means.shape, np.inf)
+        expected.append((np.max(row(g) ** 2 / np.maximum(past, 1e-14)), record["square_over_past"]))
+        means = 0.999 * means + 0.001 * row(g) ** 2
+    # float32 cannot tell what a much larger gradient leaves of the past
+    told = [pair for pair in expected if pair[0] < 1e6]
+    assert len(told) == 5
+    np.testing.assert_allclose(*np.transpose(told), rtol=0.05)

@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # JAX compiles for a minute
+
 REPLICATES, EPOCHS, STEPS_PER_EPOCH = 2, 4, 7
 OPTIMIZERS = {
     "adam": {"class": "Adam", "learning_rate": 0.01},
@@ -47,6 +49,11 @@ def loss(outputs, y):
     return ops.square(outputs - y)
 
 
+def crossing(outputs):
+    # the higher the further from the truth, so that the best by it are not those of the lowest loss
+    return float(np.abs(outputs - y[80:]).mean())
+
+
 def order(replicate, epoch):
     return rows[replicate][np.random.default_rng([replicate, epoch]).permutation(n)]
 
@@ -60,9 +67,12 @@ def make(name, replicate):
     model = keras.Model(inputs, layers.Dense(2, name="last")(layers.Dropout(0.2)(hidden)), name="net")
     task = Task(model, optimizers.build(specs[name], epochs * steps), loss, "ab")
     task.optimizer.build(model.trainable_variables)
-    plan = Plan(epochs, batch, partial(order, replicate), last_batch="drop", validate_every=2)
-    curvature = Curvature(task, [x[rows[replicate]], y[rows[replicate]]], 11) if name == "adam" else None
-    return Trainer(task, plan, [x, y], [x[80:], y[80:]], curvature, Snapshots(model, 2, Limits(3, 1, 0.1, 0.2)))
+    best = ["loss", "crossing"][replicate]
+    plan = Plan(epochs, batch, partial(order, replicate), last_batch="drop", validate_every=2, best=best)
+    batches = [[x[part], y[part]] for part in rows[replicate][: 3 * batch].reshape(3, batch)]
+    measured = Curvature(task, [x[rows[replicate]], y[rows[replicate]]], 11, batches) if name == "adam" else None
+    snapshots = Snapshots(model, 2, Limits(3, 1, 0.1, 0.2))
+    return Trainer(task, plan, [x, y], [x[80:], y[80:]], measured, snapshots, crossing)
 
 
 def make_all():
@@ -153,7 +163,14 @@ def how_packed(run):
 def test_a_training_in_a_pack_is_the_training_alone(found, run):
     expected, got = of(found, "alone", run), of(found, how_packed(run), run)
     assert expected.keys() == got.keys()
-    assert {"steps/loss", "epochs/val_loss", "epochs/learning_rate", "weights/0", "diverged"} <= got.keys()
+    assert {
+        "steps/loss",
+        "epochs/val_loss",
+        "epochs/val_crossing",
+        "epochs/learning_rate",
+        "weights/0",
+        "diverged",
+    } <= got.keys()
     if not run.startswith("wild"):
         assert len(got["steps/loss"]) == EPOCHS * STEPS_PER_EPOCH
         assert any(name.startswith("best/") for name in got)
@@ -167,7 +184,13 @@ def test_a_training_in_a_pack_is_the_training_alone(found, run):
 
 def test_the_curvature_is_measured_in_a_pack(found):
     for run in ("adam0", "adam1"):
-        assert of(found, "curved", run)["curvature/step"].tolist() == [11, 22]
+        measured = of(found, "curved", run)
+        assert measured["curvature/step"].tolist() == [11, 22]
+        # close to those of a training by itself, as all else of a pack (see above); told apart by their own weights
+        for name in ("batch_sharpness", "descent_cosine"):
+            assert np.isfinite(measured[f"curvature/{name}"]).all()
+    cosines = [of(found, "curved", run)["curvature/descent_cosine"] for run in ("adam0", "adam1")]
+    assert (cosines[0] != cosines[1]).all()
 
 
 def test_runs_differ(found):

@@ -1,7 +1,7 @@
 """Has a run converged, and should one be concerned? A row per run, with 95 % intervals that honour autocorrelation.
 
 The losses of successive epochs are correlated, so n of them are worth fewer than n independent values. Every interval
-here counts an effective number of values.
+here counts an effective number of values. Sustained spikes and their wakes are left out of the changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from quasarcurves.analysis import tables
+from quasarcurves.analysis import stopping, tables
+from quasarcurves.analysis.spikes.wakes import masked_epochs, read_sustained
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.training.history import History
 
@@ -25,7 +26,10 @@ STOP_CHANCE = 0.05
 """A larger chance to stop at a worse model is a concern."""
 
 TEST_MODELS = ("final", "best")
-"""The models that test losses are of: at the end, and at the lowest validation loss."""
+"""The models that test losses are of: at the end, and the best by the validation set."""
+
+_TOLD = tuple(metric for metric in stopping.METRICS if metric != "loss")
+"""Metrics that the concern about the final model goes by: a loss is no reason to stop."""
 
 _LATE = 0.2
 _QUARTER = 0.25
@@ -33,7 +37,7 @@ _BLOCKS = 20
 _FEWEST = 6
 
 
-def write(histories: Path, test_losses: Path | None, path: Path) -> None:
+def write(histories: Path, spikes: Path, test_losses: Path | None, comparisons: Path | None, path: Path) -> None:
     """Write convergence.csv, a row per run.
 
     Columns
@@ -42,7 +46,7 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
         The run, and whether and where its loss became infinite or NaN. If it did, `convergence` says `diverged`, and
         the columns about the last epochs are empty.
     epoch_best
-        Epoch of the lowest validation loss, from 1.
+        Epoch of the model kept as the best, from 1: of the lowest validation loss, or as `training.best` says.
     test_loss_final, test_loss_best
         Test loss of the model at the end and of that at `epoch_best`; empty where not known.
     val_loss_late
@@ -51,12 +55,20 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
         Chance that a stop at a random one of the last 20 % of epochs ends at a model whose loss is more than 10 % above
         their median: by the validation loss where computed, and by the training loss of every epoch. Epochs that are
         worse because the loss still falls count as well as those in spikes.
+    stop_late_worse, stop_late_epochs
+        The first of these chances (the second without validation) as counts: so many models are worse, of so many.
     change_train, change_val, each with _low and _high
         Loss at the end of the last quarter of the run over that at its beginning, along a straight line through the
-        running median of the log loss. Below 1: the loss falls.
+        running median of the log loss, without epochs in sustained spikes and their wakes (`wakes.masked_epochs`).
+        Below 1: the loss falls. Empty if fewer than 6 values are left.
+    masked_late
+        Epochs of the last quarter that are left out so.
     convergence, convergence_val
         Verdict on the two: `converged` if the interval is between 1/1.1 and 1.1, else `still falling` or `rising` if
         it does not hold 1, else `cannot say`.
+    best_better, best_worse, best_open
+        Metrics of the test set by which the best model is certainly better than the final one, is certainly worse, or
+        that cannot tell, by stopping.csv, joined by `, `. The loss is none of them.
     concern
         What there is to be concerned about, joined by `; `, as `concerns` has it.
 
@@ -64,14 +76,22 @@ def write(histories: Path, test_losses: Path | None, path: Path) -> None:
     ----------
     histories : Path
         HDF5 file of all runs.
+    spikes : Path
+        spikes.csv.
     test_losses : Path or None
         CSV file as `read_test_losses` takes it, if there is one.
+    comparisons : Path or None
+        stopping.csv, if there is one.
     path : Path
         File written.
     """
-    tested = read_test_losses(test_losses)
-    rows = [_of_run(history) for history in tables.by_run(histories)]
-    runs = pd.DataFrame(rows).merge(tested, how="left", on=tables.RUN_KEYS)
+    sustained = read_sustained(spikes)
+    rows = [_of_run(history, sustained) for history in tables.by_run(histories)]
+    runs = pd.DataFrame(rows).merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
+    runs = runs.merge(read_comparisons(comparisons), how="left", on=tables.RUN_KEYS)
+    # a run that was never compared is open in all
+    runs["best_open"] = runs["best_open"].fillna(", ".join(_TOLD))
+    runs = runs.fillna({"best_better": "", "best_worse": ""})
     runs["concern"] = ["; ".join(concerns(row)) for row in tables.records(runs)]
     tables.write(runs, path)
 
@@ -107,13 +127,35 @@ def read_test_losses(path: Path | None) -> pd.DataFrame:
     return wide.rename(columns=names).rename_axis(columns=None).reset_index()
 
 
-_TYPES: dict[str, type] = {
-    "optimizer": str,
-    "fraction": float,
-    "replicate": int,
-    "test_loss_final": float,
-    "test_loss_best": float,
-}
+def read_comparisons(path: Path | None) -> pd.DataFrame:
+    """Read what stopping.csv says of each run, as the columns best_better, best_worse and best_open of `write`.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a verdict is not known.
+    """
+    verdicts = {"best_better": stopping.BETTER, "best_worse": stopping.WORSE, "best_open": stopping.OPEN}
+    if path is None:
+        return pd.DataFrame(columns=[*tables.RUN_KEYS, *verdicts]).astype(_KEY_TYPES | dict.fromkeys(verdicts, str))
+    table = tables.read(path)
+    needed = [*tables.RUN_KEYS, "metric", "verdict"]
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(f"{path}: expected the columns {', '.join(needed)}, found no {', '.join(missing)}")
+    known = (*verdicts.values(), stopping.SAME)
+    if unknown := sorted(set(table["verdict"].astype(str)) - set(known)):
+        raise ValueError(f"{path}: expected the verdicts {', '.join(known)}, found {', '.join(unknown)}")
+    told = table[table["metric"].isin(_TOLD)]
+    rows = [
+        dict(zip(tables.RUN_KEYS, key, strict=True))
+        | {name: ", ".join(run.loc[run["verdict"] == verdict, "metric"]) for name, verdict in verdicts.items()}
+        for key, run in told.groupby(tables.RUN_KEYS, sort=False)
+    ]
+    return pd.DataFrame(rows, columns=[*tables.RUN_KEYS, *verdicts])
+
+
+_KEY_TYPES: dict[str, type] = {"optimizer": str, "fraction": float, "replicate": int}
+_TYPES = _KEY_TYPES | dict.fromkeys(("test_loss_final", "test_loss_best"), float)
 
 
 def effective_size(values: np.ndarray) -> float:
@@ -158,8 +200,7 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     chance, low, high : float
         NaN without a loss.
     """
-    loss = np.asarray(loss, float)
-    loss = loss[np.isfinite(loss) & (loss > 0)]
+    loss = _usable(loss)
     if not len(loss):
         return float("nan"), float("nan"), float("nan")
     worse = loss > MATTERS * np.median(loss)
@@ -168,6 +209,11 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     chances = scipy.stats.beta(share * n + 0.5, (1 - share) * n + 0.5)
     low, high = float(chances.ppf(ALPHA / 2)), float(chances.ppf(1 - ALPHA / 2))
     return share, low if share > 0 else 0.0, high if share < 1 else 1.0
+
+
+def _usable(loss: np.ndarray) -> np.ndarray:
+    loss = np.asarray(loss, float)
+    return loss[np.isfinite(loss) & (loss > 0)]
 
 
 def trend(loss: np.ndarray, length: int) -> tuple[float, float, float]:
@@ -240,8 +286,9 @@ def concerns(run: Mapping[str, Any]) -> list[str]:
     list of str
         `diverged`; `training loss still falling` or `rising`; `validation loss rising`; `depends on when it stops`: the
         chance of a worse model is certainly above 5 %, by the validation loss (training loss if none was computed);
-        `worse than its best`: the final model's test loss is more than 10 % above that of the best. If nothing applies:
-        `none`, or `cannot say` if the convergence, the chance or the test losses are not known well enough.
+        `worse than its best`: by some metric of the test set the best model is certainly better than the final one, by
+        none certainly worse. The test loss does not count. If nothing applies: `none`, or `cannot say` if the
+        convergence, the chance or some metric is not known well enough.
     """
     if run["diverged"]:
         return ["diverged"]
@@ -251,22 +298,23 @@ def concerns(run: Mapping[str, Any]) -> list[str]:
         f"training loss {run['convergence']}": run["convergence"] in ("still falling", "rising"),
         "validation loss rising": run["convergence_val"] == "rising",
         "depends on when it stops": low > STOP_CHANCE,
-        "worse than its best": run["test_loss_final"] > MATTERS * run["test_loss_best"],
+        "worse than its best": bool(run["best_better"]) and not run["best_worse"],
     }
-    known = run["convergence"] == "converged" and high <= STOP_CHANCE and np.isfinite(run["test_loss_final"])
+    known = run["convergence"] == "converged" and high <= STOP_CHANCE and not run["best_open"]
     return [reason for reason, holds in rules.items() if holds] or ["none" if known else "cannot say"]
 
 
-def _of_run(history: History) -> dict[str, Any]:
+def _of_run(history: History, sustained: pd.DataFrame) -> dict[str, Any]:
     outcome, loss = history.params["outcome"], np.asarray(history.epochs["loss"], float)
     val_loss = np.asarray(history.epochs["val_loss"], float)
-    validated = np.isfinite(val_loss).any()
     row = {key: history.params[key] for key in tables.RUN_KEYS}
     row |= {key: outcome[key] for key in ("n_train", "epochs", "diverged", "diverged_step")}
-    row["epoch_best"] = int(np.nanargmin(val_loss)) + 1 if validated else len(loss)
+    row["epoch_best"] = tables.best_epoch(history) or len(loss)
     if outcome["diverged"]:  # the epochs before it diverged tell nothing about its end
         loss, val_loss = loss[:0], val_loss[:0]
-    return row | _late(loss, val_loss) | _changes(loss, val_loss, outcome["diverged"])
+    spikes = sustained[np.logical_and.reduce([sustained[key] == row[key] for key in tables.RUN_KEYS])]
+    masked = masked_epochs(spikes, len(loss), outcome["steps_per_epoch"])
+    return row | _late(loss, val_loss) | _changes(loss, val_loss, masked, outcome["diverged"])
 
 
 def _late(loss: np.ndarray, val_loss: np.ndarray) -> dict[str, Any]:
@@ -275,14 +323,18 @@ def _late(loss: np.ndarray, val_loss: np.ndarray) -> dict[str, Any]:
     row = {"val_loss_late": validated.mean() if len(validated) else np.nan, "validations_late": len(validated)}
     for name, values in (("val", validated), ("train", loss[late])):
         row |= _with_interval(f"stop_chance_{name}", stop_chance(values))
-    return row
+    late_loss = validated if len(validated) else loss[late]
+    chance = row["stop_chance_val" if len(validated) else "stop_chance_train"]
+    n = _usable(late_loss).size
+    return row | {"stop_late_worse": round(chance * n) if n else 0, "stop_late_epochs": n}
 
 
-def _changes(loss: np.ndarray, val_loss: np.ndarray, diverged: bool) -> dict[str, Any]:
+def _changes(loss: np.ndarray, val_loss: np.ndarray, masked: np.ndarray, diverged: bool) -> dict[str, Any]:
     quarter = round(_QUARTER * len(loss))
-    row: dict[str, Any] = {}
+    last = slice(len(loss) - quarter, None)
+    row: dict[str, Any] = {"masked_late": int(masked[last].sum())}
     for name, verdict, values in (("train", "convergence", loss), ("val", "convergence_val", val_loss)):
-        change = trend(values[len(values) - quarter :], quarter)
+        change = trend(np.where(masked, np.nan, values)[last], quarter)
         row |= _with_interval(f"change_{name}", change)
         row[verdict] = "diverged" if diverged else judge(*change[1:])
     return row

@@ -6,7 +6,7 @@ compared pair by pair.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,18 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, read_test_losses
+from quasarcurves.analysis.metrics import paired
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
 from quasarcurves.analysis.stats.comparisons import compare, holm, removes
 from quasarcurves.analysis.stats.rates import Counts, rate
-from quasarcurves.analysis.stats.ratios import paired_ratio, rate_ratio, rate_ratio_p
+from quasarcurves.analysis.stats.ratios import (
+    Strata,
+    exact_rate_ratio_p,
+    paired_ratio,
+    rate_ratio,
+    rate_ratio_p,
+    rate_ratio_p_without_one_run,
+)
 from quasarcurves.training.history import History, runs_of
 
 REMOVED = 0.5
@@ -27,9 +35,10 @@ REMOVED = 0.5
 
 EQUIVALENT = f"equivalent within a factor {MATTERS:g} in losses and {1 / REMOVED:g} in spikes"
 
-RATES = {"tall": "tall_per_1000_steps", "epoch": "per_epoch", "step": "per_1000_steps"}
-"""Kinds of spikes with the name of their rate: how often the loss of an epoch rises above 3 times its running median,
-once it has settled (the phenomenon as it was published), and all spikes found in the losses of epochs and of steps."""
+RATES = {kind: f"{kind}_per_1000_steps" for kind in ("sustained", "tall", "outlier")}
+"""Kinds of spikes with the name of their rate: sustained ones in the losses of steps (the headline), how often the loss
+of an epoch rises above 3 times its running median once it has settled (the phenomenon as it was published), and single
+hard batches."""
 
 MEASURES = (
     "share_in_spike",
@@ -53,19 +62,35 @@ RATIOS = {
 }
 """Ratios to the reference, by name; the values are the measures that are divided."""
 
-REMOVALS = {"tall": "removes_spikes", "epoch": "removes_spikes_epoch", "step": "removes_spikes_step"}
-"""Verdicts on the kinds of spikes."""
+REMOVAL = "removes_spikes"
+"""The verdict, on sustained spikes."""
 
 PRICES = ("price_train", "price_lowest", "price_test", "price_test_best")
 """The ratios of losses: each has a verdict."""
 
+DIFFERENCES = {name: f"difference_{name}" for name in paired.SHARES} | {"sigma_dv": "ratio_sigma_dv"}
+"""Test metrics with the name of their comparison: a difference of shares, a ratio of scatters."""
+
+MATTERS_SHARE = 0.01
+"""Shares of quasars that differ by less are as good as the same."""
+
 AMSGRAD = "amsgrad"
 _LATE = 0.1
 _INTERVAL = ("", "_low", "_high", "_p")
+_BOUNDS = ("", "_low", "_high")
 
 
-def write(histories: Path, statistics: Path, test_losses: Path | None, reference: str, path: Path) -> None:
-    """Write cures.csv, a row per fraction, optimizer and reference.
+def write(
+    histories: Path,
+    statistics: Path,
+    test_losses: Path | None,
+    reference: str,
+    path: Path,
+    overall: Path,
+    predictions: Iterable[Path] = (),
+    spectra: Path | None = None,
+) -> None:
+    """Write cures.csv, a row per fraction, optimizer and reference, and cures_overall.csv, over all fractions.
 
     The references are the one given, those that another optimizer's step is matched to, and `amsgrad`. A `_low` and
     `_high` bound the 95 % interval, `_p` is the two-sided probability by chance, `_p_holm` the same adjusted for all
@@ -80,27 +105,46 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         Runs, those that the reference has too, how many diverged, and which. The final loss of a diverged run is
         infinite; it is left out of ratios, its spikes count up to where it ended, and the verdict on removing spikes is
         never `yes`.
-    spikes_<kind>, tall_per_1000_steps, per_epoch, per_1000_steps
+    within_run
+        Whether all rates and ratios of the row are of single runs: their intervals say nothing about other runs.
+    spikes_<kind>, <kind>_per_1000_steps
         Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`stats.rates.rate`).
     share_in_spike, height_step, height_epoch
-        Medians over replicates: share of the steps in a spike, median height of a run's spikes in the losses of steps
-        and of epochs.
+        Medians over replicates: share of the steps in a sustained spike, median height of a run's sustained spikes in
+        the losses of steps and of epochs.
     loss_final, loss_lowest, test_loss_final, test_loss_best, late_effective_step
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
         and at the lowest validation loss, mean over the last 10 % of steps of the median effective step.
+    completeness, purity, bal_completeness, sigma_dv
+        Medians over replicates of the final models' test metrics, at a confidence of 0.5.
     rate_ratio_<kind>
         Rate of spikes over that of the reference (`stats.ratios.rate_ratio`).
-    removes_spikes, removes_spikes_epoch, removes_spikes_step
-        `yes` if spikes (tall ones, all of epochs, all of steps) are certainly rarer than half the reference's, `no` if
-        certainly not, else `cannot say`; so too for a single replicate, as nothing shows how far replicates differ. The
-        `_p` is that of a true ratio of one half.
+    removes_spikes
+        `yes` if sustained spikes are certainly rarer than half the reference's, `no` if certainly not, else `cannot
+        say`. `removes_spikes_p` is the probability at a true ratio of one half, `removes_spikes_p_without_one_run` the
+        largest that is left without any one run. Both must settle it. There is none for fewer than 3 pairs, so that one
+        or two replicates never settle it.
     price_train, price_lowest, price_test, price_test_best
         Final and lowest training loss, final and best test loss over those of the reference, as geometric means over
         `<name>_pairs` replicates. `<name>_verdict`: `same` within a factor 1.1, `lower`, `higher` or `not settled`.
+    difference_completeness, difference_purity, difference_bal_completeness, ratio_sigma_dv
+        Test metrics of the final models less those of the reference (over them, for the scatter), over `<name>_pairs`
+        replicates and the same test objects (`metrics.paired.difference`). `<name>_verdict`: `same` within 0.01 (a
+        factor 1.1), `better`, `worse`, or `not settled`, as always for a single pair.
     height_ratio, step_ratio
         The same for heights (of steps) and late effective step, without verdict.
     equivalence, differs_in
         Whether the two optimizers are told apart by any of these, as `equivalence` has it, and by which.
+
+    Columns of cures_overall.csv
+    ----------------------------
+    optimizer, reference, strata, pairs, within_run
+        `strata`: fractions that both have.
+    spikes_sustained, spikes_reference, rate_ratio
+        Sustained spikes of both, and the ratio of their rates, which are compared within each fraction. `exact_p` is
+        its probability for the runs seen, as if others had the same rates.
+    removes_spikes, price_<loss>, difference_<metric>, ratio_sigma_dv
+        As above, over the pairs of all fractions; adjusted for all optimizers compared with one reference.
 
     Parameters
     ----------
@@ -112,16 +156,22 @@ def write(histories: Path, statistics: Path, test_losses: Path | None, reference
         CSV file as `convergence.read_test_losses` takes it.
     reference : str
         Optimizer that the others are compared with.
-    path : Path
-        File written.
+    path, overall : Path
+        Files written.
+    predictions : iterable of Path
+        Of every run; without them the metrics are empty.
+    spectra : Path, optional
+        The prepared spectra, with predictions.
 
     Raises
     ------
     ValueError
-        If there is no such optimizer, or the tables lack a run.
+        If there is no such optimizer, the tables lack a run, or runs differ in their test sets.
     """
-    runs = measure(histories, statistics, test_losses)
-    tables.write(compare_all(runs, reference, matched(histories)), path)
+    runs, matches = measure(histories, statistics, test_losses), matched(histories)
+    scores = paired.read(predictions, spectra) if spectra else {}
+    tables.write(compare_all(runs, reference, matches, scores), path)
+    tables.write(compare_overall(runs, reference, matches, scores), overall)
 
 
 def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.DataFrame:
@@ -135,8 +185,8 @@ def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.D
     runs = pd.DataFrame([_of_history(history) for history in tables.by_run(histories)]).set_index(tables.RUN_KEYS)
     found = tables.read(statistics).set_index(tables.RUN_KEYS)
     of_epochs, of_steps = (_of_scale(found, scale, runs.index, statistics) for scale in ("epoch", "step"))
-    runs["spikes_epoch"], runs["exposure_epoch"] = of_epochs["spikes"], of_epochs["points"]
-    runs["spikes_step"], runs["exposure_step"] = of_steps["spikes"], of_steps["steps"] / 1000
+    for kind, column in (("sustained", "spikes"), ("outlier", "outliers")):
+        runs[f"spikes_{kind}"], runs[f"exposure_{kind}"] = of_steps[column], of_steps["steps"] / 1000
     runs["height_epoch"], runs["height_step"] = of_epochs["height"], of_steps["height"]
     runs["share_in_spike"] = of_steps["share_in_spike"]
     return runs.reset_index().merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
@@ -180,7 +230,9 @@ def matched(histories: Path) -> dict[str, str]:
     }
 
 
-def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) -> pd.DataFrame:
+def compare_all(
+    runs: pd.DataFrame, reference: str, matches: Mapping[str, str], scores: paired.Scores | None = None
+) -> pd.DataFrame:
     """Compare every optimizer with every reference at every fraction.
 
     Parameters
@@ -191,6 +243,8 @@ def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) 
         The main one; its rows come first.
     matches : mapping of str to str
         The mapping of `matched`.
+    scores : mapping, optional
+        Of `metrics.paired.read`.
 
     Returns
     -------
@@ -202,33 +256,70 @@ def compare_all(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) 
     ValueError
         If the main reference has no runs.
     """
-    optimizers = list(dict.fromkeys(runs["optimizer"]))
-    if reference not in optimizers:
-        raise ValueError(f"expected a reference among {', '.join(optimizers)}, found {reference!r}")
-    references = [name for name in dict.fromkeys([reference, *matches.values(), AMSGRAD]) if name in optimizers]
+    references = _references(runs, reference, matches)
     rows: list[dict[str, Any]] = []
     for fraction in dict.fromkeys(runs["fraction"]):
-        groups = dict(list(runs[runs["fraction"] == fraction].set_index("replicate").groupby("optimizer")))
-        rows += _of_fraction(groups, [name for name in references if name in groups], matches)
+        groups = _by_optimizer(runs[runs["fraction"] == fraction])
+        rows += _of_fraction(groups, [name for name in references if name in groups], matches, scores or {})
     return pd.DataFrame(rows).reindex(columns=list(_columns_of_table()))
 
 
+def compare_overall(
+    runs: pd.DataFrame, reference: str, matches: Mapping[str, str], scores: paired.Scores | None = None
+) -> pd.DataFrame:
+    """Compare every optimizer with every other reference over all fractions, each a stratum.
+
+    Parameters
+    ----------
+    runs, reference, matches, scores
+        As `compare_all` takes them.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `write`.
+    """
+    references, groups = _references(runs, reference, matches), _by_optimizer(runs)
+    rows: list[dict[str, Any]] = []
+    for other in references:
+        compared = [_overall(groups[name], groups[other], scores or {}) for name in groups if name != other]
+        compared = [row for row in compared if row["strata"]]
+        _judge(compared)
+        rows += compared
+    return pd.DataFrame(rows).reindex(columns=list(_columns_overall()))
+
+
+def _references(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) -> list[str]:
+    optimizers = list(dict.fromkeys(runs["optimizer"]))
+    if reference not in optimizers:
+        raise ValueError(f"expected a reference among {', '.join(optimizers)}, found {reference!r}")
+    return [name for name in dict.fromkeys([reference, *matches.values(), AMSGRAD]) if name in optimizers]
+
+
+def _by_optimizer(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the runs of each optimizer, by fraction and replicate."""
+    by_run = runs.set_index(["fraction", "replicate"], drop=False)
+    return {str(name): own for name, own in by_run.groupby("optimizer")}
+
+
 def _of_fraction(
-    groups: Mapping[str, pd.DataFrame], references: Sequence[str], matches: Mapping[str, str]
+    groups: Mapping[str, pd.DataFrame],
+    references: Sequence[str],
+    matches: Mapping[str, str],
+    scores: paired.Scores,
 ) -> list[dict[str, Any]]:
     """Return the rows of one fraction, those of the main reference first."""
     rows: list[dict[str, Any]] = []
-    removers: dict[str, set[str]] = {}
+    gone: set[str] = set()
     for reference in references:
-        compared = [_row(groups, optimizer, reference) for optimizer in groups]
+        compared = [_row(groups, optimizer, reference, scores) for optimizer in groups]
         others = [row for row in compared if row["optimizer"] != reference]
         _judge(others)
         if reference == references[0]:
-            removers = {kind: _with_verdict(others, name, "yes") for kind, name in REMOVALS.items()}
+            gone = {row["optimizer"] for row in others if row.get(REMOVAL) == "yes"}
         for row in others:
             row["matched"] = matches.get(row["optimizer"]) == reference
-            gone = [kind for kind, those in removers.items() if those >= {row["optimizer"], reference}]
-            row["equivalence"], row["differs_in"] = equivalence(row, gone)
+            row["equivalence"], row["differs_in"] = equivalence(row, gone >= {row["optimizer"], reference})
         rows += compared
     return rows
 
@@ -236,53 +327,118 @@ def _of_fraction(
 def _columns_of_table() -> Iterator[str]:
     """Yield all columns in order, so that a study of one optimizer has those of comparisons too."""
     yield from ("fraction", "optimizer", "reference", "n_train", "matched")
-    yield from ("replicates", "pairs", "diverged", "diverged_replicates")
+    yield from ("replicates", "pairs", "diverged", "diverged_replicates", "within_run")
     for kind, name in RATES.items():
-        yield from (f"spikes_{kind}", name, f"{name}_low", f"{name}_high")
-    yield from MEASURES
-    for kind, name in REMOVALS.items():
+        yield f"spikes_{kind}"
+        yield from (f"{name}{end}" for end in _BOUNDS)
+    yield from (*MEASURES, *paired.METRICS)
+    for kind in RATES:
         yield from (f"rate_ratio_{kind}{end}" for end in _INTERVAL)
-        yield from (f"{name}{end}" for end in ("", "_adjusted", "_p", "_p_holm"))
+    yield from _columns_of_comparison()
+    yield from ("equivalence", "differs_in")
+
+
+def _columns_overall() -> Iterator[str]:
+    yield from ("optimizer", "reference", "strata", "pairs", "diverged", "within_run")
+    yield from ("spikes_sustained", "spikes_reference")
+    yield from (f"rate_ratio{end}" for end in _INTERVAL)
+    yield "exact_p"
+    yield from _columns_of_comparison()
+
+
+def _columns_of_comparison() -> Iterator[str]:
+    yield from (f"{REMOVAL}{end}" for end in ("", "_adjusted", "_p", "_p_holm", "_p_without_one_run"))
     for name in RATIOS:
         yield from (f"{name}{end}" for end in (*_INTERVAL, "_pairs"))
         if name in PRICES:
             yield from (f"{name}{end}" for end in ("_p_holm", "_verdict", "_verdict_adjusted"))
-    yield from ("equivalence", "differs_in")
+    for name in DIFFERENCES.values():
+        yield from (f"{name}{end}" for end in (*_BOUNDS, "_pairs", "_verdict"))
 
 
-def _with_verdict(rows: Iterable[Mapping[str, Any]], name: str, verdict: str) -> set[str]:
-    return {row["optimizer"] for row in rows if row.get(name) == verdict}
-
-
-def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str) -> dict[str, Any]:
+def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str, scores: paired.Scores) -> dict[str, Any]:
     """Describe an optimizer and, unless it is the reference itself, compare it."""
     runs = groups[optimizer]
     row: dict[str, Any] = {"fraction": runs["fraction"].iloc[0], "optimizer": optimizer, "reference": reference}
-    row |= {"n_train": runs["n_train"].median(), "matched": False, **_summary(runs)}
+    row |= {"n_train": runs["n_train"].median(), "matched": False, **_summary(runs, scores)}
     both = runs.index.intersection(groups[reference].index)
     if optimizer == reference or not len(both):
         return row
-    row["pairs"] = len(both)
+    row |= {"pairs": len(both), "within_run": len(both) < 2}
     pair = (runs.loc[both], groups[reference].loc[both])
-    for kind, verdict in REMOVALS.items():
-        counts, others = (_counts(side, kind) for side in pair)
-        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio(counts, others)))
-        row[f"{verdict}_p"] = rate_ratio_p(counts, others, REMOVED)
+    for kind in RATES:
+        row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio([_sides(pair, kind)])))
+    return row | _removal_p([_sides(pair, "sustained")]) | _compare(*pair, scores)
+
+
+def _overall(runs: pd.DataFrame, reference: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
+    """Compare an optimizer with another over all fractions."""
+    both = runs.index.intersection(reference.index)
+    pair = (runs.loc[both], reference.loc[both])
+    row: dict[str, Any] = {"optimizer": runs["optimizer"].iloc[0], "reference": reference["optimizer"].iloc[0]}
+    strata = [
+        _sides([side.loc[[fraction]] for side in pair], "sustained")
+        for fraction in dict.fromkeys(both.get_level_values("fraction"))
+    ]
+    row |= {"strata": len(strata), "pairs": len(both), "diverged": int(pair[0]["diverged"].sum())}
+    if not strata:
+        return row
+    row["within_run"] = len(both) == len(strata)
+    row["spikes_sustained"], row["spikes_reference"] = (int(side["spikes_sustained"].sum()) for side in pair)
+    row |= _columns("rate_ratio", astuple(rate_ratio(strata)))
+    row["exact_p"] = exact_rate_ratio_p(strata, 1.0)
+    return row | _removal_p(strata) | _compare(*pair, scores)
+
+
+def _sides(pair: Sequence[pd.DataFrame], kind: str) -> tuple[Counts, Counts]:
+    runs, others = pair
+    return _counts(runs, kind), _counts(others, kind)
+
+
+def _removal_p(strata: Strata) -> dict[str, float]:
+    return {
+        f"{REMOVAL}_p": rate_ratio_p(strata, REMOVED),
+        f"{REMOVAL}_p_without_one_run": rate_ratio_p_without_one_run(strata, REMOVED),
+    }
+
+
+def _compare(runs: pd.DataFrame, others: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
+    """Compare losses and test metrics of the runs of two optimizers, pair by pair."""
+    row: dict[str, Any] = {}
     for name, of in RATIOS.items():
-        losses, others_losses = (side[of].where(~side["diverged"]).to_numpy(float) for side in pair)
-        ratio = paired_ratio(losses, others_losses)
+        ratio = paired_ratio(*(side[of].where(~side["diverged"]).to_numpy(float) for side in (runs, others)))
         row |= _columns(name, astuple(ratio)) | {f"{name}_pairs": ratio.pairs}
+    keys = [_score_keys(side) for side in (runs, others)]
+    pairs = [
+        (scores[one], scores[other]) for one, other in zip(*keys, strict=True) if one in scores and other in scores
+    ]
+    for metric, name in DIFFERENCES.items():
+        share = metric in paired.SHARES
+        found = paired.difference([(one[metric], other[metric]) for one, other in pairs], share)
+        bounds = (found.value, found.low, found.high)
+        row |= _columns(name, bounds if share else np.exp(bounds)) | {f"{name}_pairs": found.pairs}
     return row
 
 
-def _summary(runs: pd.DataFrame) -> dict[str, Any]:
+def _score_keys(runs: pd.DataFrame) -> list[tuple[float, int, str]]:
+    """Return the keys of runs in a table of scores; those that diverged have one that it lacks."""
+    keys = zip(*(runs[key] for key in (*tables.RUN_KEYS, "diverged")), strict=True)
+    return [(fraction, replicate, "" if diverged else optimizer) for fraction, replicate, optimizer, diverged in keys]
+
+
+def _summary(runs: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
     """Describe the runs of one optimizer at one fraction."""
-    diverged = runs.index[runs["diverged"]]
-    row: dict[str, Any] = {"replicates": len(runs), "diverged": len(diverged)}
+    diverged = runs.loc[runs["diverged"], "replicate"]
+    row: dict[str, Any] = {"replicates": len(runs), "diverged": len(diverged), "within_run": len(runs) < 2}
     row["diverged_replicates"] = " ".join(str(replicate) for replicate in diverged)
     for kind, name in RATES.items():
         counts = _counts(runs, kind)
         row |= {f"spikes_{kind}": int(counts.total), **_columns(name, rate(counts))}
+    of_runs = [scores[key] for key in _score_keys(runs) if key in scores]
+    for name in paired.METRICS:
+        values = [of_run[name].value for of_run in of_runs]
+        middle = float(np.median(values)) if values else np.nan
+        row[name] = middle if name in paired.SHARES else float(np.exp(middle))
     return row | {name: float(runs[name].median()) for name in MEASURES}
 
 
@@ -298,23 +454,39 @@ def _columns(name: str, values: Iterable[float]) -> dict[str, float]:
 
 def _judge(rows: list[dict[str, Any]]) -> None:
     """Add the verdicts to the rows of all optimizers compared with one reference, alone and adjusted for each other."""
-    for name in (*REMOVALS.values(), *PRICES):
+    for name in (REMOVAL, *PRICES):
         adjusted = holm([row.get(f"{name}_p", np.nan) for row in rows])
         for row, p in zip(rows, adjusted, strict=True):
             row[f"{name}_p_holm"] = float(p)
     for row in rows:
         for suffix, end in (("", "_p"), ("_adjusted", "_p_holm")):
-            for kind, name in REMOVALS.items():
-                row[f"{name}{suffix}"] = _removal(row, kind, row.get(f"{name}{end}", np.nan))
+            row[f"{REMOVAL}{suffix}"] = _removal(row, row.get(f"{REMOVAL}{end}", np.nan))
             for name in PRICES:
                 row[f"{name}_verdict{suffix}"] = _price(row, name, row.get(f"{name}{end}", np.nan))
+        for metric, name in DIFFERENCES.items():
+            row[f"{name}_verdict"] = _metric_verdict(row, metric, name)
 
 
-def _removal(row: Mapping[str, Any], kind: str, p: float) -> str:
-    verdict = removes(row.get(f"rate_ratio_{kind}", np.nan), p, REMOVED)
+def _removal(row: Mapping[str, Any], p: float) -> str:
+    # NaN where runs are too few to leave one out
+    p = float(np.maximum(p, row.get(f"{REMOVAL}_p_without_one_run", np.nan)))
+    verdict = removes(row.get("rate_ratio", row.get("rate_ratio_sustained", np.nan)), p, REMOVED)
     # an optimizer with a diverged run is no cure, however few spikes it had before
-    known = row.get("pairs", 0) > 1 and not (verdict == "yes" and row["diverged"])
-    return verdict if known else "cannot say"
+    return "cannot say" if verdict == "yes" and row["diverged"] else verdict
+
+
+def _metric_verdict(row: Mapping[str, Any], metric: str, name: str) -> str:
+    """Judge a difference of test metrics: same, better, worse, or not settled."""
+    value, low, high = (row.get(f"{name}{end}", np.nan) for end in _BOUNDS)
+    if row.get(f"{name}_pairs", 0) < 2:
+        return "not settled"
+    if metric in paired.SHARES:
+        bounds, margin = (np.exp(value), np.exp(low), np.exp(high)), float(np.exp(MATTERS_SHARE))
+    else:  # less scatter is better
+        bounds, margin = (1 / value, 1 / high, 1 / low), MATTERS
+    verdict = {"higher": "better", "lower": "worse"}.get(found := compare(*bounds, None, margin), found)
+    # the diverged runs, which are left out, are the worst ones
+    return "not settled" if verdict in ("same", "better") and row["diverged"] else verdict
 
 
 def _price(row: Mapping[str, Any], name: str, p: float) -> str:
@@ -324,27 +496,26 @@ def _price(row: Mapping[str, Any], name: str, p: float) -> str:
     return "not settled" if verdict in ("same", "lower") and row["diverged"] else verdict
 
 
-def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str, str]:
+def equivalence(row: Mapping[str, Any], gone: bool = False) -> tuple[str, str]:
     """Judge whether spikes, final training loss and final test loss tell two optimizers apart.
 
     Parameters
     ----------
     row : mapping
-        Of the table, with the ratios, intervals and `_p` of rate_ratio_tall, rate_ratio_step, price_train, price_test.
-    gone : collection of str
-        Kinds of spikes that both optimizers remove, against the main reference. Both rates are then below half of its
+        Of the table, with the ratios, intervals and `_p` of rate_ratio_sustained, price_train, price_test.
+    gone : bool
+        Whether both optimizers remove the spikes, against the main reference. Both rates are then below half of its
         rate. That counts as equivalent unless the rates tell them apart: without spikes there is no ratio.
 
     Returns
     -------
     verdict : str
-        `differs` if one of the four ratios does (by Holm's method over the four, and by a factor that may matter),
-        `EQUIVALENT` if the intervals of all four lie within its factors, else `not settled`.
+        `differs` if one of the three ratios does (by Holm's method over the three, and by a factor that may matter),
+        `EQUIVALENT` if the intervals of all three lie within its factors, else `not settled`.
     where : str
         The ratios that differ.
     """
-    margins = {f"rate_ratio_{kind}": 1 / REMOVED for kind in ("tall", "step")}
-    margins |= dict.fromkeys(("price_train", "price_test"), MATTERS)
+    margins = {"rate_ratio_sustained": 1 / REMOVED, "price_train": MATTERS, "price_test": MATTERS}
     ratios = {name: [row.get(f"{name}{end}", np.nan) for end in _INTERVAL] for name in margins}
     adjusted = holm([values[-1] for values in ratios.values()])
     different, settled = [], not row["diverged"]
@@ -354,7 +525,7 @@ def equivalence(row: Mapping[str, Any], gone: Collection[str] = ()) -> tuple[str
         verdict = compare(value, low, high, p, margins[name])
         if verdict in ("lower", "higher"):
             different.append(name)
-        settled &= verdict == "same" or name.removeprefix("rate_ratio_") in gone
+        settled &= verdict == "same" or (gone and name == "rate_ratio_sustained")
     if different:
         return "differs", " ".join(different)
     return (EQUIVALENT if settled else "not settled"), ""

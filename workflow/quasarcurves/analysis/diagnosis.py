@@ -11,9 +11,10 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.causes import hypotheses as hypotheses_
 from quasarcurves.analysis.causes.alignment import RunEvents, align, aligned_averages
 from quasarcurves.analysis.causes.precursors import predictors as predictors_
+from quasarcurves.analysis.spikes import SUSTAINED
 from quasarcurves.training.history import History, runs_of
 
-_SPIKE_COLUMNS = [*tables.RUN_KEYS, "scale", "onset", "end"]
+_SPIKE_COLUMNS = [*tables.RUN_KEYS, "scale", "kind", "onset", "end"]
 _TREND_COLUMNS = ["optimizer", "scale", "runs", "spikes", "steps_p", "epochs_p", "verdict", "slope_steps_per_epoch"]
 
 
@@ -39,7 +40,7 @@ def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors
         If a column is missing.
     """
     found = _read(spikes, _SPIKE_COLUMNS)
-    per_step = found[found["scale"] == "step"]
+    per_step = found[(found["scale"] == "step") & (found["kind"] == SUSTAINED)]
     averages, rows, facts = [], [], []
     for optimizer, fraction, runs in groups(histories, per_step):
         keys = {"optimizer": optimizer, "fraction": fraction}

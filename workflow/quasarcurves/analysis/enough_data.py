@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import read_test_losses
 from quasarcurves.analysis.learning_curve import FAMILIES, LearningCurve, fit
+from quasarcurves.analysis.learning_curve.collection import Costs, plan
 from quasarcurves.analysis.learning_curve.families import BASELINE
+from quasarcurves.analysis.stats import LEVEL
 
 METRICS = {
     "crossing": "1 - crossing point of purity and completeness",
@@ -22,13 +25,25 @@ METRICS = {
 }
 """Errors that curves are fitted to, all of the final model: names in the tables, and in words."""
 
+_OWN_TERMS = {"crossing": "a crossing point of", "test_loss": "a test loss of", "sigma_dv": "a scatter (km/s) of"}
+
+_STILL_FALLING = "still falling"
+"""As convergence.csv has it."""
+
 _MODEL, _LINES, _SAMPLE = "final", 1, "all"
 _PARAMETERS = ("a", "b", "c", "d")
 _BAND_POINTS = 60
 _FARTHER = 8.0
 """Times the largest size: curves end there."""
 
-_ESTIMATES = ("n_required", "floor", "doubling_gain")
+_ESTIMATES = {
+    "n_required": "interval",
+    "floor": "floor_interval",
+    "doubling_gain": "doubling_gain_interval",
+    "gain_per_doubling": "gain_per_doubling_interval",
+    "ratio_seen": "ratio_interval",
+}
+"""Estimates of a curve, and the names of their intervals."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,9 @@ def write(
     runs: Path,
     test_losses: Path,
     test_metrics: Path | None,
+    convergence: Path | None,
     targets: Mapping[str, float],
+    costs: Costs | None,
     curves: Path,
     errors: Path,
     bands: Path,
@@ -72,10 +89,21 @@ def write(
         failed by test_metrics.csv.
     family, a, b, c, d
         The family of the curve and its parameters, as `learning_curve.families` has them.
-    target
-        Error to reach; of the crossing point 1 minus the study's target.
-    n_required, floor, doubling_gain
-        As `learning_curve.LearningCurve` has them.
+    target, target_given
+        Error to reach, and the target as the study has it: of the crossing point the error is 1 minus that.
+    n_required, floor, doubling_gain, ratio_seen, gain_per_doubling
+        As `learning_curve.LearningCurve` has them; no `n_required` unless `answered`.
+    noise, noise_from
+        Relative noise of one run of the largest size, and what tells it (the test set by a bootstrap over its objects):
+        `replicates`, `replicates and test set`, `test set, assumed between runs`, or `assumed`. The test loss has no
+        bootstrap of its own and takes that of the crossing point. With one replicate the noise between runs is not
+        seen: 10 % are assumed, beside what the test set tells.
+    still_training, runs_still_training
+        Whether the training loss of some run used still falls at the end, and of how many: their errors may get lower
+        by training on, and the answer moves.
+    label_next, label_next_rounds, chance_of_missing
+        Where costs are given and `answered`: spectra to label next beyond `n_largest`, the same round by round, and the
+        chance that the target is missed after the last (see `learning_curve.collection`).
     left_out_<family>
         Error predicted for the largest size from the smaller ones, over that found.
     certain_gain
@@ -85,7 +113,7 @@ def write(
 
     Columns of learning_curve_errors.csv, a row per run and metric
     -------
-    fraction, replicate, optimizer, metric, n_train, error, failed
+    fraction, replicate, optimizer, metric, n_train, error, noise, failed, still_training
 
     Columns of learning_curve_bands.csv, rows along each curve; none where there are too few sizes for one
     -------
@@ -97,8 +125,12 @@ def write(
         runs.csv and test_losses.csv.
     test_metrics : Path or None
         test_metrics.csv; without it only the test loss has a curve.
+    convergence : Path or None
+        convergence.csv; without it nothing is said on runs that still train.
     targets : mapping of str to float
         By metric; that of the crossing point is the crossing point itself.
+    costs : Costs or None
+        Of labels and of a missed target.
     curves, errors, bands : Path
         Files written.
 
@@ -107,48 +139,76 @@ def write(
     ValueError
         If a table lacks a column, or a target is of no metric.
     """
-    found = fit_all(read_errors(runs, test_losses, test_metrics), targets)
+    found = fit_all(read_errors(runs, test_losses, test_metrics, convergence), targets, costs)
     for table, path in ((found.curves, curves), (found.errors, errors), (found.bands, bands)):
         tables.write(table, path)
 
 
-def read_errors(runs: Path, test_losses: Path, test_metrics: Path | None) -> pd.DataFrame:
+def read_errors(
+    runs: Path, test_losses: Path, test_metrics: Path | None, convergence: Path | None = None
+) -> pd.DataFrame:
     """Read the errors of all runs.
 
     Parameters
     ----------
-    runs, test_losses, test_metrics
+    runs, test_losses, test_metrics, convergence
         As `write` takes them.
 
     Returns
     -------
     DataFrame
-        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, and `failed` from
-        test_metrics.csv.
+        A row per run and metric: `fraction`, `replicate`, `optimizer`, `metric`, `n_train`, `error`, `noise` of its
+        logarithm from the choice of test objects, `failed` from test_metrics.csv, and `still_training`.
     """
     sizes = tables.read(runs)[[*tables.RUN_KEYS, "n_train"]]
     wide = sizes.merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
     wide["test_loss"] = wide["test_loss_final"]
     wide = wide.merge(_read_metrics(test_metrics), how="left", on=tables.RUN_KEYS)
     wide["failed"] = wide["failed"].eq(True)
-    wide["crossing"] = 1 - wide["crossing"]
+    for name in ("crossing", "crossing_low", "crossing_high"):
+        wide[name] = 1 - wide[name]
+    noise = {metric: _noise(wide, metric) for metric in ("crossing", "sigma_dv")}
+    # wrong calls make most of the loss, and it has no bootstrap of its own
+    noise["test_loss"] = noise["crossing"]
+    wide = wide.merge(_read_falling(convergence), how="left", on=tables.RUN_KEYS)
+    wide["still_training"] = wide["still_training"].eq(True)
     known = [metric for metric in METRICS if test_metrics is not None or metric == "test_loss"]
-    keys = [*tables.RUN_KEYS, "n_train", "failed"]
+    keys = [*tables.RUN_KEYS, "n_train", "failed", "still_training"]
     errors = wide.melt(keys, known, var_name="metric", value_name="error")
-    return errors[[*tables.RUN_KEYS, "metric", "n_train", "error", "failed"]]
+    errors["noise"] = np.concatenate([noise[metric] for metric in known])
+    return errors[[*tables.RUN_KEYS, "metric", "n_train", "error", "noise", "failed", "still_training"]]
+
+
+def _noise(wide: pd.DataFrame, metric: str) -> np.ndarray:
+    """Return the standard deviation (N,) of the log error, from its interval over test objects; NaN without one."""
+    value, *ends = (wide[f"{metric}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    normal = scipy.stats.norm.ppf((1 + LEVEL) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # an interval that ends at no error at all has only its upper half
+        both, upper = np.log(high / low) / (2 * normal), np.log(high / value) / normal
+    noise = np.where(low > 0, both, upper)
+    return np.where(np.isfinite(noise) & (noise > 0), noise, np.nan)
+
+
+def _read_falling(path: Path | None) -> pd.DataFrame:
+    """Read of which runs the training loss still falls."""
+    if path is None:
+        types: dict[str, type] = {"optimizer": str, "fraction": float, "replicate": int, "still_training": bool}
+        return pd.DataFrame(columns=[*tables.RUN_KEYS, "still_training"]).astype(types)
+    table = tables.read(path)
+    if "convergence" not in table:
+        raise ValueError(f"{path}: expected the column convergence, found {', '.join(table.columns)}")
+    return table[tables.RUN_KEYS].assign(still_training=table["convergence"] == _STILL_FALLING)
 
 
 def _read_metrics(path: Path | None) -> pd.DataFrame:
     """Read crossing points and scatters of final models, of all test spectra and one line."""
-    columns = [*tables.RUN_KEYS, "crossing", "sigma_dv", "failed"]
+    scores = [f"{metric}{end}" for metric in ("crossing", "sigma_dv") for end in ("", "_low", "_high")]
+    columns = [*tables.RUN_KEYS, *scores, "failed"]
     if path is None:
-        types: dict[str, type] = {
-            "optimizer": str,
-            "fraction": float,
-            "replicate": int,
-            "crossing": float,
-            "sigma_dv": float,
-        }
+        types: dict[str, type] = {"optimizer": str, "fraction": float, "replicate": int}
+        types |= dict.fromkeys(scores, float)
         return pd.DataFrame(columns=columns).astype(types)
     table = tables.read(path)
     needed = [*columns, "model", "n_detect", "sample"]
@@ -161,14 +221,14 @@ def _read_metrics(path: Path | None) -> pd.DataFrame:
     return rows[columns]
 
 
-def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
+def fit_all(errors: pd.DataFrame, targets: Mapping[str, float], costs: Costs | None = None) -> Tables:
     """Fit a curve to each metric of each optimizer.
 
     Parameters
     ----------
     errors : DataFrame
         The table of `read_errors`.
-    targets : mapping of str to float
+    targets, costs
         As `write` takes them.
 
     Raises
@@ -188,7 +248,9 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float]) -> Tables:
             if curve.family != BASELINE:  # there are too few sizes for any curve
                 bands.append(_band(curve).assign(**keys))
         judged.append(group.assign(failed=failed))
-        rows.append({**keys, **_row(group, failed, curve, problem, aims.get(metric, np.nan))})
+        row = {**keys, "target": aims.get(metric, np.nan), "target_given": targets.get(metric, np.nan)}
+        row |= _row(group, failed, curve, problem)
+        rows.append(row | _next_labels(row, curve, costs))
     order = ["optimizer", "metric", "n", "error", "error_low", "error_high"]
     along = pd.concat(bands)[order] if bands else pd.DataFrame(columns=order)
     return Tables(pd.DataFrame(rows).reindex(columns=list(_columns())), pd.concat(judged), along)
@@ -213,36 +275,59 @@ def _fit(group: pd.DataFrame, target: float | None) -> tuple[LearningCurve | Non
     if (known["error"] <= 0).any():
         count = int((known["error"] <= 0).sum())
         return None, f"{count} runs have no error at all, the test set is too small to tell them apart"
-    return fit(known["n_train"].to_numpy(), known["error"].to_numpy(), target), ""
+    crossing = known["metric"].iat[0] == "crossing"
+    n, error, noise = (known[name].to_numpy() for name in ("n_train", "error", "noise"))
+    return fit(n, error, target, noise=noise, own=(lambda value: 1 - value) if crossing else float), ""
 
 
-def _row(
-    group: pd.DataFrame, failed: np.ndarray, curve: LearningCurve | None, problem: str, target: float
-) -> dict[str, Any]:
-    used = group[~failed]
-    lost = group[failed]
+def _row(group: pd.DataFrame, failed: np.ndarray, curve: LearningCurve | None, problem: str) -> dict[str, Any]:
+    used, lost = group[~failed], group[failed]
+    falling = int(used["still_training"].sum())
     row: dict[str, Any] = {
         "sizes": used["n_train"].nunique(), "n_smallest": used["n_train"].min(), "n_largest": used["n_train"].max(),
-        "runs": len(used), "failed": len(lost), "target": target, "answered": curve is not None and not curve.reasons,
+        "runs": len(used), "failed": len(lost), "answered": curve is not None and not curve.reasons,
         "failed_runs": " ".join(f"{f:g}/{r}" for f, r in zip(lost["fraction"], lost["replicate"], strict=True)),
-        "reasons": problem, "certain_gain": False,
+        "reasons": problem, "certain_gain": False, "still_training": falling > 0, "runs_still_training": falling,
     }  # fmt: skip
     if curve is None:
         return row
     row |= {"reasons": "; ".join(curve.reasons), "certain_gain": curve.certain_gain}
-    intervals = (curve.interval, curve.floor_interval, curve.doubling_gain_interval)
-    for name, (low, high) in zip(_ESTIMATES, intervals, strict=True):
-        row |= {name: getattr(curve, name), f"{name}_low": low, f"{name}_high": high}
+    row |= {"noise": curve.noise, "noise_from": _noise_from(used)}
+    for name, interval in _ESTIMATES.items():
+        if name != "n_required" or row["answered"]:
+            low, high = getattr(curve, interval)
+            row |= {name: getattr(curve, name), f"{name}_low": low, f"{name}_high": high}
     ratios = {f"left_out_{family}": ratio for family, ratio in curve.left_out.items()}
     return row | {"family": curve.family} | dict(curve.parameters) | ratios
 
 
+def _noise_from(used: pd.DataFrame) -> str:
+    """Name what tells the noise."""
+    replicated, told = used["n_train"].duplicated().any(), used["noise"].notna().any()
+    if replicated:
+        return "replicates and test set" if told else "replicates"
+    return "test set, assumed between runs" if told else "assumed"
+
+
+def _next_labels(row: Mapping[str, Any], curve: LearningCurve | None, costs: Costs | None) -> dict[str, Any]:
+    """Return how many spectra to label next, where the number required is known and costs are given."""
+    if costs is None or curve is None or not row["answered"] or not len(curve.required):
+        return {}
+    found = plan(curve.required, float(row["n_largest"]), costs)
+    return {
+        "label_next": found.label[0],
+        "label_next_rounds": " ".join(f"{each:.0f}" for each in found.label),
+        "chance_of_missing": found.chance_of_missing,
+    }
+
+
 def _columns() -> Iterator[str]:
     yield from ("optimizer", "metric", "sizes", "n_smallest", "n_largest", "runs", "failed", "failed_runs")
-    yield from ("target", "answered", "reasons")
+    yield from ("noise", "noise_from", "still_training", "runs_still_training")
+    yield from ("target", "target_given", "answered", "reasons")
     for name in _ESTIMATES:
         yield from (name, f"{name}_low", f"{name}_high")
-    yield from ("certain_gain", "family", *_PARAMETERS)
+    yield from ("certain_gain", "label_next", "label_next_rounds", "chance_of_missing", "family", *_PARAMETERS)
     yield from (f"left_out_{family}" for family in (BASELINE, *FAMILIES))
 
 

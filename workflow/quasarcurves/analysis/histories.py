@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
-from quasarcurves.analysis.tables import RUN_KEYS, by_run, run_key, write, write_parts
+from quasarcurves.analysis.tables import RUN_KEYS, best_epoch, by_run, run_key, write, write_parts
 from quasarcurves.training.history import History
 
 _FIRST_COLUMNS = ["n_train", "epoch", "step", "loss", "val_loss", "learning_rate", "seconds"]
@@ -61,7 +61,7 @@ def _run_of(history: History) -> dict[str, Any]:
         "loss_lowest": np.nanmin(loss) if np.isfinite(loss).any() else np.nan,
         "val_loss_last": val_loss[-1],
         "val_loss_lowest": np.nanmin(val_loss) if validated else np.nan,
-        "epoch_best": int(np.nanargmin(val_loss)) + 1 if validated else outcome["epochs"],
+        "epoch_best": best_epoch(history) or outcome["epochs"],
         "highest_ratio": ratio.max() if len(ratio) else np.nan,
         "spikes_above_3x": count_excursions(ratio),
         "diverged": outcome["diverged"],

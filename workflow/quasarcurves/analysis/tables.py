@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from quasarcurves.files import whole_file
@@ -48,6 +49,21 @@ def by_run(histories: Path, **wanted: object) -> Iterator[History]:
 def run_key(params: Mapping[str, Any]) -> tuple[float, int, str]:
     """Return fraction, replicate and optimizer of a run from its parameters."""
     return params["fraction"], params["replicate"], params["optimizer"]
+
+
+def best_epoch(history: History) -> int | None:
+    """Return the epoch (from 1) of the weights that a run has kept as its best; None if it was never validated.
+
+    By the lowest validation loss or, where the run's `training.best` says so, by the highest crossing point on the
+    validation set, the lower loss of equal ones (`record.Record.is_best`).
+    """
+    val_loss = np.asarray(history.epochs["val_loss"], float)
+    if not np.isfinite(val_loss).any():
+        return None
+    if history.params.get("training", {}).get("best", "loss") == "loss":
+        return int(np.nanargmin(val_loss)) + 1
+    crossing = np.asarray(history.epochs["val_crossing"], float)
+    return int(np.lexsort([val_loss, -np.where(np.isfinite(crossing), crossing, -np.inf)])[0]) + 1
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

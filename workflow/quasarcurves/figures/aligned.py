@@ -28,6 +28,7 @@ _MEASURES = {
     "rms_worst": "RMS of $g/\\sqrt{v}$,\nworst layer",
     "gradient_curvature_over_threshold": "gradient curv.\n/ threshold",
     "sharpness_over_threshold": "sharpness\n/ threshold",
+    "batch_sharpness_over_threshold": "batch sharpness\n/ threshold",
 }
 """Measures drawn, those that the table has, in this order."""
 

@@ -2,10 +2,11 @@
 
 Caption
 -------
-Rate of tall spikes (epoch losses of more than 3 times their course) against the price: final training loss (left) and
-test loss (right), relative to those of the reference, a row per size of the training set, with 95 % intervals. The
-best cures are low and not to the right of 1. Open symbols are optimizers without a spike: their bar is the upper
-limit of the rate. Losses are compared replicate by replicate.
+Rate of sustained spikes against the price: final training loss and test loss over those of the reference, and
+completeness less that of the reference, a row per size of the training set, with 95 % intervals. The best cures are
+low, not to the right of 1 in the losses and not to the left of 0 in completeness. Open symbols are optimizers without
+a spike: their bar is the upper limit of the rate. Runs are compared replicate by replicate, on the same test objects.
+With one replicate all intervals are within that run, and losses have none.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ from quasarcurves.analysis import tables
 from quasarcurves.figures import labels, style
 
 _PANEL_HEIGHT = 2.9
-_PRICES = {"train": "final training loss", "test": "test loss"}
-_COLUMNS = {"tall_per_1000_steps": "rate", "price_train": "train_ratio", "price_test": "test_ratio"}
-"""Columns of the table that are drawn, and their names here."""
+_RATE = "sustained_per_1000_steps"
+_PRICES = {
+    "price_train": "final training loss",
+    "price_test": "test loss",
+    "difference_completeness": "completeness",
+}
+"""Columns of the table with the names of what is compared: losses by their ratio, shares by their difference."""
+
+_SHARES = ("difference_completeness",)
 
 _CURE, _REFERENCE = style.OKABE_ITO[0], "black"
 
@@ -40,9 +47,9 @@ def load(path: Path) -> pd.DataFrame:
     ValueError
         If a column is missing.
     """
-    ends = ("", "_low", "_high")
-    table = tables.read(path).rename(columns={f"{a}{end}": f"{b}{end}" for a, b in _COLUMNS.items() for end in ends})
-    needed = ["fraction", "optimizer", "reference", *(f"{name}{end}" for name in _COLUMNS.values() for end in ends)]
+    table = tables.read(path)
+    needed = ["fraction", "optimizer", "reference"]
+    needed += [f"{name}{end}" for name in (_RATE, *_PRICES) for end in ("", "_low", "_high")]
     missing = [name for name in needed if name not in table]
     if missing:
         raise ValueError(f"{path}: expected the columns {', '.join(needed)}, {', '.join(missing)} not found")
@@ -55,15 +62,15 @@ def draw(cures: pd.DataFrame) -> Figure:
     Parameters
     ----------
     cures : DataFrame
-        The table of `load`: a row per `fraction`, `optimizer` and `reference`, with `rate` (tall spikes per 1,000
-        steps), `train_ratio` and `test_ratio` (losses over those of the reference), and each with `_low` and `_high`.
-        The reference of the first row is the one drawn.
+        The table of `load`: a row per `fraction`, `optimizer` and `reference`, with the rate of sustained spikes, the
+        ratios of losses and the difference in completeness, each with `_low` and `_high`. The reference of the first
+        row is the one drawn.
 
     Returns
     -------
     Figure
-        Two columns wide: a row per training-set size, training loss on the left and test loss on the right. Rates are
-        linear near 0, then logarithmic; optimizers without a spike are open symbols with the upper limit of their rate.
+        Page wide: a row per training-set size, a panel per price. Rates are linear near 0, then logarithmic;
+        optimizers without a spike are open symbols with the upper limit of their rate.
     """
     if cures["optimizer"].nunique() < 2:
         return style.say_only("no two optimizers to compare")
@@ -80,7 +87,7 @@ def draw(cures: pd.DataFrame) -> Figure:
             for price, axes in zip(_PRICES, row, strict=True)
         ]
         for fraction, row in zip(fractions, rows, strict=True):
-            row[0].set_ylabel(f"fraction {fraction:g}:\ntall spikes per 1,000 steps")
+            row[0].set_ylabel(f"fraction {fraction:g}:\nsustained spikes per 1,000 steps")
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the places found are those of this layout
         for axes, shown in drawn:
@@ -89,18 +96,17 @@ def draw(cures: pd.DataFrame) -> Figure:
 
 
 def _with_itself(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Set the ratio of the reference to itself, which the table lacks, to 1."""
-    itself = {
-        f"{price}_ratio": table[f"{price}_ratio"].where(table["optimizer"] != reference, 1.0) for price in _PRICES
-    }
-    return table.assign(**itself)
+    """Compare the reference with itself, which the table does not, where it is compared with others."""
+    own = table["optimizer"] == reference
+    neutral = {price: 0.0 if price in _SHARES else 1.0 for price in _PRICES}
+    return table.assign(**{price: table[price].mask(own, value) for price, value in neutral.items()})
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> tuple[pd.DataFrame, str]:
     """Draw the points of one panel; return their rows and the column of the price."""
-    column = f"{price}_ratio"
+    column, share = price, price in _SHARES
     shown = table[_finite(table, column)]
-    axes.set_xlabel(f"{_PRICES[price]} / that of {reference}")
+    axes.set_xlabel(f"{_PRICES[price]} {'-' if share else '/'} that of {reference}")
     if set(shown["optimizer"]) <= {reference}:
         axes.text(0.5, 0.5, f"no {_PRICES[price]} to compare", transform=axes.transAxes, ha="center", va="center")
         axes.set_xticks([])
@@ -108,12 +114,12 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> 
     _set_scales(axes, table, shown, column)
     for row in shown.to_dict("records"):
         color = _REFERENCE if row["optimizer"] == reference else _CURE
-        (low, high), (left, right) = _interval(row, "rate"), _interval(row, column)
+        (low, high), (left, right) = _interval(row, _RATE), _interval(row, column)
         axes.plot([row[column]] * 2, [low, high], color=color, linewidth=0.6, alpha=0.6)
-        axes.plot([left, right], [row["rate"]] * 2, color=color, linewidth=0.6, alpha=0.6)
-        face = color if row["rate"] > 0 else "white"
-        axes.plot(row[column], row["rate"], "o", color=color, markerfacecolor=face, markersize=4)
-    axes.axvline(1, color="0.7", linewidth=0.6, linestyle=":", zorder=0)
+        axes.plot([left, right], [row[_RATE]] * 2, color=color, linewidth=0.6, alpha=0.6)
+        face = color if row[_RATE] > 0 else "white"
+        axes.plot(row[column], row[_RATE], "o", color=color, markerfacecolor=face, markersize=4)
+    axes.axvline(0 if share else 1, color="0.7", linewidth=0.6, linestyle=":", zorder=0)
     absent = sorted(set(table["optimizer"]) - set(shown["optimizer"]))
     if absent:
         axes.set_title(textwrap.fill(f"not finite: {', '.join(absent)}", 50))
@@ -121,7 +127,7 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> 
 
 
 def _finite(table: pd.DataFrame, column: str) -> np.ndarray:
-    return np.isfinite(table[[column, "rate"]].to_numpy(float)).all(axis=1) & (table[column] > 0)
+    return np.isfinite(table[[column, _RATE]].to_numpy(float)).all(axis=1) & ((column in _SHARES) | (table[column] > 0))
 
 
 def _interval(row: dict, name: str) -> tuple[float, float]:
@@ -130,7 +136,7 @@ def _interval(row: dict, name: str) -> tuple[float, float]:
 
 
 def _set_scales(axes: Axes, table: pd.DataFrame, shown: pd.DataFrame, column: str) -> None:
-    rates = table[["rate", "rate_high"]].to_numpy(float)
+    rates = table[[_RATE, f"{_RATE}_high"]].to_numpy(float)
     smallest, highest = rates[rates > 0].min(initial=1.0), np.nanmax(rates, initial=1e-3)
     # a power of ten: no tick but that of 0 lies in the linear part
     smallest = 10 ** math.floor(math.log10(smallest))
@@ -139,6 +145,10 @@ def _set_scales(axes: Axes, table: pd.DataFrame, shown: pd.DataFrame, column: st
     axes.set_ylim(-smallest, highest * 3)
     ratios = shown[[column, f"{column}_low", f"{column}_high"]].to_numpy(float)
     low, high = np.nanmin(ratios), np.nanmax(ratios)
+    if column in _SHARES:
+        reach = max(0.2 * (high - low), 0.01)
+        axes.set_xlim(min(low, 0) - reach, max(high, 0) + reach)
+        return
     reach = max(1.2, (high / low) ** 0.15)
     axes.set_xscale("log")
     axes.set_xlim(min(low, 1) / reach, max(high, 1) * reach)
@@ -153,15 +163,15 @@ def _name(axes: Axes, shown: pd.DataFrame, column: str) -> None:
     labels.place(
         axes,
         shown[column].to_numpy(float),
-        shown["rate"].to_numpy(float),
+        shown[_RATE].to_numpy(float),
         [row["optimizer"] for row in rows],
         np.concatenate(bars),
     )
 
 
 def _bars(row: dict, column: str) -> Sequence[Sequence[float]]:
-    (low, high), (left, right) = _interval(row, "rate"), _interval(row, column)
-    return [[row[column], low, row[column], high], [left, row["rate"], right, row["rate"]]]
+    (low, high), (left, right) = _interval(row, _RATE), _interval(row, column)
+    return [[row[column], low, row[column], high], [left, row[_RATE], right, row[_RATE]]]
 
 
 def plot(*, cures: Path) -> Figure:

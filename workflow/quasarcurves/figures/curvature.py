@@ -1,12 +1,14 @@
-"""Curvature of the loss in the metric of the optimizer, against the curvature beyond which its steps are unstable.
+"""Curvature of the loss in the metric of the optimizer, over the curvature beyond which its steps are unstable.
 
 Caption
 -------
-Curvature of the loss in the optimizer's own metric, replicate 0, training set of fraction {fraction}: the largest
-eigenvalue of the preconditioned Hessian (sharpness) and the curvature along the preconditioned gradient, against the
-stability threshold (Cohen et al. 2022, arXiv:2207.14484; Bai et al. 2025, arXiv:2506.04805). Ticks at the foot are
-onsets of spikes found in steps. Values that are not positive are left out. Optimizers without a known threshold are
-not shown.
+Curvature of the loss in the optimizer's own metric over its stability threshold, replicate 0, training set of fraction
+{fraction}: above the dashed line steps are unstable. Of a probe of training spectra, the largest eigenvalue of the
+preconditioned Hessian (sharpness) and the curvature along the preconditioned gradient, over the threshold of full
+batches (Cohen et al. 2022, arXiv:2207.14484; Bai et al. 2025, arXiv:2506.04805); of batches of the training's size, the
+curvature along each one's own preconditioned gradient, over the lower threshold of small batches (Andreyev &
+Beneventano 2024, arXiv:2412.20553). Ticks at the foot are onsets of spikes found in steps. Values that are not positive
+are left out. Optimizers without a known threshold are not shown.
 """
 
 from __future__ import annotations
@@ -27,10 +29,21 @@ from quasarcurves.training.history import History
 
 _PANEL_HEIGHT = 1.5
 _LINES: dict[str, dict[str, Any]] = {
-    "sharpness": {"color": style.OKABE_ITO[0], "label": "sharpness"},
-    "gradient_curvature": {"color": style.OKABE_ITO[1], "label": "curvature along the gradient"},
-    "threshold": {"color": "black", "linestyle": "--", "label": "stability threshold"},
+    "sharpness": {"threshold": "threshold", "color": style.OKABE_ITO[0], "label": "sharpness"},
+    "gradient_curvature": {
+        "threshold": "threshold",
+        "color": style.OKABE_ITO[1],
+        "linestyle": style.DASHES[1],
+        "label": "curvature along the gradient",
+    },
+    "batch_sharpness": {
+        "threshold": "batch_threshold",
+        "color": style.OKABE_ITO[4],
+        "linestyle": style.DASHES[3],
+        "label": "batch sharpness",
+    },
 }
+_THRESHOLD: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 0.8, "label": "stability threshold"}
 _ONSETS: dict[str, Any] = {
     "color": style.OKABE_ITO[2],
     "marker": "|",
@@ -85,16 +98,24 @@ def _curvature(run: History) -> Mapping[str, np.ndarray]:
 
 
 def _threshold(run: History) -> np.ndarray:
+    return _column(run, "threshold")
+
+
+def _column(run: History, name: str) -> np.ndarray:
+    """Return a column of the curvature record, NaN where it was not recorded; (measurements,) float64."""
     curvature = _curvature(run)
-    return np.asarray(curvature.get("threshold", np.full(len(curvature["step"]), np.nan)), float)
+    return np.asarray(curvature.get(name, np.full(len(curvature["step"]), np.nan)), float)
 
 
 def _draw_panel(axes: Axes, run: History, spikes: pd.DataFrame) -> None:
-    curvature = _curvature(run)
-    step = np.asarray(curvature["step"])
+    step = np.asarray(_curvature(run)["step"])
     for name, line in _LINES.items():
-        values = np.asarray(curvature.get(name, np.full(len(step), np.nan)), float)
-        style.plot_series(axes, step, np.where(values > 0, values, np.nan), **line)
+        if name not in _curvature(run):
+            continue  # histories written before batches were measured
+        ratio = _column(run, name) / _column(run, line["threshold"])
+        how = {key: value for key, value in line.items() if key != "threshold"}
+        style.plot_series(axes, step, np.where(ratio > 0, ratio, np.nan), **how)
+    axes.axhline(1, **_THRESHOLD)
     keys = {"scale": "step", **{key: run.params[key] for key in ("fraction", "replicate", "optimizer")}}
     onsets = spikes[np.logical_and.reduce([spikes[key] == value for key, value in keys.items()])]["onset"].to_numpy()
     # at the foot of the panel, whatever the curvatures are
@@ -115,9 +136,9 @@ def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> N
     for axes in panels[max(drawn - columns, 0) : drawn]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("optimizer step", fontsize=8)
-    figure.supylabel("curvature, preconditioned", fontsize=8)
+    figure.supylabel("curvature / threshold", fontsize=8)
 
 
 def plot(*, histories: Path, spikes: Path, fraction: float) -> Figure:
-    """Return the curvatures of one fraction's first replicate against the stability threshold."""
+    """Return the curvatures of one fraction's first replicate over their stability thresholds."""
     return draw(tables.by_run(histories, fraction=fraction, replicate=0), tables.read(spikes))

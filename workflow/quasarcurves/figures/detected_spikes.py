@@ -3,9 +3,10 @@
 Caption
 -------
 Spikes of ``{optimizer}``, a row per size of the training set. Of each size the replicate is shown that has the
-highest spike. Left: mean loss of each epoch, with the spikes found in it. Right: the loss of every step around the
-highest spike found in steps, which is grey on the left; steps are counted from 0, and heights are the loss over its
-own running median.
+highest sustained spike. Left: mean loss of each epoch, with the spikes found in it. Right: the loss of every step
+around the highest one found in steps, which is grey on the left; steps are counted from 0, and heights are the loss
+over its own running median. A spike is sustained if the running median over 31 steps rises above twice the course of
+the loss; crosses are single hard batches, which move the loss for some steps and no longer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.spikes import OUTLIER, SUSTAINED
 from quasarcurves.analysis.tables import RUN_KEYS, run_key
 from quasarcurves.figures import style
 from quasarcurves.training.history import History
@@ -31,6 +33,7 @@ _MARKS: dict[str, dict[str, Any]] = {
     "onset": {"marker": "^", "color": _ONSET, "markerfacecolor": "none", "markersize": 6},
     "peak": {"marker": "o", "color": _PEAK, "markersize": 3},
 }
+_HARD_BATCH: dict[str, Any] = {"marker": "x", "color": "0.35", "markersize": 4, "markeredgewidth": 0.8}
 _PAD = 20
 """Least number of steps shown before and after the highest spike."""
 
@@ -38,7 +41,8 @@ _PAD = 20
 def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
     """Draw the spikes of one optimizer, a row per training-set size.
 
-    Each size shows the replicate with the highest spike of steps; without any, of epochs; without any, the first.
+    Each size shows the replicate with the highest sustained spike of steps; without any, with the highest of all;
+    without any, of epochs; without any, the first.
 
     Parameters
     ----------
@@ -71,9 +75,10 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[f
             _draw_epochs(left, run, found[found["scale"] == "epoch"], loss_range)
             _draw_highest(right, left, run, found[found["scale"] == "step"])
         figure.supylabel("training loss", fontsize=8)
-        drawn = [left.plot([], [], linestyle="none", label=name, **mark)[0] for name, mark in _MARKS.items()]
+        named = {f"{name} of a sustained spike": mark for name, mark in _MARKS.items()} | {"hard batch": _HARD_BATCH}
+        drawn = [left.plot([], [], linestyle="none", label=name, **mark)[0] for name, mark in named.items()]
         title = f"{runs[0].params['optimizer']}: spikes found"
-        figure.legend(handles=drawn, title=title, loc="outside upper center", ncols=2)
+        figure.legend(handles=drawn, title=title, loc="outside upper center", ncols=3)
     return figure
 
 
@@ -83,11 +88,11 @@ def _spikes_of(run: History, spikes: pd.DataFrame) -> pd.DataFrame:
 
 def _most_spiky(histories: Iterable[History], spikes: pd.DataFrame) -> list[History]:
     """Choose the replicate to show of each fraction, by falling fraction; no more of them are held at a time."""
-    highest = spikes.groupby([*RUN_KEYS, "scale"])["height_ratio"].max().to_dict()
+    heights_of = spikes.groupby([*RUN_KEYS, "scale", "kind"])["height_ratio"].max().to_dict()
 
-    def heights(run: History) -> tuple[float, float, int]:
-        of_step, of_epoch = (highest.get((*run_key(run.params), scale), 0.0) for scale in ("step", "epoch"))
-        return of_step, of_epoch, -run.params["replicate"]
+    def heights(run: History) -> tuple[float, ...]:
+        kinds = (("step", SUSTAINED), ("step", OUTLIER), ("epoch", SUSTAINED), ("epoch", OUTLIER))
+        return *(heights_of.get((*run_key(run.params), *kind), 0.0) for kind in kinds), -run.params["replicate"]
 
     chosen: dict[float, History] = {}
     for run in histories:
@@ -107,7 +112,7 @@ def _draw_epochs(axes: Axes, run: History, spikes: pd.DataFrame, loss_range: tup
     style.decades(axes.yaxis)
     size, replicate = run.params["outcome"]["n_train"], run.params["replicate"]
     diverged = ", diverged" if run.params["outcome"]["diverged"] else ""
-    axes.set_title(f"{size:,} spectra, replicate {replicate}: {_count(spikes)} in epochs{diverged}")
+    axes.set_title(f"{size:,} spectra, replicate {replicate}{diverged}")
 
 
 def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame) -> None:
@@ -116,7 +121,7 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
         style.say(axes, "no spike found in the losses of steps")
         return
     loss = run.steps["loss"]
-    highest = spikes.iloc[int(spikes["height_ratio"].to_numpy().argmax())]
+    highest = spikes.sort_values(["kind", "height_ratio"]).iloc[-1]  # of the sustained ones, if there are any
     onset, end = highest["onset"], len(loss) - 1 if pd.isna(highest["end"]) else highest["end"]
     pad = max(_PAD, (end - onset) / 4)
     first, last = int(max(onset - pad, 0)), int(min(end + pad, len(loss) - 1))
@@ -124,7 +129,7 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
     _mark(axes, loss, spikes[spikes["peak"].between(first, last)])
     axes.set(yscale="log", xlabel="optimizer step", xlim=(first, last))
     style.decades(axes.yaxis)
-    axes.set_title(f"highest of {_count(spikes)} in steps: {highest['height_ratio']:.3g}x")
+    axes.set_title(f"{_count(spikes)}; here {highest['height_ratio']:.3g}x")
     axes.xaxis.set_major_formatter(style.thousands)
     axes.locator_params(axis="x", nbins=4)
     per_epoch = run.params["outcome"]["steps_per_epoch"]
@@ -133,13 +138,18 @@ def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame
 
 def _mark(axes: Axes, loss: np.ndarray, spikes: pd.DataFrame, first: int = 0) -> None:
     """Mark spikes on a loss whose first value stands at `first`."""
-    for name, mark in _MARKS.items():
-        at = spikes[name].to_numpy(int)
+    lasting, single = (spikes[spikes["kind"] == kind] for kind in (SUSTAINED, OUTLIER))
+    for found, name, mark in (*((lasting, name, mark) for name, mark in _MARKS.items()), (single, "peak", _HARD_BATCH)):
+        at = found[name].to_numpy(int)
         style.plot_marks(axes, first + at, loss[at], zorder=3, **mark)
 
 
 def _count(spikes: pd.DataFrame) -> str:
-    return f"{len(spikes) or 'no'} spike{'s' if len(spikes) > 1 else ''}"
+    lasting = int((spikes["kind"] == SUSTAINED).sum())
+    single = len(spikes) - lasting
+    texts = [f"{lasting or 'none'} sustained"]
+    texts += [f"{single} hard batch{'es' if single > 1 else ''}"] if single else []
+    return ", ".join(texts)
 
 
 def plot(*, histories: Path, spikes: Path, optimizer: str, style: dict) -> Figure:

@@ -3,9 +3,13 @@
 Caption
 -------
 Errors of the final models on the test set against the number of training spectra, a column per optimizer and a row
-per metric. Points are runs, crosses those left out as failed. The line is the fitted curve, the band its 90 %
-interval over all families of curves that fit. The dashed line is the target, with the 90 % interval of the number of
-spectra that it takes where the data can say; the floor and the gain from doubling stand in ``learning_curve.csv``.
+per metric. Points are runs, hollow ones those whose training loss still falls at the end, crosses those left out as
+failed. Words in a panel say what each doubling has taken off the error from the smallest to the largest size (with two
+sizes, the error of the larger over that of the smaller), with its 90 % interval, and the noise of one run of the
+largest size: from the objects of the test set and between replicates, for which 10 % are assumed where there are none.
+The line is the fitted curve, the band its 90 % interval over all families of curves that fit. The dashed line is the
+target, written as the study has it, with the 90 % interval of the number of spectra that it takes where the data can
+say; the floor and the gain from doubling stand in ``learning_curve.csv``.
 """
 
 from __future__ import annotations
@@ -30,6 +34,12 @@ _LABELS = {
     "test_loss": "test loss",
     "sigma_dv": "scatter of dv (km/s)",
 }
+_TARGETS = {"crossing": "crossing {:g}", "test_loss": "test loss {:g}", "sigma_dv": "scatter {:g} km/s"}
+"""Targets as the study has them."""
+
+_SMALL = 7
+"""Points: size of words in a panel."""
+
 _PER_ROW = 4
 """Most panels side by side."""
 
@@ -98,7 +108,7 @@ def _draw_metric(
     sizes = shown["n_train"]
     for axes in panels[: len(optimizers)]:
         axes.set_xlim(sizes.min() / 1.4, max(sizes.max() * 5, 1.4 * sizes.min()))
-        axes.set_ylim(low / 1.6, high * 1.3)
+        axes.set_ylim(low / 1.6, high * (high / low) ** 0.5 * 1.3)  # room for words above the points
         style.decades(axes.yaxis)
         _label_sizes(axes)
     for axes in panels[len(optimizers) :]:
@@ -120,17 +130,44 @@ def _draw_panel(axes: Axes, row: Mapping[str, Any], runs: pd.DataFrame, band: pd
         low, high = band["error_low"].clip(lower=1e-12), band["error_high"]
         axes.fill_between(band["n"], low, high, color=_COLOR, alpha=0.2, linewidth=0, label="90 % interval")
         axes.plot(band["n"], band["error"], color=_COLOR, label="fitted curve")
-    failed = runs["failed"].astype(bool)
+    failed, falling = (runs[name].astype(bool) for name in ("failed", "still_training"))
     points: dict[str, Any] = {"color": "black", "markersize": 3, "linestyle": "none"}
-    axes.plot(runs.loc[~failed, "n_train"], runs.loc[~failed, "error"], "o", alpha=0.6, label="run", **points)
-    axes.plot(runs.loc[failed, "n_train"], runs.loc[failed, "error"], "x", label="failed run", **points)
+    kinds: tuple[tuple[str, pd.Series, str, dict[str, Any]], ...] = (
+        ("run", ~failed & ~falling, "o", {"alpha": 0.6}),
+        ("run still training", ~failed & falling, "o", {"markerfacecolor": "none", "markeredgewidth": 0.7}),
+        ("failed run", failed, "x", {}),
+    )
+    for label, mine, marker, more in kinds:
+        axes.plot(runs.loc[mine, "n_train"], runs.loc[mine, "error"], marker, label=label, **points, **more)
+    words = _words(row)
+    axes.text(0.97, 0.96, words, transform=axes.transAxes, ha="right", va="top", fontsize=_SMALL, linespacing=1.2)
     if np.isfinite(row["target"]):
         _draw_target(axes, row)
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """Return what was seen without a curve: the gain per doubling, or the ratio of two sizes, and the noise."""
+    gains = [100 * row[f"gain_per_doubling{end}"] for end in ("", "_low", "_high")]
+    ratios = [row[f"ratio_seen{end}"] for end in ("", "_low", "_high")]
+    parts = []
+    if np.isfinite(gains).all():
+        parts.append("each doubling: {:.0f} % off\n({:.0f} to {:.0f})".format(*gains))
+    elif np.isfinite(ratios).all():
+        parts.append("largest / smallest: {:.2g}\n({:.2g} to {:.2g})".format(*ratios))
+    if np.isfinite(row["noise"]):
+        assumed = " (assumed)" if row["noise_from"] == "assumed" else ""
+        parts.append(f"noise {100 * row['noise']:.2g} %{assumed}")
+    return "\n".join(parts)
 
 
 def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
     """Draw the target, and where the data can say, the spectra that it takes with their interval."""
     axes.axhline(row["target"], color=_TARGET, linestyle="--", linewidth=0.8, label="target")
+    words = _TARGETS[row["metric"]].format(row["target_given"])
+    axes.annotate(
+        words, (0.03, row["target"]), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+        color=_TARGET, fontsize=_SMALL, ha="left", va="bottom",
+    )  # fmt: skip
     if not row["answered"]:
         return
     low, high = row["n_required_low"], row["n_required_high"]

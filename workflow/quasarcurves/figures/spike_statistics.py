@@ -2,10 +2,11 @@
 
 Caption
 -------
-Rate, median height and duration of spikes against the size of the training set. A point is a run, with the 95 %
-interval of ``spike_statistics.csv``; lines join medians over replicates. Open symbols are runs without a spike: their
-bar is the upper limit of the rate. Heights of fewer than 6 spikes have no interval. If rates per step agree between
-sizes, spikes follow steps; if rates per epoch agree, they follow epochs (``spike_trends.csv`` has the test).
+Rate, median height and duration of sustained spikes against the size of the training set. A point is a run, with the
+95 % interval of ``spike_statistics.csv``, which holds within that run; how far runs differ is seen between points.
+Lines join medians over replicates. Open symbols are runs without a spike: their bar is the upper limit of the rate.
+Heights of fewer than 6 spikes have no interval. Runs of unequal length do not tell whether spikes follow steps or
+epochs: see ``spike_trends.csv``, which compares what they share.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
             legend.set_in_layout(False)  # its space is the panel's
         _set_axes(panels[1:], runs)
         figure.supxlabel("training spectra", fontsize=8)
-        figure.suptitle(f"spikes in the losses of {scale}s", fontsize=8)
+        figure.suptitle(f"sustained spikes in the losses of {scale}s", fontsize=8)
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from quasarcurves.quasarnet.loss_formula import line_losses
+from quasarcurves.quasarnet.loss_formula import EPSILON, line_losses
 
 
 def quasarnet_loss(y_true: Any, y_pred: Any) -> Any:
@@ -45,3 +45,24 @@ def dense_targets(box: Any, offset: Any, boxes: int) -> Any:
 def weighted_line_losses(outputs: Any, box: Any, offset: Any, weight: Any) -> Any:
     """Loss per spectrum and line against compact targets, times the sample weights; (n, L) float32 tensor."""
     return weight * quasarnet_loss(dense_targets(box, offset, outputs.shape[-1] // 2), outputs)
+
+
+def clipped_share(outputs: Any, box: Any, offset: Any, weight: Any) -> Any:
+    """Share of the boxes beyond the clip of the loss's logarithms, where the gradient is exactly 0.
+
+    Parameters
+    ----------
+    outputs : (n, L, 2B) float32 tensor
+        B boxes followed by B offsets.
+    box, offset, weight : (n, L) tensors
+        Targets; lines of weight 0 do not count.
+
+    Returns
+    -------
+    scalar float32 tensor
+        NaN if no line counts.
+    """
+    boxes, _ = ops.split(ops.convert_to_tensor(outputs, "float32"), 2, axis=-1)
+    beyond = ops.cast((boxes < EPSILON) | (boxes > 1.0 - EPSILON), "float32")
+    counts = ops.cast(ops.convert_to_tensor(weight) > 0, "float32")
+    return ops.sum(ops.mean(beyond, axis=-1) * counts) / ops.sum(counts)

@@ -86,6 +86,37 @@ def purity_completeness(
     return float(purity), float(share(np.sum(right & is_qso), np.sum(is_qso)))
 
 
+def crossing_of(
+    confidence: np.ndarray,
+    z: np.ndarray,
+    is_qso: np.ndarray,
+    is_galaxy: np.ndarray,
+    is_bad: np.ndarray,
+    z_true: np.ndarray,
+) -> float:
+    """Crossing point of the purity and completeness of a classifier.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Called a quasar at thresholds below it.
+    z, is_qso, is_galaxy, is_bad, z_true : (n,) arrays
+        As in `purity_completeness`.
+
+    Returns
+    -------
+    float
+        NaN where the curves do not cross, or there is no quasar.
+    """
+    called = np.asarray(confidence)[:, None] > THRESHOLDS
+    right = called & has_good_redshift(z, z_true)[:, None]
+    trusted = ~np.asarray(is_bad, bool)
+    among = (np.asarray(is_qso, bool) | np.asarray(is_galaxy, bool)) & trusted
+    purity = share(right[among].sum(axis=0), called[trusted].sum(axis=0))
+    completeness = share(right[np.asarray(is_qso, bool)].sum(axis=0), np.sum(is_qso))
+    return float(crossing(purity, completeness)[0])
+
+
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """part / whole as float64; NaN where the whole is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -121,11 +121,11 @@ def _take(objects: np.ndarray, sizes: np.ndarray, n: int) -> tuple[np.ndarray, n
 
 
 def _draw_train(pool: np.ndarray, sizes: np.ndarray, n: int, replicate: int, seed: int, scheme: str) -> np.ndarray:
-    available = sizes[pool].sum()
-    # the shares of the whole are rounded one by one: their sum may exceed it by one spectrum
-    n = min(n, available) if n <= available + 1 else n
-    needed = n * (replicate + 1) if scheme == "independent" else n
-    if needed > available:
+    available = int(sizes[pool].sum())
+    replicates = replicate + 1 if scheme == "independent" else 1
+    needed = n * replicates
+    # test, validation and training sets are rounded one by one: each may be larger by half a spectrum
+    if needed > available + replicates / 2 + 1:
         raise ValueError(f"{needed} training spectra asked for, {available} are left by the test and validation sets")
     if scheme == "nested":
         order = np.random.default_rng([seed, _POOL, replicate]).permutation(pool)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,27 @@ import numpy as np
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
-from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.loss import clipped_share, weighted_line_losses
+from quasarcurves.quasarnet.metrics import crossing_of
+from quasarcurves.quasarnet.objective import decode
 from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
 from quasarcurves.spectra.subsets import Subset
+from quasarcurves.spectra.table import BAD, GALAXY, is_quasar, load_column
 from quasarcurves.steps.examples import load_examples
 from quasarcurves.training import optimizers
-from quasarcurves.training.curvature import Curvature
+from quasarcurves.training.curvature import Curvature, drawn_batches
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
 from quasarcurves.training.snapshots import Snapshots
 
-_WEIGHTS, _ORDER, _PROBE = 1, 2, 3
-"""Tags that keep the random streams of initial weights, batch order and the curvature's probe apart."""
+_WEIGHTS, _ORDER, _PROBE, _BATCHES = 1, 2, 3, 4
+"""Tags that keep the random streams of initial weights, batch order, and the curvature's probe and batches apart."""
+
+FEW_QUASARS = 30
+"""With fewer quasars in the validation set its crossing point moves in steps of 3 % and more."""
+
+logger = logging.getLogger(__name__)
 
 
 def build_model(settings: NetworkSettings, seed: int, replicate: int, precision: str = "float32") -> keras.Model:
@@ -79,6 +88,7 @@ def build_plan(run: RunSettings, n_train: int) -> Plan:
         order=order,
         last_batch=settings.last_batch,
         validate_every=settings.validate_every,
+        best=settings.best,
     )
 
 
@@ -102,14 +112,22 @@ def build_trainers(
         They have the same network.
     matched : sequence of Path or None
         History of the run whose effective step a run is held to.
+
+    Raises
+    ------
+    ValueError
+        If the best weights are to be chosen by a crossing point, and there is no validation set.
     """
     settings = runs[0].network
     rows = np.unique(np.concatenate([subset.train for subset in subsets]))
     data = load_examples(spectra, rows, settings)
     held_out = subsets[0].validation
     validation = load_examples(spectra, held_out, settings) if len(held_out) else None
+    crossing = crossing_score(spectra, held_out, settings)
+    if any(run.training.best == "crossing" for run in runs):
+        _check_validation(spectra, held_out)
     return [
-        _build_trainer(one, data, validation, np.searchsorted(rows, subset.train).astype(np.int32), held_to)
+        _build_trainer(one, data, validation, crossing, np.searchsorted(rows, subset.train).astype(np.int32), held_to)
         for one, subset, held_to in zip(runs, subsets, matched, strict=True)
     ]
 
@@ -118,6 +136,7 @@ def _build_trainer(
     run: RunSettings,
     data: Sequence[np.ndarray],
     validation: Sequence[np.ndarray] | None,
+    crossing: Callable[[np.ndarray], float],
     places: np.ndarray,
     matched: Path | None,
 ) -> Trainer:
@@ -129,20 +148,69 @@ def _build_trainer(
         optimizer=optimizers.build(run.optimizer_spec, run.training.n_steps(len(places)), effective_step),
         loss=weighted_line_losses,
         parts=[*network_settings.lines, *(f"BAL_{line}" for line in network_settings.bal_lines)],
+        clipped=clipped_share,
     )
     task.optimizer.build(task.weights)
     order = plan.order
     plan = replace(plan, order=lambda epoch: places[order(epoch)])
-    return Trainer(task, plan, data, validation, _curvature(task, data, places, run), _snapshots(task, run))
+    curvature = _curvature(task, data, places, run)
+    return Trainer(task, plan, data, validation, curvature, _snapshots(task, run), crossing)
+
+
+def crossing_score(spectra: Path, rows: np.ndarray, settings: NetworkSettings) -> Callable[[np.ndarray], float]:
+    """Return what computes the crossing point of purity and completeness from the outputs for some spectra.
+
+    Parameters
+    ----------
+    spectra : Path
+        The prepared spectra.
+    rows : (n,) int array
+    settings : NetworkSettings
+
+    Returns
+    -------
+    callable
+        Outputs (n, L, 2B) -> `metrics.crossing_of` for spectra called quasars by one line; NaN for outputs that are
+        not finite, of a model that has diverged.
+    """
+    z, label = (load_column(spectra, name, rows) for name in ("z", "label"))
+
+    def crossing(outputs: np.ndarray) -> float:
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        found = decode(outputs, settings.lines, settings.bal_lines)
+        confidence = found.confidence.max(axis=1)
+        return crossing_of(confidence, found.z_best, is_quasar(label), label == GALAXY, label == BAD, z)
+
+    return crossing
+
+
+def _check_validation(spectra: Path, rows: np.ndarray) -> None:
+    """Refuse to choose the best weights by the crossing point of nothing, and say where it is coarse."""
+    quasars = int(is_quasar(load_column(spectra, "label", rows)).sum())
+    if not quasars:
+        raise ValueError(
+            f"training.best is crossing, and the validation set has {len(rows)} spectra and no quasar: "
+            "expected at least one quasar"
+        )
+    if quasars < FEW_QUASARS:
+        logger.warning("best weights are chosen by a crossing point of %d quasars alone: it is coarse", quasars)
 
 
 def _curvature(task: Task, data: Sequence[np.ndarray], places: np.ndarray, run: RunSettings) -> Curvature | None:
-    """Build what measures the curvature, if the study asks for it; its probe depends on seed and replicate alone."""
+    """Build what measures the curvature, if the study asks for it; examples depend on seed and replicate alone."""
     if run.diagnosis is None:
         return None
     rng = np.random.default_rng([run.seed, _PROBE, run.replicate])
     rows = np.sort(rng.choice(places, min(run.diagnosis.probe_size, len(places)), replace=False))
-    return Curvature(task, [array[rows] for array in data], run.diagnosis.curvature_every)
+    rng = np.random.default_rng([run.seed, _BATCHES, run.replicate])
+    batches = places[drawn_batches(len(places), run.training.batch_size, run.diagnosis.batches, rng)]
+    return Curvature(
+        task,
+        [array[rows] for array in data],
+        run.diagnosis.curvature_every,
+        [[array[batch] for array in data] for batch in batches],
+    )
 
 
 def _snapshots(task: Task, run: RunSettings) -> Snapshots | None:

@@ -79,6 +79,9 @@ _CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS = 35, 16, 12.8
 """Gradients of the probe that measuring the curvature takes as long as; its memory, and that of a probe's spectrum in
 units of what the convolutions give."""
 
+_BATCH_GRADIENTS = 4
+"""Gradients of a batch that measuring its sharpness takes as long as."""
+
 
 def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_every: int, threads: int) -> Need:
     """Estimate the need of a training.
@@ -139,9 +142,13 @@ def _curvature_need(run: RunSettings, n_train: int, steps: int, spectrum: float)
         return Need(0, 0)
     probe = min(run.diagnosis.probe_size, n_train)
     measurements = steps / run.diagnosis.curvature_every
-    gradients = measurements * _CURVATURE_GRADIENTS
-    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * probe * _activation_bytes(run.network) / 1e6
-    return Need(memory, 5 + gradients * (_STEP_SECONDS + probe * spectrum))
+    batch = min(run.training.batch_size, n_train)
+    most = max(probe, batch)
+    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * most * _activation_bytes(run.network) / 1e6
+    memory += run.diagnosis.batches * batch * _SPECTRUM_BYTES / 1e6
+    probed = _CURVATURE_GRADIENTS * (_STEP_SECONDS + probe * spectrum)
+    batched = run.diagnosis.batches * _BATCH_GRADIENTS * (_STEP_SECONDS + batch * spectrum)
+    return Need(memory, 5 + measurements * (probed + batched))
 
 
 def evaluation_need(network: NetworkSettings, n_spectra: int, n_test: int, models: int) -> Need:

@@ -196,25 +196,30 @@ _STEPS = (
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="takes_snapshots", makes=(
         _table("spike_cost", "a row per run and spike: what the models before, at the peak and at the end are worth on the test set."),
         _table("spike_cost_summary", "the comparison per optimizer, in plain words too (``sentence``)."))),
+    Step("compare_stopping", lambda s: Need(153 + 7e-3 * s.tested, 2 + 0.3 * s.runs + 1e-4 * s.scored),
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
+        _table("stopping", "a row per run and metric: is the model that the validation set calls the best better than the last, on the same test objects?"),)),
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
-        _table("spike_statistics", "a row per run and scale: rates, median height, recovery and spacing with 95 % intervals, regularity and period against chance, share of the time in spikes."),
-        _table("spike_trends", "a row per optimizer and scale: how rate and height change with steps per epoch, and whether spikes follow steps or epochs."))),
+        _table("spike_statistics", "a row per run and scale: rates, median height, recovery and spacing with 95 % intervals, regularity against chance, share of the time in spikes; sustained spikes only, outliers are counted beside them."),
+        _table("spike_trends", "a row per optimizer and scale: how rate and height change with steps per epoch, and whether spikes follow steps or epochs, over the steps and the epochs that all runs have."))),
     Step("diagnose_spikes", lambda s: Need(153 + s.groups + 8e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
         reads=("histories", "spikes", "spike_trends"), makes=(
         _table("aligned"),
         _table("predictors", "per measure, how early it moves before spikes and how well it predicts them."),
         _table("hypotheses", "a row per hypothesis about the cause and optimizer: what it predicts, what was found, and a verdict."))),
     Step("judge_convergence", lambda s: Need(165 + 2.5e-4 * s.epochs, 2 + 0.02 * s.runs + 1e-4 * s.longest_epochs), light=True,
-        reads=("histories", "test_losses"), makes=(
+        reads=("histories", "spikes", "test_losses", "stopping"), makes=(
         _table("convergence", "a row per run: has it converged, and what stopping late risks."),)),
-    Step("compare_optimizers", lambda s: Need(163 + 2.5e-4 * s.epochs, 2 + 0.05 * s.runs), light=True,
-        reads=("histories", "spike_statistics", "test_losses"), makes=(
-        _table("cures", "a row per fraction, optimizer and reference: rates of spikes and losses against the reference's, paired by replicate."),)),
+    Step("compare_optimizers", lambda s: Need(165 + 2.5e-4 * s.epochs + 5e-5 * s.scored, 3 + 0.1 * s.runs + 1e-6 * s.scored),
+        light=True, reads=("histories", "spike_statistics", "test_losses", "spectra", "predictions"),
+        through=_ALL_PREDICTIONS, makes=(
+        _table("cures", "a row per fraction, optimizer and reference: rates of spikes, losses and test metrics against the reference's, paired by replicate."),
+        _table("cures_overall", "a row per optimizer and reference: the same over all fractions together."))),
     Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
-        reads=("runs", "test_losses", "test_metrics"), makes=(
-        _table("learning_curve", "a row per optimizer and metric: the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say."),
+        reads=("runs", "test_losses", "test_metrics", "convergence"), makes=(
+        _table("learning_curve", "a row per optimizer and metric: the gain per doubling seen, the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say; how many to label next, where costs are given."),
         _table("learning_curve_errors"), _table("learning_curve_bands"))),
     Step("write_answer", lambda s: Need(151, 3), light=True,
         reads=("runs", "spikes", "spike_statistics", "spike_trends", "hypotheses", "cures", "cures_overall", "convergence", "stopping", "learning_curve"),
@@ -225,6 +230,8 @@ _STEPS = (
         lambda s: Need(196 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs), per="optimizer"),
     _plot("loss_by_optimizer", ("epochs", "runs"), "loss against epoch, by optimizer", "Losses",
         lambda s: Need(200 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs)),
+    _plot("train_validation", ("epochs", "runs", "spikes"), "training and validation loss together", "Losses",
+        lambda s: Need(200 + 4e-4 * s.epochs, 5 + 1e-4 * s.epochs), per="optimizer"),
     _plot("detected_spikes", ("histories", "spikes"), "spikes found", "Spikes",
         lambda s: Need(203 + 0.1 * s.runs + 5e-6 * s.longest_steps, 5 + 0.1 * s.runs + 1e-6 * s.steps), per="optimizer"),
     _plot("spike_statistics", ("spike_statistics",), "rate, height and duration of spikes", "Spikes",

@@ -101,6 +101,7 @@ class Study:
             study._check_subsets()
             study._check_optimizers()
             study._check_backend()
+            study._check_best()
             study._check_pack()
             sources.check(study.data)
         except (ValueError, OSError) as error:
@@ -119,9 +120,22 @@ class Study:
     def _check_optimizers(self) -> None:
         specs = self.config["optimizers"]
         for name, spec in specs.items():
-            optimizer_specs.check(_without_training(spec), f"optimizers.{name}")
+            optimizer_specs.check(_spec_alone(spec), f"optimizers.{name}")
             if "match" in spec:
                 optimizer_specs.check_match(specs, name)
+            self._check_fractions(name)
+
+    def _check_fractions(self, optimizer: str) -> None:
+        """Refuse fractions of an optimizer that the study, or the optimizer it is matched to, does not have."""
+        match = self.config["optimizers"][optimizer].get("match")
+        others = {"subsets.fractions": self.fractions}
+        if match:
+            others[f"the fractions of {match}, which it is matched to"] = self.fractions_of(match)
+        for fraction in self.fractions_of(optimizer):
+            for where, known in others.items():
+                if fraction not in known:
+                    found = f"optimizers.{optimizer}.fractions: {fraction:g} is none of {where}"
+                    raise StudyError(f"{found}, expected some of {', '.join(f'{each:g}' for each in known)}")
 
     def _check_backend(self) -> None:
         # TensorFlow, the default, is asked for where it is needed: what looks after results does without
@@ -129,6 +143,15 @@ class Study:
             raise StudyError(
                 f"training.backend is 'jax', which is not installed: {install_hint('jax')}, "
                 "or in a checkout `sh requirements/install.sh jax`"
+            )
+
+    def _check_best(self) -> None:
+        share = self.config["subsets"]["validation_fraction"]
+        n = self.config["data"].get("n_spectra")
+        if self.config["training"]["best"] == "crossing" and (not share or (n and not round(share * n))):
+            raise StudyError(
+                f"training.best is 'crossing' and subsets.validation_fraction is {share:g}: expected a validation set "
+                "with quasars, there is none to choose the best weights by"
             )
 
     def _check_pack(self) -> None:
@@ -192,7 +215,13 @@ class Study:
     def runs(self) -> list[Run]:
         """Every run, by fraction, replicate and optimizer."""
         replicates = range(self.config["study"]["replicates"])
-        return [Run(*key) for key in product(self.fractions, replicates, self.optimizers)]
+        runs = (Run(*key) for key in product(self.fractions, replicates, self.optimizers))
+        return [run for run in runs if run.fraction in self.fractions_of(run.optimizer)]
+
+    def fractions_of(self, optimizer: str) -> list[float]:
+        """Sizes of the training sets of an optimizer, the largest first: those of the study, unless it has its own."""
+        own = self.config["optimizers"][optimizer].get("fractions", self.fractions)
+        return sorted(map(float, own), reverse=True)
 
     @property
     def measures_curvature(self) -> bool:
@@ -259,7 +288,7 @@ class Study:
     def packed(self) -> list[str]:
         """Optimizers whose trainings on one fraction are one job: all that train as the study says, if it packs."""
         specs = self.config["optimizers"] if self.config["training"]["pack"] else {}
-        return [name for name, spec in specs.items() if not {"training", "match"} & spec.keys()]
+        return [name for name, spec in specs.items() if not {"training", "match", "fractions"} & spec.keys()]
 
     def pack(self, fraction: float) -> list[Run]:
         """Runs of a fraction that are one job, those with the same optimizer one after the other."""
@@ -281,17 +310,17 @@ class Study:
         """Everything but the spectra that a run's result depends on."""
         specs, diagnosis = self.config["optimizers"], self.config["diagnosis"]
         spec = specs[run.optimizer]
-        curvature = CurvatureSettings(diagnosis["curvature_every"], diagnosis["probe_size"])
+        curvature = CurvatureSettings(diagnosis["curvature_every"], diagnosis["probe_size"], diagnosis["batches"])
         return RunSettings(
             study=self.name,
             seed=self.seed,
             fraction=run.fraction,
             replicate=run.replicate,
             optimizer=run.optimizer,
-            optimizer_spec=_without_training(spec),
+            optimizer_spec=_spec_alone(spec),
             network=self.network,
             training=self.training_settings(run.optimizer),
-            matched_spec=_without_training(specs[spec["match"]]) if "match" in spec else None,
+            matched_spec=_spec_alone(specs[spec["match"]]) if "match" in spec else None,
             diagnosis=curvature if self.measures_curvature else None,
             snapshots=SnapshotSettings(diagnosis["snapshots"], _spike_limits()) if self.takes_snapshots else None,
         )
@@ -309,7 +338,7 @@ class Study:
         own = self.config["optimizers"][optimizer].get("training", {})
         settings = {**self.config["training"], **own}
         length = next(key for key in ("steps", "epochs") if key in (own if _LENGTHS & own.keys() else settings))
-        keys = (length, "batch_size", "last_batch", "validate_every", "backend", "precision")
+        keys = (length, "batch_size", "last_batch", "validate_every", "best", "backend", "precision")
         return TrainingSettings(**{key: settings[key] for key in keys}, pack=optimizer in self.packed)
 
     def matched_run(self, run: Run) -> Run | None:
@@ -325,10 +354,6 @@ class Study:
     def subset_names(self) -> list[str]:
         """Names of the subsets, as they stand in paths."""
         return list(dict.fromkeys(run.subset for run in self.runs))
-
-    def run_wildcards(self) -> dict[str, list]:
-        """Wildcards of every run, by name."""
-        return {key: [getattr(run, key) for run in self.runs] for key in ("fraction", "replicate", "optimizer")}
 
     def n_spectra(self, spectra: Path) -> int:
         """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
@@ -397,7 +422,7 @@ class Study:
         """What the needs of the steps after the trainings grow with."""
         groups = [
             (self.training_settings(optimizer), round(fraction * n_spectra))
-            for fraction, optimizer in product(self.fractions, self.optimizers)
+            for fraction, optimizer in dict.fromkeys((run.fraction, run.optimizer) for run in self.runs)
         ]
         steps = [settings.n_steps(n_train) for settings, n_train in groups]
         epochs = [settings.n_epochs(n_train) for settings, n_train in groups]
@@ -427,8 +452,9 @@ def _spike_limits() -> Limits:
     return Limits(finding.EPOCH_WINDOW, finding.SETTLED_EPOCH, course=finding.BACK_RATIO, high=finding.HIGH_RATIO)
 
 
-def _without_training(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key != "training"}
+def _spec_alone(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what makes the optimizer, without how and on what it trains."""
+    return {key: value for key, value in spec.items() if key not in ("training", "fractions")}
 
 
 def _check_lengths(config: Mapping[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """Curvature: how sharply the loss bends where a training stands, and the curvature at which its optimizer diverges.
 
-It is measured on a fixed probe of training examples, with batch normalisation as in training; the model is not changed.
-The Hessian is never formed: differentiating the gradient once more gives its products with vectors.
+It is measured on a fixed probe of training examples, and on fixed batches of the training's own size, each along its
+own gradient: with batches the latter sets the limit (Andreyev & Beneventano 2024, arXiv:2412.20553). Batch
+normalisation is as in training; the model is not changed. The Hessian is never formed: differentiating the gradient
+once more gives its products with vectors. What else is too dear for every step is measured beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from keras import ops
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from quasarcurves.training import backends, optimizer_traits
-from quasarcurves.training.flat import like, size
+from quasarcurves.training.flat import flat, like, size
 from quasarcurves.training.plan import Task
 from quasarcurves.training.preconditioners import preconditioner_of
 
@@ -47,13 +49,23 @@ class Curvature:
         The model's input, then the targets that `task.loss` takes.
     every : int
         Steps between measurements.
+    batches : sequence of sequences of (batch, ...) arrays
+        Examples as in `probe`; the batch sharpness is left out if there are none.
     """
 
-    def __init__(self, task: Task, probe: Sequence[np.ndarray], every: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        probe: Sequence[np.ndarray],
+        every: int,
+        batches: Sequence[Sequence[np.ndarray]] = (),
+    ) -> None:
         self.every = every
-        self._optimizer = task.optimizer
-        self._gradient, self._product = backends.active().compile_derivatives(task, probe)
-        self._matters = _mattering(self._gradient(), task.model.trainable_variables)
+        self._task = task
+        self._probe, *self._batches = ([ops.convert_to_tensor(array) for array in part] for part in (probe, *batches))
+        self._derivatives = backends.active().compile_derivatives(task)
+        self._matters = _mattering(self._derivatives.gradient(self._probe), task.model.trainable_variables)
+        self._before = self._downhill = np.zeros(0)
 
     def measure(self) -> dict[str, float]:
         """Measure where the training stands; after one step at least, for optimizers with a preconditioner.
@@ -66,22 +78,123 @@ class Curvature:
             - `gradient_curvature`: curvature along the preconditioned gradient d = P^-1 g, d.H d / d.P d, a lower
               bound of the sharpness (Bai et al. 2025, arXiv:2506.04805)
             - `threshold`: that of `stability_threshold`; left out where none is known
+            - `batch_sharpness`, `batch_sharpness_median`, `batch_sharpness_mean`: those of `batch_sharpness`; left out
+              without batches
+            - `batch_threshold`: that of `batch_threshold`; left out where none is known, or without batches
+            - `clipped_share`: that of `task.clipped` on the probe; left out if the task has none
         """
-        optimizer = self._optimizer
-        t = ops.cast(optimizer.iterations, "float32")
-        inverse_root = self._matters / np.sqrt(np.float64(preconditioner_of(optimizer).diagonal(t)))
-        gradient = np.float64(self._gradient()) * inverse_root
-
-        def product(vector: np.ndarray) -> np.ndarray:
-            # P^-1/2 H P^-1/2 is symmetric and has the eigenvalues of P^-1 H
-            return np.float64(self._product(np.float32(np.ravel(vector) * inverse_root))) * inverse_root
-
+        task, probe, derivatives = self._task, self._probe, self._derivatives
+        root = self._inverse_root()
+        gradient = np.float64(derivatives.gradient(probe))
+        product = self._product_on(probe, root)
+        self._before, self._downhill = self._weights(), -gradient * self._matters
         values = {
-            "sharpness": largest_eigenvalue(product, gradient),
-            "gradient_curvature": rayleigh_quotient(product, gradient),
-            "threshold": stability_threshold(optimizer),
+            "sharpness": largest_eigenvalue(product, gradient * root),
+            "gradient_curvature": rayleigh_quotient(product, gradient * root),
+            "threshold": stability_threshold(task.optimizer),
+            **self._measure_batches(root),
+            "clipped_share": float(task.clipped(derivatives.outputs(probe), *probe[1:])) if task.clipped else None,
         }
         return {name: value for name, value in values.items() if value is not None}
+
+    def measure_step(self) -> dict[str, float]:
+        """Measure the step that was taken after `measure`.
+
+        Returns
+        -------
+        dict
+            - `descent_cosine`: cosine of the angle between what the weights moved by and the probe's direction of
+              descent, -g, before the step: 1 straight downhill, 0 unrelated to the loss, below 0 uphill
+              (Molybog et al. 2023, arXiv:2304.09871)
+        """
+        return {"descent_cosine": cosine((self._weights() - self._before) * self._matters, self._downhill)}
+
+    def _inverse_root(self) -> Any:
+        """Return the diagonal of P^-1/2, 0 for what does not matter; (n_parameters,)."""
+        optimizer = self._task.optimizer
+        t = ops.cast(optimizer.iterations, "float32")
+        return np.divide(self._matters, np.sqrt(np.float64(preconditioner_of(optimizer).diagonal(t))))
+
+    def _weights(self) -> np.ndarray:
+        return np.asarray(flat(self._task.model.trainable_variables), np.float64)
+
+    def _product_on(self, examples: Sequence[Any], inverse_root: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the product with P^-1/2 H P^-1/2, which is symmetric and has the eigenvalues of P^-1 H."""
+
+        def product(vector: np.ndarray) -> np.ndarray:
+            along = np.float32(np.ravel(vector) * inverse_root)
+            return np.float64(self._derivatives.product(examples, along)) * inverse_root
+
+        return product
+
+    def _measure_batches(self, inverse_root: np.ndarray) -> dict[str, float | None]:
+        """Return what is measured of the batches; empty if there are none."""
+        if not self._batches:
+            return {}
+        along, square = [], []
+        for batch in self._batches:
+            gradient = np.float64(self._derivatives.gradient(batch)) * inverse_root
+            along.append(gradient @ self._product_on(batch, inverse_root)(gradient))
+            square.append(gradient @ gradient)
+        return {
+            **batch_sharpness(np.array(along), np.array(square)),
+            "batch_threshold": batch_threshold(self._task.optimizer),
+        }
+
+
+def drawn_batches(n: int, batch_size: int, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw full batches as a training does: a new order for every epoch, cut one after the other.
+
+    Parameters
+    ----------
+    n : int
+        Examples to draw from; with fewer than `batch_size` a batch is all of them.
+    batch_size, number : int
+    rng : Generator
+
+    Returns
+    -------
+    (number, batch) int array
+        Places among the n examples.
+    """
+    size = min(n, batch_size)
+    each = n // size
+    epochs = [rng.permutation(n)[: each * size].reshape(each, size) for _ in range(-(-number // each))]
+    return np.concatenate(epochs)[:number]
+
+
+def batch_sharpness(along: np.ndarray, square: np.ndarray) -> dict[str, float]:
+    """Return the curvature along each batch's own preconditioned gradient, over some batches.
+
+    Andreyev & Beneventano (2024), arXiv:2412.20553, definition of batch sharpness, with P^-1 g in the place of g.
+
+    Parameters
+    ----------
+    along : (batches,) array
+        d.H d with d = P^-1 g; gradient g and Hessian H are the batch's.
+    square : (batches,) array
+        d.P d.
+
+    Returns
+    -------
+    dict
+        `batch_sharpness`: sum of `along` over sum of `square`, which few batches of large gradient dominate;
+        `batch_sharpness_median` and `batch_sharpness_mean` of their ratios. NaN where no batch has a gradient.
+    """
+    ratio = along[square > 0] / square[square > 0]
+    if not ratio.size:
+        return dict.fromkeys(("batch_sharpness", "batch_sharpness_median", "batch_sharpness_mean"), np.nan)
+    return {
+        "batch_sharpness": float(along.sum() / square.sum()),
+        "batch_sharpness_median": float(np.median(ratio)),
+        "batch_sharpness_mean": float(ratio.mean()),
+    }
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the cosine of the angle between two vectors; NaN if one of them is 0."""
+    scale = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / scale) if scale else np.nan
 
 
 def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], near: np.ndarray) -> float:
@@ -125,18 +238,41 @@ def stability_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
     float or None
         None where no threshold is known.
     """
-    momentum, rate = optimizer_traits.of_class(type(optimizer)).momentum, float(optimizer.learning_rate)
-    is_mean = momentum in ("mean", "mean ahead")
-    if is_mean:
-        b = optimizer.beta_1
-    elif momentum == "sum":
-        b = optimizer.momentum
-    elif momentum == "none":
-        b = 0.0
-    else:
+    momentum, b = _averaging(optimizer)
+    if momentum is None:
         return None
     looks_ahead = momentum == "mean ahead" or getattr(optimizer, "nesterov", False)
-    return (2 + 2 * b) / ((1 - b if is_mean else 1) * (1 + 2 * b if looks_ahead else 1) * rate)
+    return (2 + 2 * b) / ((1 + 2 * b if looks_ahead else 1) * _rate_of_sum(optimizer, momentum, b))
+
+
+def batch_threshold(optimizer: keras.optimizers.Optimizer) -> float | None:
+    """Return the batch sharpness above which an optimizer diverges on small batches, for a P held fixed.
+
+    With b the momentum and lr the present learning rate: 2 / lr without momentum (Andreyev & Beneventano 2024,
+    arXiv:2412.20553), 2 (1 - b) / lr for a running sum of gradients (arXiv:2604.14108), so 2 / lr for a running mean,
+    which is such a sum at (1 - b) lr. Batches are small if their gradients differ so much that momentum adds up
+    unlike ones; it then only lengthens the way that each goes, which Nesterov's look ahead does not change.
+
+    Returns
+    -------
+    float or None
+        None where no threshold is known.
+    """
+    momentum, b = _averaging(optimizer)
+    return None if momentum is None else 2 * (1 - b) / _rate_of_sum(optimizer, momentum, b)
+
+
+def _averaging(optimizer: keras.optimizers.Optimizer) -> tuple[str | None, float]:
+    """Return how an optimizer averages gradients (`optimizer_traits.Traits.momentum`), and its momentum."""
+    momentum = optimizer_traits.of_class(type(optimizer)).momentum
+    names = {"mean": "beta_1", "mean ahead": "beta_1", "sum": "momentum"}
+    return momentum, float(getattr(optimizer, names[momentum])) if momentum in names else 0.0
+
+
+def _rate_of_sum(optimizer: keras.optimizers.Optimizer, momentum: str, b: float) -> float:
+    """Return the learning rate at which a running sum of gradients takes the same steps."""
+    rate = float(optimizer.learning_rate)
+    return (1 - b) * rate if momentum in ("mean", "mean ahead") else rate
 
 
 def _mattering(gradient: Any, variables: Sequence[keras.Variable]) -> np.ndarray:

@@ -30,7 +30,9 @@ class History:
     ----------
     epochs : mapping of str to (epochs,) array
         `loss` (mean over the spectra of the epoch, as trained), `loss_<part>`, `val_loss` (NaN where not computed),
-        `learning_rate`, `step` (steps done by the end of the epoch), `seconds` (training steps only).
+        `val_crossing` (crossing point of purity and completeness on the validation set, computed where `val_loss` is;
+        NaN where the set cannot tell), `learning_rate`, `step` (steps done by the end of the epoch), `seconds`
+        (training steps only).
     steps : mapping of str to (steps,) array
         `loss` and further measures (`training.measures`), one value per optimizer step.
     params : mapping

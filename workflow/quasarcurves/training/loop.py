@@ -8,7 +8,7 @@ several trainings that take their steps together; usually there is one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -41,6 +41,9 @@ class Trainer:
         Measured along the way.
     snapshots : Snapshots, optional
         Taken along the way.
+    crossing : callable, optional
+        The model's outputs for all validation examples -> the crossing point of purity and completeness, NaN where it
+        cannot be told. Computed with the validation loss.
     """
 
     def __init__(
@@ -51,14 +54,17 @@ class Trainer:
         validation: Sequence[np.ndarray] | None = None,
         curvature: Curvature | None = None,
         snapshots: Snapshots | None = None,
+        crossing: Callable[[np.ndarray], float] | None = None,
     ) -> None:
         task.optimizer.build(task.weights)
         self.task, self.plan = task, plan
         self.data, self.validation = data, validation
         self.record = Record()
         self.snapshots = snapshots
+        self.crossing = crossing
         self.measures = step_record(task.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
+        self._measured: dict[str, float] = {}
 
     def train(
         self, after_block: Callable[[], None] = lambda: None, after_epoch: Callable[[], None] = lambda: None
@@ -82,8 +88,10 @@ class Trainer:
 
     @property
     def until_curvature(self) -> float:
-        """Steps to the next measurement of the curvature; a measurement due now does not count."""
-        return self._curvature.every - self.record.step % self._curvature.every if self._curvature else np.inf
+        """Steps to the next measurement of the curvature; 1 if it is due now, as the step after it is measured too."""
+        if self._curvature is None:
+            return np.inf
+        return 1 if self.curvature_is_due else self._curvature.every - self.record.step % self._curvature.every
 
     @property
     def curvature_is_due(self) -> bool:
@@ -94,7 +102,15 @@ class Trainer:
     def measure_curvature(self) -> None:
         """Measure the curvature where the training stands, if it is to be measured at all."""
         if self._curvature is not None:
-            self.record.add_curvature({"step": self.record.step, **self._curvature.measure()})
+            self._measured = {"step": self.record.step, **self._curvature.measure()}
+
+    def measure_step(self) -> None:
+        """Measure the step that was taken after the curvature was measured, and record both.
+
+        Together, so that no training goes on from a state between the two.
+        """
+        if self._curvature is not None:
+            self.record.add_curvature({**self._measured, **self._curvature.measure_step()})
 
     def add_block(self, parts: np.ndarray, values: np.ndarray, batch: int, seconds: float) -> None:
         """Record a block of steps: losses by part (steps, parts), measures (steps, measures), and the time it took."""
@@ -114,6 +130,9 @@ class Program(Protocol):
 
     def validation_losses(self) -> list[float] | None:
         """Return the validation losses; None if there are no validation examples."""
+
+    def validation_outputs(self) -> Iterator[np.ndarray]:
+        """Yield the outputs for the validation examples of one training after the other, (n, ...) each."""
 
     def put_back(self) -> None:
         """Write the trained values back into the variables of models and optimizers."""
@@ -188,8 +207,10 @@ class SynchronizedTrainers:
             blocks = [block for block in found if block is not None]
             if not blocks:
                 break
-            self._measure_curvature(live)
+            measured = live if live[0].curvature_is_due else []
+            self._measure(measured, Trainer.measure_curvature)
             self._run_block(blocks)
+            self._measure(measured, Trainer.measure_step)
             live = [trainer for trainer in live if trainer.goes_on]
             after_block()
 
@@ -203,11 +224,11 @@ class SynchronizedTrainers:
         # the time of the first block includes the compilation, so its speed is too low: the next block corrects it
         self._most = max(1, int(_BLOCK_SECONDS * len(blocks[0]) / seconds))
 
-    def _measure_curvature(self, live: Sequence[Trainer]) -> None:
-        if live[0].curvature_is_due:
+    def _measure(self, trainers: Sequence[Trainer], measurement: Callable[[Trainer], None]) -> None:
+        if trainers:
             self.put_back()
-            for trainer in live:
-                trainer.measure_curvature()
+        for trainer in trainers:
+            measurement(trainer)
 
     def _take_snapshots(self, live: Sequence[Trainer]) -> None:
         if live and live[0].snapshots:
@@ -217,17 +238,23 @@ class SynchronizedTrainers:
                 trainer.snapshots.after_epoch(trainer.record.epochs["loss"])
 
     def _validate(self, live: Sequence[Trainer]) -> None:
-        """Compute the validation losses after the last epoch done, and keep weights whose loss is the lowest."""
+        """Compute the validation losses and crossing points after the last epoch done, and keep the best weights."""
         losses = self.program.validation_losses() if live else None
         if losses is None:
             return
-        for trainer, loss in zip(self.trainers, losses, strict=True):
+        for trainer, loss, crossing in zip(self.trainers, losses, self._crossings(), strict=True):
             if trainer in live:
                 record = trainer.record
-                record.epochs["val_loss"][-1] = loss
-                if loss < record.best_loss:
+                record.validate(loss, crossing)
+                if record.is_best(trainer.plan.best):
                     self.put_back()
-                    record.best_loss, record.best_weights = loss, trainer.task.model.get_weights()
+                    record.keep(trainer.task.model.get_weights())
+
+    def _crossings(self) -> list[float]:
+        if all(trainer.crossing is None for trainer in self.trainers):
+            return [np.nan] * len(self.trainers)
+        outputs = zip(self.trainers, self.program.validation_outputs(), strict=True)
+        return [np.nan if trainer.crossing is None else trainer.crossing(each) for trainer, each in outputs]
 
 
 class _Alone:
@@ -239,12 +266,17 @@ class _Alone:
         self._run_steps = compiled.compile_steps(task, trainer.data, trainer.measures, most)
         validation = trainer.validation
         self._validation_loss = None if validation is None else compiled.compile_validation(task, validation)
+        self._outputs = None if validation is None else compiled.compile_outputs(task, validation[0])
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [self._run_steps(batches[0])]
 
     def validation_losses(self) -> list[float] | None:
         return None if self._validation_loss is None else [self._validation_loss()]
+
+    def validation_outputs(self) -> Iterator[np.ndarray]:
+        if self._outputs is not None:
+            yield self._outputs()
 
     def put_back(self) -> None:
         pass

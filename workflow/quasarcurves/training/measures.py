@@ -15,12 +15,16 @@ from keras import ops
 
 from quasarcurves.training.flat import size
 from quasarcurves.training.preconditioners import (
+    AdamPreconditioner,
     AdaptivePreconditioner,
     DiagonalPreconditioner,
     Preconditioner,
     preconditioner_of,
 )
 from quasarcurves.training.step import PERCENTS, Step
+
+_LEAST_PAST = 1e-6
+"""Smallest share of a mean square that float32 can tell to come from before the step."""
 
 
 class Measure(Protocol):
@@ -129,6 +133,26 @@ class RmsMean:
         return ops.mean(step.rms)
 
 
+class SquareOverPast:
+    """Largest over the weights of g^2 / v, with v its running mean square before the step, bias-corrected.
+
+    Huang et al. (2025), arXiv:2501.06842 (SPAM), equation 1: a spike of a single gradient is 5000 or more. With the
+    gradient already in v it could not exceed 1 / (1 - b2). AMSGrad's maximum is not asked: it is no mean of the past. A
+    v below epsilon^2 is rounding and counts as that.
+    """
+
+    name, needs = "square_over_past", AdamPreconditioner
+
+    def __call__(self, step: Step) -> Any:
+        """Return the largest; 0 at the first step, which has no past."""
+        preconditioner, b2 = step.preconditioner, step.optimizer.beta_2
+        floor = preconditioner.v_correction(step.t) * preconditioner.floor
+        newest = ops.max(ops.square(step.gradient) / ops.maximum(preconditioner.row("_velocities"), floor))
+        # v after the step is b2 times v before it and 1 - b2 times g^2: g^2 / v of before grows with that of after
+        past = ops.maximum(1 - (1 - b2) * newest, _LEAST_PAST)
+        return preconditioner.v_correction(step.t - 1) * b2 * newest / past
+
+
 class LastLayerNorm:
     """Euclidean norm of the trainable weights of the model's last layer, after the update.
 
@@ -152,6 +176,7 @@ MEASURES: tuple[Measure, ...] = (
     *(EffectiveStepQuantile(percent) for percent in PERCENTS),
     RmsWorst(),
     RmsMean(),
+    SquareOverPast(),
 )
 """All measures, in the order in which they are computed."""
 

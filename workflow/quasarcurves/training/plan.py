@@ -29,12 +29,15 @@ class Task:
         sum over parts, averaged over its examples.
     parts : sequence of str
         Names of the loss's parts.
+    clipped : callable, optional
+        (outputs, *targets) -> scalar: share of the outputs at which the loss is clipped, so that they get no gradient.
     """
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     loss: Callable[..., Any]
     parts: Sequence[str]
+    clipped: Callable[..., Any] | None = None
 
     @cached_property
     def weights(self) -> list[keras.Variable]:
@@ -78,6 +81,8 @@ class Plan:
         Epochs between computations of the validation loss. The last epoch is always validated.
     measures : sequence of Measure, optional
         What is recorded per step; all that the optimizer has (`measures.step_record`) unless given.
+    best : {"loss", "crossing"}
+        Which weights are kept as the best: see `record.Record.is_best`.
     """
 
     epochs: int
@@ -86,6 +91,7 @@ class Plan:
     last_batch: str = "keep"
     validate_every: int = 1
     measures: Sequence[Measure] | None = None
+    best: str = "loss"
 
     def steps_per_epoch(self, n: int) -> int:
         """Return the number of optimizer steps in an epoch of n examples."""

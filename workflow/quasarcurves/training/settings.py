@@ -40,6 +40,9 @@ class TrainingSettings:
         What to do with an incomplete last batch.
     validate_every : int
         Epochs between computations of the validation loss.
+    best : {"loss", "crossing"}
+        Whether the weights kept as the best are those of the lowest validation loss, or of the highest crossing point
+        of purity and completeness on the validation set.
     backend : {"tensorflow", "jax"}
         Backend of Keras.
     precision : {"float32", "mixed_bfloat16"}
@@ -58,6 +61,7 @@ class TrainingSettings:
     batch_size: int
     last_batch: str = "keep"
     validate_every: int = 1
+    best: str = "loss"
     backend: str = "tensorflow"
     precision: str = "float32"
     pack: bool = False
@@ -82,8 +86,12 @@ class TrainingSettings:
         return self.steps_per_epoch(n_train) * self.n_epochs(n_train)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON can hold them, without the length that is not given."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Return the settings as JSON can hold them, without the length that is not given.
+
+        The usual way to choose the best weights is left out too: training states from before there was another fit.
+        """
+        usual = {"best": "loss"}
+        return {name: value for name, value in asdict(self).items() if value not in (None, usual.get(name))}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrainingSettings:
@@ -101,10 +109,13 @@ class CurvatureSettings:
         Steps between measurements.
     probe_size : int
         Training examples that it is measured on.
+    batches : int
+        Batches of the training's size that the batch sharpness is measured on.
     """
 
     curvature_every: int
     probe_size: int
+    batches: int = 16
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def test_the_planted_precursor_moves_first_and_at_about_its_time():
     assert table.drop("effective_step_q50")["first_move"].isna().all()
     assert row["auc"] > 0.9
     assert (row["n_spikes"], row["n_runs"]) == (table["n_spikes"].max(), 5)
-    assert 35 <= row["n_spikes"] <= 40
+    assert 20 <= row["n_spikes"] <= 35  # of 40, those that have a match
 
 
 def test_the_earlier_of_two_precursors_is_first():
@@ -99,7 +99,8 @@ def test_rates_without_precursors(runs, spikes):
         tables.append(predictors(study(rng, runs, spikes)).assign(number=number))
     table = pd.concat(tables)
     assert table["first_move"].notna().groupby(table["number"]).any().mean() <= 0.085
-    for _, rows in table[table["measure"] != "last_layer_norm"].groupby("measure"):
+    known = table[(table["measure"] != "last_layer_norm") & table["auc"].notna()]
+    for _, rows in known.groupby("measure"):
         covered = (rows["auc_low"] <= 0.5) & (rows["auc_high"] >= 0.5)
         assert 0.88 <= covered.mean() <= 1
 
@@ -204,14 +205,3 @@ def test_curvature_keeps_its_own_scale_and_says_how_often_it_was_measured():
     assert row["note"] == "measured every 100 steps: no lead is known better"
     assert 0 < row["first_move"] <= 100
     assert row["auc"] > 0.6
-
-
-@pytest.mark.parametrize("t", [1, 199, 200, 201, 2000])
-def test_recent_medians_are_those_of_a_rolling_window(t):
-    rng = np.random.default_rng(3)
-    values, known = np.round(rng.lognormal(size=t), 1), rng.random(t) > 0.002
-    before = pd.Series(np.where(known, values, np.nan)).shift(1)
-    expected = before.rolling(precursors.RECENT, min_periods=precursors.RECENT).median()
-    found = precursors.recent_median(values, known)
-    assert np.isfinite(found).any() == (t > 200)
-    np.testing.assert_array_equal(found, expected)

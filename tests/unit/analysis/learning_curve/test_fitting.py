@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from quasarcurves.analysis.learning_curve import fit
-from quasarcurves.analysis.learning_curve.fitting import find_failed
+from quasarcurves.analysis.learning_curve.candidates import Sizes
+from quasarcurves.analysis.learning_curve.fitting import _seen, find_failed
 from support import planted_curves as planted
 
 SIZES = np.array([1000, 2000, 5000, 10_000, 30_000, 100_000])
@@ -40,7 +41,7 @@ def test_a_power_law_is_answered():
     gain = 1 - power(200_000) / power(100_000)
     assert curve.doubling_gain_interval[0] <= gain <= curve.doubling_gain_interval[1]
     assert curve.certain_gain
-    assert f"{float(f'{curve.n_required:.3g}'):,.0f} spectra are needed" in curve.verdict
+    assert f"{curve.n_required:,.0f} spectra are needed" in curve.verdict
 
 
 def test_exact_data_give_the_truth():
@@ -125,7 +126,9 @@ def test_a_target_below_the_floor_cannot_say():
         return 0.02 + 50 / n
 
     curve = fit(*runs(floored, replicates=10), 0.01)
-    assert "below the floor" in curve.verdict
+    assert "the target 0.01 is out of reach: the curve tends to 0.02" in curve.verdict
+    other = fit(*runs(floored, replicates=10), 0.01, own=lambda error: 1 - error).verdict
+    assert "the target 0.99 is out of reach: the curve tends to 0.98 (0.979 to 0.98)" in other
     assert curve.n_required == np.inf
     assert curve.interval == (np.inf, np.inf)
 
@@ -235,3 +238,65 @@ def test_intervals_hold_the_truth(kind):
         held.append((low <= truth.n_required <= high, gains[0] <= truth.gain <= gains[1]))
     fewest = stats.binom.ppf(0.001, 60, 0.9)
     assert (np.sum(held, axis=0) >= fewest).all(), np.mean(held, axis=0)
+
+
+TOLD = {
+    (noise, replicates): {
+        "noise": (noise, noise),
+        "replicates": (replicates, replicates),
+        # with one replicate the noise between runs is not seen
+        "test_share": 1.0 - (0.1 / noise) ** 2 if replicates == 1 and noise > 0.1 else 0.5,
+    }
+    for noise in (0.1, 0.25)
+    for replicates in (1, 3)
+}
+"""How runs are planted whose noise the test set tells."""
+
+
+@pytest.mark.parametrize("way", TOLD)
+@pytest.mark.parametrize("sizes", [2, 3, 5])
+def test_what_is_seen_without_a_curve_holds_the_truth(way, sizes):
+    """Of 1,000 trials 90 % (- 3) of the intervals hold, a third of the trials of a flat curve."""
+    held, signs = [], []
+    for seed in range(1000):
+        rng = np.random.default_rng([12, seed])
+        truth = planted.plant("pow3", rng, sizes=(sizes, sizes), **TOLD[way])
+        null = seed % 3 == 0
+        error, ratio = (truth.error / truth.curve, 1.0) if null else (truth.error, truth.ratio)
+        data = Sizes.of(truth.n, error, truth.told)
+        seen = _seen(data)
+        held.append(seen["ratio_interval"][0] <= ratio <= seen["ratio_interval"][1])
+        if sizes > 2:
+            low, high = seen["gain_per_doubling_interval"]
+            assert held[-1] == (low <= 1 - ratio ** (1 / np.log2(100)) <= high)
+            signs += [low > 0] if null else []
+    assert np.mean(held) >= 0.87
+    assert not signs or np.mean(signs) <= 0.08
+
+
+def test_the_test_set_is_noise_that_replicates_do_not_lower():
+    n = np.repeat(SIZES, 4)
+    error = 0.02 * np.exp(0.01 * np.random.default_rng(0).standard_normal(len(n)))
+    few, many = (Sizes.of(n[::step], error[::step], np.full(len(n[::step]), 0.2)) for step in (4, 1))
+    np.testing.assert_allclose(few.variances, 0.04 + 0.01, rtol=1e-3)
+    np.testing.assert_allclose(many.variances, 0.04, rtol=0.01)
+    assert fit(n, error, noise=np.full(len(n), 0.2)).noise == pytest.approx(0.2, rel=0.01)
+    with pytest.raises(ValueError, match="noise: expected a value per run"):
+        fit(n, error, noise=np.ones(2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", TOLD)
+def test_intervals_hold_the_truth_where_the_test_set_tells_the_noise(way):
+    """Of 40 trials of 4 to 6 sizes, and of 10 flat curves, within binomial bounds at 1 in 1,000."""
+    held, promised = [], 0
+    for seed in range(40):
+        rng = np.random.default_rng([13, seed])
+        truth = planted.plant(planted.KINDS[seed % 5], rng, sizes=(4, 6), **TOLD[way])
+        if seed < 10:
+            promised += fit(truth.n, truth.error / truth.curve, noise=truth.told).certain_gain
+        curve = fit(truth.n, truth.error, truth.target, noise=truth.told)
+        (low, high), gains = curve.interval, curve.doubling_gain_interval
+        held.append((low <= truth.n_required <= high, gains[0] <= truth.gain <= gains[1]))
+    assert (np.sum(held, axis=0) >= stats.binom.ppf(0.001, 40, 0.9)).all(), np.mean(held, axis=0)
+    assert promised <= stats.binom.isf(0.001, 10, 0.1)

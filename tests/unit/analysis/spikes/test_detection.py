@@ -60,5 +60,4 @@ def test_a_kept_last_batch_and_amsgrad_are_not_pooled(tmp_path, monkeypatch):
     ],
 )
 def test_memory_of_an_optimizer(spec, memory):
-    found = detection._memory(spec, {"last_batch": "keep"})
-    assert found["memory"] == pytest.approx(memory, nan_ok=True)
+    assert detection.memory_of(spec) == pytest.approx(memory, nan_ok=True)

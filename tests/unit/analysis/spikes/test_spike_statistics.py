@@ -57,36 +57,63 @@ def test_intervals_of_the_variation_cover(shape, n):
 
 def random_spikes(n, t, rng, duration=5):
     durations = rng.integers(1, 2 * duration, n).astype(float)
-    return st._thrown(durations, t, rng), durations
+    return st._thrown(durations, t, rng, 1)[0], durations
 
 
-def test_random_spikes_are_as_periodic_as_chance_has_it(monkeypatch):
+@pytest.mark.parametrize("duration", [5, 25])
+def test_random_spikes_are_as_regular_as_chance_has_it(monkeypatch, duration):
+    """Long spikes are a dead time: none begins within another, which looks regular by itself."""
     monkeypatch.setattr(st, "SHUFFLES", 99)
     rng = np.random.default_rng(5)
-    periods, regularities = [], []
-    for _ in range(150):
-        onsets, durations = random_spikes(12, 600, rng)
-        periods.append(st.periodicity(onsets, durations, 600, rng)[1])
-        regularities.append(st.regularity(onsets, durations, 600, rng))
-    for found in (periods, regularities):
-        assert stats.kstest(found, "uniform").pvalue > 0.01
-        assert np.mean(np.array(found) <= 0.05) <= 0.10
+    found = [st.regularity(*random_spikes(10, 600, rng, duration), 600, rng) for _ in range(300)]
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    assert np.mean(np.array(found) <= 0.05) <= 0.08
 
 
-def test_periodic_spikes_are_seen_and_their_period_measured(monkeypatch):
+def restarted(rng, n, mean, variation):
+    """Each spike restarts the clock."""
+    return np.cumsum(rng.gamma(variation**-2, variation**2 * mean, n))
+
+
+def kept_in_time(rng, n, mean, variation):
+    """All spikes are off one clock."""
+    return np.sort(mean * (1 + np.arange(n)) + rng.normal(0, variation * mean / 2**0.5, n))
+
+
+@pytest.mark.parametrize("clock", [restarted, kept_in_time])
+def test_ten_spikes_whose_spacings_vary_by_a_third_are_seen_to_be_regular(monkeypatch, clock):
     monkeypatch.setattr(st, "SHUFFLES", 99)
-    rng, seen = np.random.default_rng(6), []
-    for _ in range(40):
-        onsets = np.arange(30, 600, 60) + rng.normal(0, 5, 10)
-        period, p = st.periodicity(onsets, np.full(10, 5.0), 600, rng)
-        seen.append((p <= 0.05, abs(period - 60) < 5, st.regularity(onsets, np.full(10, 5.0), 600, rng) <= 0.05))
-    assert np.mean(seen, axis=0).min() >= 0.9
+    rng, found = np.random.default_rng(6), []
+    for _ in range(100):
+        onsets = clock(rng, 10, 60, 0.3)
+        durations = np.minimum(5.0, np.append(np.diff(onsets), 5))
+        found.append(st.regularity(onsets, durations, int(onsets[-1] + 30), rng))
+    assert np.mean(np.array(found) <= 0.05) >= 0.8
 
 
-def test_few_spikes_have_no_period():
-    rng = np.random.default_rng(0)
-    assert np.isnan(st.periodicity(np.arange(3.0), np.ones(3), 10, rng)).all()
-    assert np.isnan(st.regularity(np.arange(3.0), np.ones(3), 10, rng))
+def test_few_spikes_have_no_regularity():
+    assert np.isnan(st.regularity(np.arange(3.0), np.ones(3), 10, np.random.default_rng(0)))
+
+
+def planted(kinds, onsets):
+    n = len(onsets)
+    found = {"onset": onsets, "end": np.array(onsets) + 4.0, "recovery": 3, "height_ratio": np.arange(2.0, 2 + n)}
+    return pd.DataFrame(found | {"kind": kinds})
+
+
+def test_outliers_are_counted_beside_the_sustained_spikes():
+    spikes = planted(["sustained", "outlier"] * 6, np.arange(12) * 40)
+    row = st.describe(spikes, np.ones(500), 1, 10)
+    alone = st.describe(spikes[spikes["kind"] == "sustained"], np.ones(500), 1, 10)
+    assert (row["spikes"], row["outliers"], alone["outliers"]) == (6, 6, 0)
+    assert (row["spacing"], row["share_in_spike"], row["height"]) == (80, 24 / 500, 7)
+    assert {key: value for key, value in row.items() if key != "outliers"} == pytest.approx(
+        {key: value for key, value in alone.items() if key != "outliers"}, nan_ok=True
+    )
+
+
+def test_intervals_of_a_run_say_that_they_are_within_it():
+    assert st.describe(planted(["sustained"], [3]), np.ones(500), 1, 10)["within_run"]
 
 
 def test_a_run_is_described():
@@ -95,7 +122,8 @@ def test_a_run_is_described():
     onsets = range(50, 600, 50)
     for onset in onsets:
         loss[onset : onset + 4] *= 10
-    row = st.describe(find_spikes(loss), np.append(loss, np.nan), 32, 32)
+    spikes = find_spikes(loss).assign(kind="sustained")
+    row = st.describe(spikes, np.append(loss, np.nan), 32, 32)
     assert (row["points"], row["spikes"], row["never_back"], row["spacing"]) == (600, 11, 0, 50)
     assert row["per_epoch"] == pytest.approx(11 / 600)
     assert row["per_1000_steps"] == pytest.approx(11 / 19.2)
@@ -105,7 +133,6 @@ def test_a_run_is_described():
     assert row["share_in_spike"] == pytest.approx(44 / 600, rel=0.1)
     assert row["spacing_cv"] < 0.05
     assert row["regularity_p"] < 0.01
-    assert row["period"] == pytest.approx(50, rel=0.05)
 
 
 @pytest.mark.parametrize("loss", [np.ones(100), np.full(3, np.nan), np.ones(1)])
@@ -144,91 +171,175 @@ def test_poisson_regression_agrees_with_statsmodels():
 
 def study(rng, exponents=(0.0, 0.0), per_1000=1.0, batches=(16, 32, 64), replicates=2, spread=0.0):
     """Runs of 10,000 steps each; log rate per step goes with log steps per epoch and log spectra by those exponents."""
-    rows = []
+    rows, onsets = [], []
     for batch in batches:
         for n_train in (256, 512, 1024, 2048):
             per_epoch, steps = n_train / batch, 10_000
             rate = per_1000 / 1000 * (per_epoch / 16) ** exponents[0] * (n_train / 512) ** exponents[1]
-            for _ in range(replicates):
+            for replicate in range(replicates):
                 own = rng.gamma(1 / spread, spread) if spread else 1
-                rows.append((per_epoch, n_train, steps, rng.poisson(rate * steps * own)))
-    return pd.DataFrame(rows, columns=["steps_per_epoch", "n_train", "steps", "spikes"])
+                onsets.append(rng.uniform(0, steps, rng.poisson(rate * steps * own)))
+                rows.append((n_train, replicate, per_epoch, n_train, steps, len(onsets[-1])))
+    columns = ["fraction", "replicate", "steps_per_epoch", "n_train", "steps", "spikes"]
+    return pd.DataFrame(rows, columns=columns), onsets
 
 
+@pytest.fixture
+def few_permutations(monkeypatch):
+    monkeypatch.setattr(st, "_PERMUTATIONS", 199)
+
+
+@pytest.mark.usefixtures("few_permutations")
 @pytest.mark.parametrize(
     ("exponents", "verdict"), [((0, 0), "steps"), ((-1, 0), "epochs"), ((0.8, 0), "neither"), ((0, -0.8), "neither")]
 )
 def test_the_verdict_names_what_spikes_are_locked_to(exponents, verdict):
     rng = np.random.default_rng(9)
-    found = [st.locking(study(rng, exponents))["verdict"] for _ in range(100)]
-    assert np.mean(np.array(found) == verdict) >= 0.9
+    found = [st.locking(*study(rng, exponents))["verdict"] for _ in range(60)]
+    # the last of these differs least from what it is told apart from
+    assert np.mean(np.array(found) == verdict) >= 0.7
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.3])
+@pytest.mark.usefixtures("few_permutations")
+@pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_a_true_hypothesis_is_seldom_refused(spread):
     rng = np.random.default_rng(10)
     for exponents, name in (((0, 0), "steps_p"), ((-1, 0), "epochs_p")):
-        p = np.array([st.locking(study(rng, exponents, spread=spread))[name] for _ in range(300)])
-        assert np.mean(p < 0.05) <= 0.09
+        p = np.array([st.locking(*study(rng, exponents, spread=spread))[name] for _ in range(100)])
+        assert np.mean(p <= 0.05) <= 0.05 + 0.045  # two standard errors
 
 
+def changing_study(rng, locked_to):
+    """Runs of 600 epochs each, so of unequal steps, or of 4,800 steps each, so of unequal epochs.
+
+    No spike comes in the first 2,000 steps (or 120 epochs); later their rate is the same in all runs.
+    """
+    rows, onsets = [], []
+    for per_epoch in (32, 16, 8, 4):
+        for _ in range(3):
+            steps = 600 * per_epoch if locked_to == "steps" else 4800
+            unit = 1 if locked_to == "steps" else per_epoch
+            first, per_unit = (2000, 2e-3) if locked_to == "steps" else (120, 0.03)
+            length = steps / unit
+            n = rng.poisson(per_unit * max(length - first, 0))
+            onsets.append(rng.uniform(first, max(length, first), n) * unit)
+            rows.append((per_epoch, 32 * per_epoch, steps))
+    return pd.DataFrame(rows, columns=["steps_per_epoch", "n_train", "steps"]), onsets
+
+
+@pytest.mark.usefixtures("few_permutations")
+@pytest.mark.parametrize("unit", ["steps", "epochs"])
+def test_unequal_exposures_do_not_refuse_a_true_hypothesis(unit):
+    """Over whole runs, each of its own length, the truth is refused in most studies; over what they share it is not."""
+    rng, whole, shared = np.random.default_rng(19), [], []
+    for _ in range(120):
+        runs, onsets = changing_study(rng, unit)
+        counts = np.array([len(own) for own in onsets], float)
+        size = np.log(runs["steps_per_epoch"].to_numpy(float))
+        length = runs["steps"] if unit == "steps" else runs["steps"] / runs["steps_per_epoch"]
+        design = np.column_stack([np.ones(len(size)), size - size.mean()])
+        fit = regression.poisson_regression(counts, design, np.log(length.to_numpy(float)))
+        error = np.sqrt(fit.covariance[1, 1] * max(fit.dispersion, 1))
+        whole.append(2 * stats.norm.sf(abs(fit.coefficients[1]) / error) < 0.05)
+        shared.append(st.locking(runs, onsets)[f"{unit}_p"] <= 0.05)
+    assert np.mean(whole) > 0.6
+    assert np.mean(shared) <= 0.07
+
+
+def test_what_runs_do_not_share_is_not_judged():
+    runs, onsets = changing_study(np.random.default_rng(20), "steps")
+    late = [own[own > 2400] for own in onsets]
+    row = st.locking(runs, late)
+    assert (row["common_steps"], row["common_epochs"], row["spikes_in_common_steps"]) == (2400, 600, 0)
+    assert row["verdict"] == "undecided"
+    assert row["reason"] == "no spike begins within the 2400 steps that all runs have"
+    assert np.isnan(row["steps_p"])
+
+
+def test_four_runs_decide_nothing():
+    """Each of 24 orders of 4 runs is as likely: no probability below 1/24 can be reached, and 1/12 by both ends."""
+    runs, onsets = study(np.random.default_rng(21), per_1000=3, batches=(32,), replicates=1)
+    row = st.locking(runs, onsets)
+    assert row["verdict"] == "undecided"
+    assert row["reason"].startswith("neither is refused by")
+
+
+@pytest.mark.usefixtures("few_permutations")
 def test_intervals_of_slopes_cover():
     rng = np.random.default_rng(11)
-    rows = [st.locking(study(rng, (-0.5, 0.3))) for _ in range(200)]
+    rows = [st.locking(*study(rng, (-0.5, 0.3))) for _ in range(100)]
     for name, truth in (("slope_steps_per_epoch", -0.5), ("slope_n_train", 0.3)):
-        assert coverage([(row[f"{name}_low"], row[f"{name}_high"]) for row in rows], truth) >= 0.91
+        assert coverage([(row[f"{name}_low"], row[f"{name}_high"]) for row in rows], truth) >= 0.9
 
 
 def pooled_study(rng, exponent, memory):
-    """Runs of optimizers that differ in their memory; log rate goes with log steps per epoch and log memory."""
-    rows = [
-        study(rng, (exponent, 0), per_1000=1.0 * (steps / 300) ** memory).assign(
-            optimizer=f"b2_{steps}", family="class Adam", scale="step", memory=steps, height=2.0
-        )
-        for steps in (100, 1000)
-    ]
-    runs = pd.concat(rows, ignore_index=True)
-    return runs.assign(per_1000_steps=runs["spikes"] / 10, per_epoch=runs["spikes"] / 10_000 * runs["steps_per_epoch"])
+    """Tables of optimizers that differ in their memory; log rate goes with log steps per epoch and log memory."""
+    runs, spikes = [], []
+    for steps in (100, 1000):
+        for batch in (16, 32, 64):
+            table, onsets = study(rng, (exponent, 0), 1.0 * (steps / 300) ** memory, (batch,))
+            keys = {"optimizer": f"b2_{steps}_{batch}", "scale": "step"}
+            runs.append(table.assign(**keys, family="class Adam", memory=steps, height=2.0))
+            for row, own in zip(table.to_dict("records"), onsets, strict=True):
+                place = {name: row[name] for name in ("fraction", "replicate")}
+                spikes.append(pd.DataFrame({"onset": own, "kind": "sustained"}).assign(**place, **keys))
+    runs = pd.concat(runs, ignore_index=True)
+    runs = runs.assign(per_1000_steps=runs["spikes"] / 10, per_epoch=runs["spikes"] / 10_000 * runs["steps_per_epoch"])
+    return runs, pd.concat(spikes, ignore_index=True)
 
 
+@pytest.mark.usefixtures("few_permutations")
 @pytest.mark.parametrize(("exponent", "verdict"), [(0, "steps"), (-1, "epochs")])
 @pytest.mark.parametrize("memory", [-1, 0])
 def test_optimizers_of_a_family_are_pooled_and_their_memory_is_told_apart(exponent, verdict, memory):
     rng, slopes, verdicts = np.random.default_rng(17), [], []
-    for _ in range(40):
-        table = st.trends(pooled_study(rng, exponent, memory)).set_index("optimizer")
-        assert list(table.index) == ["b2_100", "b2_1000", "class Adam"]
-        assert np.isnan(table.loc["b2_100", "slope_memory"])
+    for _ in range(5):
+        table = st.trends(*pooled_study(rng, exponent, memory)).set_index("optimizer")
+        assert len(table) == 7
+        assert np.isnan(table.loc["b2_100_16", "slope_memory"])
         pooled = table.loc["class Adam"]
         slopes.append((pooled["slope_memory_low"], pooled["slope_memory_high"]))
         verdicts.append(pooled["verdict"])
-    assert coverage(slopes, memory) >= 0.85
-    assert np.mean(np.array(verdicts) == verdict) >= 0.85
+    assert coverage(slopes, memory) >= 0.8
+    assert np.mean(np.array(verdicts) == verdict) >= 0.8
+
+
+def test_trends_are_of_sustained_spikes_in_steps():
+    runs, spikes = pooled_study(np.random.default_rng(22), 0, 0)
+    outliers = spikes.assign(kind="outlier")
+    pd.testing.assert_frame_equal(st.trends(runs, pd.concat([spikes, outliers])), st.trends(runs, spikes))
+    epochs = spikes.merge(runs[["fraction", "replicate", "optimizer", "steps_per_epoch"]])
+    epochs["onset"] = epochs["onset"] // epochs.pop("steps_per_epoch")
+    found = st.trends(runs.assign(scale="epoch"), epochs.assign(scale="epoch"))
+    assert found["spikes"].equals(st.trends(runs, spikes)["spikes"])
+    assert found["spikes_in_common_steps"].iloc[-1] == pytest.approx(len(spikes), rel=0.05)
 
 
 def test_at_one_batch_size_what_is_collinear_is_left_out():
-    row = st.locking(study(np.random.default_rng(12), batches=(32,)))
+    row = st.locking(*study(np.random.default_rng(12), batches=(32,)))
     assert np.isnan(row["slope_n_train"])
     assert abs(row["slope_steps_per_epoch"]) < 0.5
 
 
 def test_no_spikes_decide_nothing():
-    row = st.locking(study(np.random.default_rng(13), per_1000=0))
-    assert row["verdict"] == "undecided"
+    row = st.locking(*study(np.random.default_rng(13), per_1000=0))
+    assert (row["verdict"], row["spikes"]) == ("undecided", 0)
 
 
 def test_runs_that_diverged_at_once_are_left_out():
-    runs = study(np.random.default_rng(18))
+    runs, onsets = study(np.random.default_rng(18))
     at_once = runs.head(3).assign(steps=0, spikes=0)
-    assert st.locking(pd.concat([runs, at_once])) == st.locking(runs)
-    alone = st.locking(at_once)
-    assert alone.keys() == st.locking(runs).keys()
+    assert st.locking(pd.concat([runs, at_once]), [*onsets, [], [], []]) == st.locking(runs, onsets)
+    alone = st.locking(at_once, [[], [], []])
+    assert alone.keys() == st.locking(runs, onsets).keys()
     assert (alone["runs"], alone["verdict"]) == (0, "undecided")
 
 
 def test_one_size_decides_nothing():
-    runs = study(np.random.default_rng(14), batches=(32,)).query("n_train == 512")
-    assert st.locking(runs)["verdict"] == "undecided"
+    runs, onsets = study(np.random.default_rng(14), batches=(32,))
+    one = (runs["n_train"] == 512).to_numpy()
+    row = st.locking(runs[one], [own for own, keep in zip(onsets, one, strict=True) if keep])
+    assert (row["verdict"], row["reason"]) == ("undecided", "all runs have the same number of steps per epoch")
 
 
 def test_trends_of_ranks_and_heights_are_right_under_the_null():

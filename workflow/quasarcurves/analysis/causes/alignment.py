@@ -1,5 +1,9 @@
 """A run's measures around its spikes: windows aligned at their onsets, and quiet windows to compare them with.
 
+A spike is remembered for a thousand steps and more: the mean of squared gradients jumps, the effective step falls to a
+fraction and creeps back. A quiet window in that wake has a small step for that reason alone. So a spike is compared
+with another time in an equal wake. Slow signals remain: no measure is divided by its own trend.
+
 Onsets are found in the loss of single steps. Two things follow. At onset the loss, and with it the gradient of that
 batch, is high by definition: only the steps before it show what came first. One step before it the loss is on its
 course by definition: where the question is what moves first, that step does not count either.
@@ -17,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.spikes import SETTLED_EPOCH
+from quasarcurves.analysis.spikes.detection import memory_of
 from quasarcurves.training.history import History
 
 BEFORE, AFTER = 300, 500
@@ -28,22 +33,23 @@ REFERENCE = (-300, -200)
 LAGS = np.concatenate([np.arange(-BEFORE, -50, 5), np.arange(-50, 51), np.arange(55, AFTER + 1, 5)])
 """Lags of the table: steps after onset."""
 
-CLEAR_BEFORE = 50
-"""A spike that follows another one sooner than this is part of its aftermath and not used."""
-
 CLEAR_AFTER = 150
 """Quiet windows have no spike in so many steps after their centre: half of a window before an onset stays out."""
 
-REACH = 1500
-"""Quiet windows lie within so many steps of the spike they are matched to."""
+USUAL_MEMORY = 1000.0
+"""Steps that a mean of squares remembers at beta_2 = 0.999."""
 
 ABSOLUTE = {
-    "sharpness_over_threshold": "sharpness",
-    "gradient_curvature_over_threshold": "gradient_curvature",
+    "sharpness_over_threshold": ("sharpness", "threshold"),
+    "gradient_curvature_over_threshold": ("gradient_curvature", "threshold"),
+    "batch_sharpness_over_threshold": ("batch_sharpness", "batch_threshold"),
+    "descent_cosine": ("descent_cosine", None),
+    "clipped_share": ("clipped_share", None),
 }
-"""Measures that are ratios already, and the column of the curvature record that is divided by the threshold."""
+"""Measures that are ratios already: their column of the curvature record, and the one that it is divided by if any."""
 
 KINDS = ("spike", "baseline")
+EVERY = "every"
 _MATCHING_SEED = 41
 
 
@@ -64,7 +70,8 @@ class RunEvents:
     onsets : (m,) int array
         Of all spikes after the loss has settled.
     centres : dict of str to (n,) int array
-        `spike`: onsets that can be used; `baseline`: centres of the quiet windows matched to them, in the same order.
+        `spike`: onsets that have a match; `baseline`: centres of the quiet windows matched to them, in the same order;
+        `every`: all onsets that no other spike precedes within a window.
     cadence : float
         Steps between measurements of the curvature, NaN if there are none.
     """
@@ -84,7 +91,7 @@ class RunEvents:
         ----------
         values : (t,) array
         kind : str
-            One of `KINDS`.
+            A key of `centres`.
 
         Returns
         -------
@@ -94,7 +101,7 @@ class RunEvents:
         centres = self.centres[kind]
         windows, spikes = _cut(values, centres, np.nan), _cut(self.spike_of, centres, -1)
         # a quiet window has no spike of its own
-        own = self.spike_of[centres][:, None] if kind == "spike" else -1
+        own = self.spike_of[centres][:, None] if kind != "baseline" else -1
         windows[(spikes != own) & (spikes >= 0)] = np.nan
         return windows
 
@@ -152,7 +159,7 @@ def align(history: History, spikes: pd.DataFrame) -> RunEvents:
     ----------
     history : History
     spikes : DataFrame
-        `onset` and `end` of the spikes in its loss per step, in order.
+        `onset` and `end` of the sustained spikes in its loss per step, in order.
 
     Raises
     ------
@@ -177,9 +184,15 @@ def align(history: History, spikes: pd.DataFrame) -> RunEvents:
         settled=settled,
         spike_of=spike_of,
         onsets=onset[onset >= settled],
-        centres=dict(zip(KINDS, match(onset, spike_of >= 0, max(settled, BEFORE), rng), strict=True)),
+        centres=match(onset, end, t, max(settled, BEFORE), _memory(history), rng),
         cadence=_cadence(history),
     )
+
+
+def _memory(history: History) -> float:
+    """Return the optimizer's memory in steps; that of the usual beta_2 where it has none."""
+    memory = memory_of(history.params.get("optimizer_spec", {}))
+    return memory if np.isfinite(memory) else USUAL_MEMORY
 
 
 def _key(history: History) -> list:
@@ -192,7 +205,7 @@ def settled_step(history: History) -> int:
 
 
 def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Return all measures of a run by step: those of the step record, and curvatures over their threshold.
+    """Return all measures of a run by step: those of the step record, and what is measured with the curvature.
 
     Parameters
     ----------
@@ -203,16 +216,17 @@ def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarr
     Returns
     -------
     mapping of str to (t,) float64 array
-        NaN where not finite. A curvature has the value of its last measurement; one from inside a spike counts until
-        the spike is over. A measure is made on demand: together those of a long run fill gigabytes.
+        NaN where not finite. What is measured with the curvature has the value of its last measurement; one from inside
+        a spike counts until the spike is over. A measure is made on demand: those of a long run fill gigabytes.
     """
     makers = {name: partial(_finite_column, history.steps, name) for name in history.steps}
     curvature = getattr(history, "curvature", {})
-    if len(curvature.get("step", ())) and "threshold" in curvature:
-        threshold = positive(_finite(curvature["threshold"]))
-        for name, column in ABSOLUTE.items():
-            if column in curvature and np.isfinite(threshold).any():
-                values = _finite(curvature[column]) / threshold
+    for name, (column, threshold) in ABSOLUTE.items():
+        if column in curvature and (threshold is None or threshold in curvature):
+            values = _finite(curvature[column]) / (
+                1.0 if threshold is None else positive(_finite(curvature[threshold]))
+            )
+            if np.isfinite(values).any():
                 makers[name] = partial(_held, values, np.asarray(curvature["step"]), spike_of)
     return MadeOnDemand(makers)
 
@@ -272,54 +286,74 @@ def _cadence(history: History) -> float:
 
 
 def match(
-    onset: np.ndarray, in_spike: np.ndarray, first: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the spikes that can be used and match a quiet window to each.
+    onset: np.ndarray, end: np.ndarray, t: int, first: int, memory: float, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Match a quiet window to each spike: another time in an equal wake of the spikes before it.
 
-    A window can be used if it begins after `first`, at least half of its reference lies outside spikes, and no spike
-    covers the last 50 steps before its centre. Quiet ones have no spike in the 150 steps after it either. The match is
-    drawn on a random side of the spike, earlier or later, from the quiet windows within reach. A spike that has none on
-    both sides is left out: otherwise more windows would be earlier than later, and a slow change of training
-    would look like an effect of spikes.
+    The wake is the sum over past spikes of exp(-steps since the end / memory), what a running mean of squared gradients
+    keeps of spikes that are alike. Between two spikes it falls steadily, so at most one step there has the wake of the
+    onset. The match is drawn from those steps, earlier ones and later ones, that no spike precedes within a window or
+    follows within `CLEAR_AFTER` steps. Earlier ones alone would let every slow change of training look like an effect
+    of spikes; so as many are earlier as later, but for one. The first spike has no match, nor has one without such a
+    step or on whose side there are too many.
 
     Parameters
     ----------
-    onset : (m,) int array
-    in_spike : (t,) bool array
+    onset, end : (m,) int arrays
+        In order.
+    t : int
+        Steps of the run.
     first : int
+        First step that a window may have its centre at.
+    memory : float
+        Steps.
     rng : Generator
 
     Returns
     -------
-    spikes, baselines : (n,) int arrays
+    dict of str to (n,) int array
+        As `RunEvents.centres`.
     """
-    t = len(in_spike)
-    centre = np.arange(t)
-    usable = (centre >= first) & (_spike_steps(in_spike, -CLEAR_BEFORE, -1) == 0)
-    usable &= _spike_steps(in_spike, *REFERENCE) <= (REFERENCE[1] - REFERENCE[0]) // 2
-    quiet = np.flatnonzero(usable & (_spike_steps(in_spike, 0, CLEAR_AFTER) == 0) & (centre < t - CLEAR_AFTER))
-    pairs = [(spike, near) for spike in onset[usable[onset]] if (near := _near(spike, quiet, rng)) is not None]
-    spikes, baselines = np.array(pairs, np.int64).reshape(-1, 2).T
-    return spikes, baselines
+    since = onset - np.append(0, end[:-1]) if len(onset) else onset  # of the first: since the start
+    usable = (onset >= first) & (since >= BEFORE)
+    wakes, after, found = _wakes(end, memory), np.append(onset[1:], t), []
+    for i in np.flatnonzero(usable[1:]) + 1:
+        wake = wakes[i - 1] * np.exp(-since[i] / memory)
+        ages = np.round(memory * np.log(wakes / wake)).astype(np.int64)  # (m,), one after each spike
+        centres = end + ages
+        quiet = (centres >= first) & (ages >= BEFORE) & (centres + CLEAR_AFTER <= after)
+        found.append((int(onset[i]), centres[quiet]))
+    spikes, baselines = np.array(_balanced(found, rng), np.int64).reshape(-1, 2).T
+    return {"spike": spikes, "baseline": baselines, EVERY: onset[usable]}
 
 
-def _spike_steps(in_spike: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Count for each step (t,) the steps from one lag to another that lie in a spike."""
-    t, beyond = len(in_spike), max(abs(first), abs(last + 1))
-    counts = np.pad(np.cumsum(in_spike, dtype=np.int32), (1, 0))
-    counts = np.pad(counts, beyond, mode="edge")
-    return counts[beyond + last + 1 :][:t] - counts[beyond + first :][:t]
+def _balanced(found: Sequence[tuple[int, np.ndarray]], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Draw a match for each spike from the steps found for it, such that as many are earlier as later, but for one."""
+    chosen: tuple[list[tuple[int, int]], list[tuple[int, int]]] = [], []
+    sides = [(spike, steps[steps < spike], steps[steps > spike]) for spike, steps in found]
+    # spikes that may have either come last, and even out the others
+    for spike, *both in sorted(sides, key=lambda side: len(side[1]) > 0 and len(side[2]) > 0):
+        lacking = int(rng.integers(2)) if len(chosen[0]) == len(chosen[1]) else int(len(chosen[1]) < len(chosen[0]))
+        for side in (lacking, 1 - lacking):
+            if len(both[side]):
+                chosen[side].append((spike, int(rng.choice(both[side]))))
+                break
+    fewer = min(len(chosen[0]), len(chosen[1]))
+    for pairs in chosen:
+        rng.shuffle(pairs)
+    return sorted(chosen[0][: fewer + 1] + chosen[1][: fewer + 1])
 
 
-def _near(spike: int, quiet: np.ndarray, rng: np.random.Generator) -> int | None:
-    edges = np.searchsorted(quiet, [spike - REACH, spike, spike + 1, spike + REACH + 1])
-    earlier, later = quiet[edges[0] : edges[1]], quiet[edges[2] : edges[3]]
-    side = (earlier, later)[rng.integers(2)]
-    return int(rng.choice(side)) if len(earlier) and len(later) else None
+def _wakes(end: np.ndarray, memory: float) -> np.ndarray:
+    """Return the wake (m,) at the end of each spike."""
+    wakes = np.ones(len(end))
+    for i, quiet in enumerate(np.diff(end), start=1):
+        wakes[i] += wakes[i - 1] * np.exp(-quiet / memory)
+    return wakes
 
 
 def aligned_averages(runs: Iterable[RunEvents]) -> pd.DataFrame:
-    """Average the measures around the spikes of several runs, and around the quiet windows.
+    """Average the measures around all spikes of several runs, and around the quiet windows of those that have one.
 
     Parameters
     ----------
@@ -333,8 +367,8 @@ def aligned_averages(runs: Iterable[RunEvents]) -> pd.DataFrame:
     """
     runs, tables = list(runs), []
     for measure in measure_names(runs):
-        for kind in KINDS:
-            windows = [run.relative_windows(measure, kind) for run in runs if measure in run.measures]
+        for kind, centres in zip(KINDS, (EVERY, "baseline"), strict=True):
+            windows = [run.relative_windows(measure, centres) for run in runs if measure in run.measures]
             pooled = np.concatenate([each[:, LAGS + BEFORE] for each in windows])
             low, middle, high = quantiles(pooled, [0.25, 0.5, 0.75])
             columns = {"measure": measure, "kind": kind, "lag": LAGS, "n": np.isfinite(pooled).sum(axis=0)}

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage, stats
+from scipy import stats
 
 from quasarcurves.analysis.causes.alignment import (
     ABSOLUTE,
     KINDS,
-    REACH,
     RunEvents,
     lags,
     measure_names,
     median,
-    positive,
 )
 from quasarcurves.analysis.stats import LEVEL, resampling
 
@@ -38,9 +36,6 @@ _CLEARLY = 1.0
 
 HORIZON = 50
 """Steps ahead within which a spike is to be predicted."""
-
-RECENT = 200
-"""Steps of the running median to which a measure is relative."""
 
 _FLIPS = 999
 _SEED = 42
@@ -63,7 +58,8 @@ def predictors(runs: Sequence[RunEvents]) -> pd.DataFrame:
         - `first_move`: steps before onset at which it leaves the quiet windows lastingly (see `first_moves`); NaN if it
           never does. The interval begins at 0 if it may never do
         - `moves_first`: True or False if the interval says so, else None
-        - `auc`: probability that it is higher at a step with an onset within the next 50 than at one without
+        - `auc`: probability that it is higher at a step with an onset within the next 50 than at one without, in an
+          equal wake of spikes
         - `note`: "too few spikes", or how often it was measured
     """
     names, n_runs = measure_names(runs), sum(len(run.centres["spike"]) > 0 for run in runs)
@@ -214,62 +210,23 @@ def _median_over_spikes(differences: np.ndarray) -> np.ndarray:
     return median(flat.T).reshape(differences.shape[1:])
 
 
-def score(run: RunEvents, measure: str) -> np.ndarray:
-    """Return a measure (t,) over its median in the last 200 steps; a measure that is already a ratio stays unchanged.
-
-    NaN where any of these steps lies in a spike: if a measure drifts, a median of the other steps depends on where the
-    spike was.
-    """
-    values = run.measures[measure]
-    if measure in ABSOLUTE:
-        return values
-    return values / positive(recent_median(values, (run.spike_of < 0) & np.isfinite(values)))
-
-
-def recent_median(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Median (t,) of the last 200 steps before each; NaN where any of these is unknown.
-
-    The rolling median of pandas is the same, but takes twice as long.
-    """
-    medians, n_unknown = np.full(len(values), np.nan), np.pad(np.cumsum(~known, dtype=np.int32), (1, 0))
-    filled = np.where(known, values, 0.0)
-    # of an even number of steps: the mean of the two in the middle
-    lower, upper = (ndimage.rank_filter(filled, rank, RECENT) for rank in (RECENT // 2 - 1, RECENT // 2))
-    # windows of the filter are centred
-    centred = ((lower + upper) / 2)[RECENT // 2 : len(values) - RECENT // 2]
-    medians[RECENT:] = np.where(n_unknown[RECENT:-1] == n_unknown[: -RECENT - 1], centred, np.nan)
-    return medians
-
-
 def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
-    """Area under the ROC curve of each spike used (n,): its last 50 steps against the quiet steps around it.
+    """Area under the ROC curve of each matched spike (n,): its last 50 steps against the last 50 of its quiet window.
 
-    Quiet steps are those within 1,500 steps of onset outside spikes and not within 50 steps before one. Those earlier
-    and those later count alike, so that slow changes of training cancel. NaN where either are unknown.
+    The measure counts as it is: a slow signal is one too. NaN where either are unknown.
     """
     areas = []
     for run in runs:
+        spikes, quiet = (run.centres[kind] for kind in KINDS)
         if measure not in run.measures:
-            areas += [np.nan] * len(run.centres["spike"])
+            areas += [np.nan] * len(spikes)
             continue
-        values = np.where(run.spike_of < 0, score(run, measure), np.nan)
-        quiet = _quiet_steps(run)
-        areas += [_spike_auc(values, quiet, onset) for onset in run.centres["spike"]]
+        values = run.measures[measure]
+        areas += [
+            auc(values[onset - HORIZON : onset], values[centre - HORIZON : centre])
+            for onset, centre in zip(spikes, quiet, strict=True)
+        ]
     return np.array(areas, float)
-
-
-def _quiet_steps(run: RunEvents) -> np.ndarray:
-    """Return which steps (t,), from the settled one on, have no onset in the 50 steps after them."""
-    quiet = np.arange(len(run.spike_of)) >= run.settled
-    for onset in run.onsets:
-        quiet[max(onset - HORIZON, 0) : onset] = False
-    return quiet
-
-
-def _spike_auc(values: np.ndarray, quiet: np.ndarray, onset: int) -> float:
-    near = values[onset - HORIZON : onset]
-    earlier, later = slice(max(onset - REACH, 0), onset), slice(onset, onset + REACH)
-    return sum(auc(near, values[side][quiet[side]]) for side in (earlier, later)) / 2
 
 
 def auc(positives: np.ndarray, negatives: np.ndarray) -> float:

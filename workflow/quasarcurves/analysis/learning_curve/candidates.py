@@ -32,8 +32,11 @@ _PRECISION = 1e-5
 """Relative, of a least sum of squares: smaller changes are far below the noise."""
 
 ASSUMED_NOISE = 0.1
-"""Standard deviation of log errors that is assumed without replicates: otherwise a curve through every point would
-look certain."""
+"""Standard deviation of log errors between runs that is assumed without replicates: otherwise a curve through every
+point would look certain."""
+
+_TOLD_FREEDOM = 30
+"""Degrees of freedom of noise that a bootstrap over the test set tells: some 60 wrong objects (Satterthwaite)."""
 
 _LEAST_FREEDOM = 3
 _SMALLEST_NOISE = 1e-4
@@ -54,21 +57,26 @@ class Sizes:
         Number of errors in each mean.
     residuals : tuple of (replicates,) arrays
         Log errors about these means.
+    told : (k,) array
+        Standard deviation of the log error from the choice of test objects, which replicates share; 0 where nobody
+        tells it, at all sizes.
     """
 
     n: np.ndarray
     log_error: np.ndarray
     replicates: np.ndarray
     residuals: tuple[np.ndarray, ...]
+    told: np.ndarray
 
     @classmethod
-    def of(cls, n: np.ndarray, error: np.ndarray) -> Sizes:
-        """Group errors (N,) by size (N,)."""
+    def of(cls, n: np.ndarray, error: np.ndarray, told: np.ndarray | None = None) -> Sizes:
+        """Group errors (N,) and the noise told of each (N,), NaN where it is not, by size (N,)."""
         sizes, log = np.unique(n), np.log(error)
         groups = [np.sort(log[n == size]) for size in sizes]
         means = np.array([group.mean() for group in groups])
         residuals = tuple(group - mean for group, mean in zip(groups, means, strict=True))
-        return cls(sizes.astype(float), means, np.array([len(group) for group in groups], float), residuals)
+        replicates = np.array([len(group) for group in groups], float)
+        return cls(sizes.astype(float), means, replicates, residuals, _by_size(n, sizes, told))
 
     def __len__(self) -> int:
         return len(self.n)
@@ -89,19 +97,58 @@ class Sizes:
         return int((self.replicates - 1).sum())
 
     @property
+    def is_told(self) -> bool:
+        """Whether the noise from the test set is known."""
+        return bool(self.told.any())
+
+    @property
+    def measured(self) -> bool:
+        """Whether noise is measured at all, not assumed."""
+        return self.is_told or self.squares_freedom > 0
+
+    @property
+    def between(self) -> float:
+        """Variance of the log error between replicates; the assumed one without any."""
+        return self.squares / self.squares_freedom if self.squares_freedom else ASSUMED_NOISE**2
+
+    @property
+    def run_variance(self) -> float:
+        """Variance of the log error of one run of the largest size: between replicates and from the test set."""
+        if not self.is_told:
+            return self.within / self.freedom
+        return self.between + float(self.told[-1]) ** 2 + _SMALLEST_NOISE**2
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Variance (k,) of the mean log errors; replicates do not lower that from the test set, which they share."""
+        if not self.is_told:
+            return self.run_variance / self.replicates
+        return self.between / self.replicates + self.told**2 + _SMALLEST_NOISE**2
+
+    @property
+    def weights(self) -> np.ndarray:
+        """How many runs of the largest size the mean of each is worth (k,)."""
+        return self.run_variance / self.variances if self.is_told else self.replicates
+
+    @property
     def assumed(self) -> int:
         """Degrees of freedom of the assumed noise, where too few replicates measure it."""
-        return max(_LEAST_FREEDOM - self.squares_freedom, 0)
+        return 0 if self.is_told else max(_LEAST_FREEDOM - self.squares_freedom, 0)
 
     @property
     def within(self) -> float:
         """Sum of squares of the noise, assumed noise included; no error is known to better than 1e-4."""
+        if self.is_told:
+            return self.run_variance * self.freedom
         return self.squares + self.assumed * ASSUMED_NOISE**2 + _SMALLEST_NOISE**2 * float(self.replicates.sum())
 
     @property
-    def freedom(self) -> int:
-        """Degrees of freedom of `within`."""
-        return self.squares_freedom + self.assumed
+    def freedom(self) -> float:
+        """Degrees of freedom of `within`; of two kinds of noise together by Satterthwaite (1946), Biometrics 2, 110."""
+        if not self.is_told:
+            return self.squares_freedom + self.assumed
+        between = self.between**2 / (self.squares_freedom or _LEAST_FREEDOM)
+        return self.run_variance**2 / (between + float(self.told[-1]) ** 4 / _TOLD_FREEDOM)
 
     @property
     def spare(self) -> int:
@@ -114,7 +161,17 @@ class Sizes:
 
     def without_largest(self) -> Sizes:
         """Return all sizes but the largest."""
-        return Sizes(self.n[:-1], self.log_error[:-1], self.replicates[:-1], self.residuals[:-1])
+        return Sizes(self.n[:-1], self.log_error[:-1], self.replicates[:-1], self.residuals[:-1], self.told[:-1])
+
+
+def _by_size(n: np.ndarray, sizes: np.ndarray, told: np.ndarray | None) -> np.ndarray:
+    """Return the noise told at each size (k,): the root mean square of its runs, of all runs where it has none."""
+    known = np.full(len(n), np.nan) if told is None else np.where(np.isfinite(told), told, np.nan)
+    if np.isnan(known).all():
+        return np.zeros(len(sizes))
+    squares = [known[(n == size) & ~np.isnan(known)] ** 2 for size in sizes]
+    everywhere = float(np.nanmean(known**2))
+    return np.sqrt([square.mean() if len(square) else everywhere for square in squares])
 
 
 def misfits(curves: np.ndarray, data: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +200,7 @@ def misfits(curves: np.ndarray, data: np.ndarray, weights: np.ndarray) -> tuple[
 
 
 def best(family: Family, data: Sizes, starts: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit a family by least squares of the log errors, weighted by replicates, from several starts.
+    """Fit a family by least squares of the log errors, weighted by their noise, from several starts.
 
     The noise of an error is roughly proportional to it, so that of its logarithm is the same at every size.
 
@@ -160,7 +217,7 @@ def best(family: Family, data: Sizes, starts: np.ndarray) -> tuple[np.ndarray, f
     """
     low, high = family.bounds
     free = high > low
-    share, root = data.replicates / data.replicates.sum(), np.sqrt(data.replicates)
+    share, root = data.weights / data.weights.sum(), np.sqrt(data.weights)
     x, theta = data.x, low.copy()
 
     def residuals(values: np.ndarray) -> np.ndarray:
@@ -257,7 +314,7 @@ def _first(family: Family, rng: np.random.Generator) -> np.ndarray:
 
 
 def _misfit(family: Family, theta: np.ndarray, data: Sizes) -> np.ndarray:
-    return misfits(family.log_curve(theta, data.x), data.log_error[None], data.replicates)[0][0]
+    return misfits(family.log_curve(theta, data.x), data.log_error[None], data.weights)[0][0]
 
 
 def _add_best(theta: dict[str, np.ndarray], misfit: dict[str, np.ndarray], data: Sizes, ranks: tuple[int, ...]) -> None:

@@ -9,8 +9,9 @@ other families, and that fits are drawn to the edge of the possible curves (no f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import scipy
@@ -24,6 +25,9 @@ CURVE_LEVEL = 0.9
 """Level of all intervals of learning curves; other analyses use `stats.LEVEL`."""
 
 FEWEST_SIZES = 4
+FEWEST_DOUBLINGS = 3
+"""Sizes from which on a gain per doubling is told; two sizes show a ratio."""
+
 WIDEST = 10.0
 """Widest interval of a number of spectra that is an answer: highest over lowest."""
 
@@ -99,6 +103,15 @@ class LearningCurve:
         Error that the curve tends to.
     doubling_gain, doubling_gain_interval
         Share of the error at the largest size that doubling this size removes.
+    noise : float
+        Relative, of one run of the largest size: between replicates (10 % without any) and from the test set.
+    ratio_seen, ratio_interval
+        Error at the largest size over that at the smallest, without any curve; NaN with one size.
+    gain_per_doubling, gain_per_doubling_interval
+        Share of the error that each doubling has removed from the smallest to the largest size, without any curve; NaN
+        with fewer than three sizes.
+    required : (b,) array
+        Bootstrap of `n_required`; empty without a target, and with too few sizes.
     left_out : dict of str to float
         By family (and `last1`): the error predicted for the largest size from the smaller ones, over that found.
     reasons : tuple of str
@@ -117,6 +130,12 @@ class LearningCurve:
     floor_interval: tuple[float, float]
     doubling_gain: float
     doubling_gain_interval: tuple[float, float]
+    noise: float
+    ratio_seen: float
+    ratio_interval: tuple[float, float]
+    gain_per_doubling: float
+    gain_per_doubling_interval: tuple[float, float]
+    required: np.ndarray
     left_out: Mapping[str, float]
     reasons: tuple[str, ...]
     failed: np.ndarray
@@ -164,12 +183,20 @@ class LearningCurve:
         return np.exp(low), np.exp(high)
 
 
-def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: int = 0) -> LearningCurve:
+def fit(
+    n: np.ndarray,
+    error: np.ndarray,
+    target: float | None = None,
+    *,
+    noise: np.ndarray | None = None,
+    own: Callable[[float], float] = float,
+    seed: int = 0,
+) -> LearningCurve:
     """Fit a learning curve to errors, and find how many spectra a target takes.
 
     Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
     not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
-    Without replicates noise of 10 % is allowed for.
+    Noise is that between replicates, or 10 % without any, and that told of the test set.
 
     Parameters
     ----------
@@ -179,6 +206,11 @@ def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: 
         Error of each run: smaller is better. Of a score that grows, 1 - score.
     target : float, optional
         Error to reach.
+    noise : (N,) array, optional
+        Standard deviation of the log error of each run from the choice of test objects; NaN where it is not known.
+        All runs are taken to share the test set: more replicates do not lower it.
+    own : callable
+        From an error to the user's own terms, for reasons.
     seed : int
         Of the search for curves and of the bootstrap.
 
@@ -192,17 +224,20 @@ def fit(n: np.ndarray, error: np.ndarray, target: float | None = None, *, seed: 
         If the arrays do not match, no run is left, or a size, an error or the target is not above 0.
     """
     n, error = _checked(n, error, target)
+    if noise is not None and np.shape(noise) != n.shape:
+        raise ValueError(f"noise: expected a value per run, shape {n.shape}, found shape {np.shape(noise)}")
     failed = find_failed(n, error)
     if failed.all():
         raise ValueError(f"error: expected finite values, found none in {len(error)}")
-    data = Sizes.of(n[~failed], error[~failed])
+    data = Sizes.of(n[~failed], error[~failed], None if noise is None else np.asarray(noise, float)[~failed])
     if len(data) < FEWEST_SIZES:
         return _constant(data, target, failed)
     rng = np.random.default_rng(seed)
     library = search(data, rng)
     left_out = leave_largest_out(data, rng)
     family = _choose(library, data, left_out)
-    return _judged(data, target, failed, library, left_out, family, rng)
+    curve, limit = _judged(data, target, failed, library, left_out, family, rng)
+    return _with_reasons(curve, data, library, limit, own)
 
 
 def _checked(n: np.ndarray, error: np.ndarray, target: float | None) -> tuple[np.ndarray, np.ndarray]:
@@ -252,9 +287,40 @@ def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> Learning
     reason = f"{len(data)} sizes of training sets, at least {FEWEST_SIZES} are needed"
     height = float(data.log_error[-1])
     return LearningCurve(
-        BASELINE, {"a": float(np.exp(height))}, data.n, target, np.nan, unknown, np.nan, unknown, np.nan, unknown, {},
-        (reason,), failed, np.array([0.0, 0.0, 1.0]), height, None,
-    )  # fmt: skip
+        family=BASELINE,
+        parameters={"a": float(np.exp(height))},
+        sizes=data.n,
+        target=target,
+        n_required=np.nan,
+        interval=unknown,
+        floor=np.nan,
+        floor_interval=unknown,
+        doubling_gain=np.nan,
+        doubling_gain_interval=unknown,
+        required=np.empty(0),
+        left_out={},
+        reasons=(reason,),
+        failed=failed,
+        _theta=np.array([0.0, 0.0, 1.0]),
+        _height=height,
+        _plausible=None,
+        **_seen(data),
+    )
+
+
+def _seen(data: Sizes) -> dict[str, Any]:
+    """Return what the smallest and the largest size show without any curve, with t intervals, and the noise."""
+    unknown = (float("nan"),) * 2
+    ends = np.full(3, np.nan)
+    if len(data) > 1:
+        reach = scipy.stats.t.ppf((1 + CURVE_LEVEL) / 2, data.freedom) * np.sqrt(data.variances[[0, -1]].sum())
+        ends = data.log_error[-1] - data.log_error[0] + reach * np.array([-1, 0, 1])
+    seen: dict[str, Any] = {"noise": float(np.sqrt(data.run_variance)), "gain_per_doubling": np.nan}
+    seen |= {"gain_per_doubling_interval": unknown, "ratio_seen": float(np.exp(ends[1]))}
+    if len(data) >= FEWEST_DOUBLINGS:
+        high, value, low = -np.expm1(ends / np.log2(data.n[-1] / data.n[0]))
+        seen |= {"gain_per_doubling": float(value), "gain_per_doubling_interval": (float(low), float(high))}
+    return seen | {"ratio_interval": (float(np.exp(ends[0])), float(np.exp(ends[2])))}
 
 
 def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]:
@@ -273,7 +339,7 @@ def leave_largest_out(data: Sizes, rng: np.random.Generator) -> dict[str, float]
         library = search(smaller, rng, within=(300.0, 60.0), starts=(0,))
         for family in eligible:
             theta = library.theta[family.name][:1]
-            _, height = misfits(family.log_curve(theta, smaller.x), smaller.log_error[None], smaller.replicates)
+            _, height = misfits(family.log_curve(theta, smaller.x), smaller.log_error[None], smaller.weights)
             predicted = family.log_curve(theta, x)[0, 0] + height[0, 0]
             if np.isfinite(predicted):
                 ratios[family.name] = float(np.exp(predicted - found))
@@ -302,12 +368,12 @@ def _judged(
     left_out: Mapping[str, float],
     family: str,
     rng: np.random.Generator,
-) -> LearningCurve:
-    """Collect the answers of the curves."""
+) -> tuple[LearningCurve, float]:
+    """Collect the answers of the curves, and the sum of squares up to which curves are plausible."""
     theta = library.theta[family][0]
     height = _height(data, family, theta)
     n_required = np.nan if target is None else _reaches(data, family, theta, height, target)
-    limit = _limit(data, library, (family, theta, height), n_required, target, rng)
+    limit, required = _limit(data, library, (family, theta, height), n_required, target, rng)
     plausible = _plausible(data, library, limit)
     gains = np.concatenate([_log_gain(name, curves) for name, curves in plausible.theta.items()])
     floor = float(np.exp(height + np.log(theta[2]))) if theta[2] > 0 else 0.0
@@ -320,7 +386,8 @@ def _judged(
         sizes=data.n,
         target=target,
         n_required=n_required,
-        interval=(np.nan, np.nan) if target is None else _interval(data, plausible, target),
+        interval=(np.nan, np.nan) if target is None else _interval(data, plausible, target, n_required),
+        required=required,
         floor=floor,
         floor_interval=(floor_low, floor_high),
         doubling_gain=float(-np.expm1(_log_gain(family, theta[None])[0])),
@@ -331,8 +398,9 @@ def _judged(
         _theta=theta,
         _height=height,
         _plausible=plausible,
+        **_seen(data),
     )
-    return _with_reasons(curve, data, library, limit)
+    return curve, limit
 
 
 def _log_curve(name: str, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -346,7 +414,7 @@ def _log_gain(name: str, theta: np.ndarray) -> np.ndarray:
 
 def _height(data: Sizes, family: str, theta: np.ndarray) -> float:
     curve = _log_curve(family, theta[None], data.x)
-    return float(misfits(curve, data.log_error[None], data.replicates)[1][0, 0])
+    return float(misfits(curve, data.log_error[None], data.weights)[1][0, 0])
 
 
 def _nearest(data: Sizes) -> float:
@@ -373,31 +441,45 @@ def _limit(
     n_required: float,
     target: float | None,
     rng: np.random.Generator,
-) -> float:
-    """Sum of squares up to which curves are plausible.
+) -> tuple[float, np.ndarray]:
+    """Sum of squares up to which curves are plausible, and a bootstrap (b,) of the size at the target.
 
     Data are drawn from the fitted curve, and each is fitted with and without holding its gain, and its size at the
     target, at their true values. The ratio of the two sums of squares, replicates' noise included, is that of a
-    likelihood ratio test; its 90 % quantile is the limit, but at least that of Fisher's F.
+    likelihood ratio test; its 90 % quantile is the limit, but at least that of Fisher's F. The size at the target of
+    the best curve of each drawing, of any family, is the bootstrap (Mahmood et al. 2022, arXiv:2210.01234).
     """
     family, theta, height = fitted
     curves = {name: _some(library.theta[name], rng) for name in FAMILIES}
     shapes = np.vstack([_log_curve(name, each, data.x) for name, each in curves.items()])
     noise, within = _noise(data, library.lowest, rng)
     drawn = _log_curve(family, theta[None], data.x) + height + noise
-    square, heights = misfits(shapes, drawn, data.replicates)
+    square, heights = misfits(shapes, drawn, data.weights)
     gains = np.concatenate([_log_gain(name, each) for name, each in curves.items()])
     gain = _log_gain(family, theta[None])[0]
     below, above = (np.where(side, square, np.inf).min(axis=1) for side in (gains <= gain, gains >= gain))
-    held = [np.maximum(below, above)]
+    held, required = [np.maximum(below, above)], np.empty(0)
     if target is not None:
         x = np.clip([n_required / data.n[-1]], _nearest(data), _FARTHEST)
         value = _log_curve(family, theta[None], x)[0, 0] + height
         there = np.concatenate([_log_curve(name, each, x)[:, 0] for name, each in curves.items()])
-        held.append((square + data.replicates.sum() * (value - there - heights) ** 2).min(axis=1))
+        held.append((square + data.weights.sum() * (value - there - heights) ** 2).min(axis=1))
+        required = _required(data, curves, square, heights, target)
     free = within + square.min(axis=1)
     ratio = max(float(np.quantile((within + each) / free, CURVE_LEVEL)) for each in held)
-    return max((data.within + library.lowest) * ratio - data.within, _usual_limit(data, library.lowest))
+    limit = max((data.within + library.lowest) * ratio - data.within, _usual_limit(data, library.lowest))
+    return limit, required
+
+
+def _required(
+    data: Sizes, curves: Mapping[str, np.ndarray], square: np.ndarray, heights: np.ndarray, target: float
+) -> np.ndarray:
+    """Sizes (b,) at which the best curve of each drawing reaches the target; 0 and infinity as `_crossing` has them."""
+    log_x = np.linspace(np.log(_nearest(data)), np.log(_FARTHEST), _GRID)
+    along = np.vstack([_log_curve(name, each, np.exp(log_x)) for name, each in curves.items()])
+    best = square.argmin(axis=1)
+    drawn = along[best] + heights[np.arange(len(best)), best][:, None]
+    return data.n[-1] * np.array([_crossing(log_x, each, float(np.log(target))) for each in drawn])
 
 
 def _some(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -412,10 +494,13 @@ def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.nda
     """Draw the noise of mean log errors (b, k), and its sum of squares within sizes (b,).
 
     Replicates are drawn from those of the same size if every size has 5 or more, else from those of all sizes; without
-    replicates the noise is Gaussian, of the size assumed. The variance that the means took up is restored, and the
-    noise that misfits show is added.
+    replicates, and where the test set tells it, the noise is Gaussian, of the size assumed or told. The variance that
+    the means took up is restored, and the noise that misfits show is added.
     """
     sigma = np.sqrt(data.variance(misfit))
+    if data.is_told:
+        means = sigma / np.sqrt(data.weights) * rng.standard_normal((_DRAWS, len(data)))
+        return means, sigma**2 * rng.chisquare(data.freedom, _DRAWS)
     known = [each * np.sqrt(len(each) / (len(each) - 1)) for each in data.residuals if len(each) > 1]
     pool = np.concatenate(known) if known else np.empty(0)
     root = np.sqrt(np.mean(pool**2)) if len(pool) >= 2 * _OWN_NOISE else 0.0
@@ -436,19 +521,19 @@ def _noise(data: Sizes, misfit: float, rng: np.random.Generator) -> tuple[np.nda
 def _plausible(data: Sizes, library: Library, limit: float) -> Plausible:
     theta = {name: curves[library.misfit[name] <= limit] for name, curves in library.theta.items()}
     fits = {
-        name: misfits(_log_curve(name, curves, data.x), data.log_error[None], data.replicates)
+        name: misfits(_log_curve(name, curves, data.x), data.log_error[None], data.weights)
         for name, curves in theta.items()
     }
-    weight = data.replicates.sum()
+    weight = data.weights.sum()
     reach = {name: np.sqrt(np.maximum(limit - square[0], 0) / weight) for name, (square, _) in fits.items()}
     return Plausible(theta, {name: height[0] for name, (_, height) in fits.items()}, reach)
 
 
-def _interval(data: Sizes, plausible: Plausible, target: float) -> tuple[float, float]:
-    """Sizes at which the band holds the target."""
+def _interval(data: Sizes, plausible: Plausible, target: float, n_required: float) -> tuple[float, float]:
+    """Sizes at which the band holds the target; the band is known on a grid, so the fitted size is put in."""
     log_x = np.linspace(np.log(_nearest(data)), np.log(_FARTHEST), _GRID)
     low, high = (_crossing(log_x, bound, np.log(target)) for bound in plausible.band(np.exp(log_x)))
-    return float(data.n[-1] * low), float(data.n[-1] * high)
+    return min(float(data.n[-1] * low), n_required), max(float(data.n[-1] * high), n_required)
 
 
 def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
@@ -461,7 +546,9 @@ def _crossing(log_x: np.ndarray, falling: np.ndarray, value: float) -> float:
     return float(np.exp(np.interp(value, falling[[i, i - 1]], log_x[[i, i - 1]])))
 
 
-def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: float) -> LearningCurve:
+def _with_reasons(
+    curve: LearningCurve, data: Sizes, library: Library, limit: float, own: Callable[[float], float]
+) -> LearningCurve:
     """Add the reasons why the data cannot answer, if they cannot."""
     reasons = [reason for reason in (_rise(data), _misfit(data, library.lowest)) if reason]
     (low, high), largest = curve.interval, data.n[-1]
@@ -469,17 +556,17 @@ def _with_reasons(curve: LearningCurve, data: Sizes, library: Library, limit: fl
         # a target within the sizes tried needs no extrapolation
         reasons += _unproven(curve, data, limit)
     if curve.target is not None:
-        reasons += _too_wide(curve, curve.target, low, high)
+        reasons += _too_wide(curve, curve.target, low, high, own)
     return replace(curve, reasons=tuple(reasons))
 
 
 def _rise(data: Sizes) -> str:
     """Name two sizes whose larger one has a higher error than noise explains."""
-    freedom = data.squares_freedom
-    sigma = np.sqrt(data.squares / freedom) if freedom else ASSUMED_NOISE
+    freedom = data.freedom if data.is_told else data.squares_freedom
+    variances = data.variances if data.measured else np.full(len(data), ASSUMED_NOISE**2)
     smaller, larger = np.triu_indices(len(data), 1)
     rise = data.log_error[larger] - data.log_error[smaller]
-    apart = rise / (sigma * np.sqrt(1 / data.replicates[larger] + 1 / data.replicates[smaller]))
+    apart = rise / np.sqrt(variances[larger] + variances[smaller])
     i = int(np.argmax(apart))
     if not apart[i] > scipy.stats.t.isf(SURPRISE / len(apart), freedom or np.inf):
         return ""
@@ -488,19 +575,19 @@ def _rise(data: Sizes) -> str:
 
 
 def _misfit(data: Sizes, lowest: float) -> str:
-    """Report that no family fits, if the noise of replicates does not explain the misfit."""
-    if not data.squares_freedom or not data.spare:
+    """Report that no family fits, if the noise measured does not explain the misfit."""
+    if not data.measured or not data.spare:
         return ""
     ratio = lowest / data.spare / (data.within / data.freedom)
     if scipy.stats.f.sf(ratio, data.spare, data.freedom) >= SURPRISE:
         return ""
-    return f"no family of curves fits: misfits are {np.sqrt(ratio):.2g} times the noise between replicates"
+    return f"no family of curves fits: misfits are {np.sqrt(ratio):.2g} times the noise"
 
 
 def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
     """Report if a constant fits or predicts as well as the curve."""
-    mean = np.average(data.log_error, weights=data.replicates)
-    if data.replicates @ (data.log_error - mean) ** 2 <= limit:
+    mean = np.average(data.log_error, weights=data.weights)
+    if data.weights @ (data.log_error - mean) ** 2 <= limit:
         return ["a constant fits as well as any curve"]
     if curve.family not in curve.left_out:
         return [f"with {len(data)} sizes no family can be checked on the largest"]
@@ -510,10 +597,11 @@ def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
     return []
 
 
-def _too_wide(curve: LearningCurve, target: float, low: float, high: float) -> list[str]:
+def _too_wide(curve: LearningCurve, target: float, low: float, high: float, own: Callable[[float], float]) -> list[str]:
     if target < curve.floor_interval[0]:
-        floor = f"{curve.floor:.3g} ({curve.floor_interval[0]:.3g} to {curve.floor_interval[1]:.3g})"
-        return [f"the target {target:.3g} lies below the floor {floor}"]
+        low, high = sorted(map(own, curve.floor_interval))
+        floor = f"{own(curve.floor):.3g} ({low:.3g} to {high:.3g})"
+        return [f"the target {own(target):.3g} is out of reach: the curve tends to {floor}"]
     if np.isinf(high):
         return [f"the interval, from {_spectra(low)} spectra, has no upper end"]
     # an upper bound below all sizes tried is an answer
@@ -523,5 +611,5 @@ def _too_wide(curve: LearningCurve, target: float, low: float, high: float) -> l
 
 
 def _spectra(n: float) -> str:
-    """Write a number of spectra to three digits."""
-    return f"{float(f'{n:.3g}'):,.0f}" if np.isfinite(n) else "infinitely many"
+    """Write a number of spectra, unrounded."""
+    return f"{n:,.0f}" if np.isfinite(n) else "infinitely many"

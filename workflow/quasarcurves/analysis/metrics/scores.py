@@ -40,7 +40,7 @@ DV_EDGES = np.linspace(-DV_MAX, DV_MAX, 121)
 FEWEST = 10
 """Fewest redshifts for an interval of the measures of their distribution."""
 
-_WORKING = int(np.searchsorted(THRESHOLDS, WORKING_THRESHOLD))
+WORKING = int(np.searchsorted(THRESHOLDS, WORKING_THRESHOLD))
 _MAIN = (N_DETECT[0], SAMPLES[0])
 
 
@@ -67,8 +67,8 @@ def score(tested: Tested, predicted: Predicted, draws: Draws) -> Iterator[tuple[
             curves = {"threshold": THRESHOLDS, **{key: values[key] for key in CURVES}}
             if (n_detect, name) == _MAIN:
                 curves |= _bounds({key: values[key] for key in WITH_INTERVALS}, drawn)
-            working = {key: each[_WORKING] if key in CURVES else each for key, each in values.items()}
-            at_working = {key: each[:, _WORKING] if key in CURVES else each for key, each in drawn.items()}
+            working = {key: each[WORKING] if key in CURVES else each for key, each in values.items()}
+            at_working = {key: each[:, WORKING] if key in CURVES else each for key, each in drawn.items()}
             if np.sum(marks.well_measured) < FEWEST:
                 at_working |= {key: np.full_like(at_working[key], np.nan) for key in OF_DV}
             numbers = {**working, **_bounds(working, at_working)}
@@ -123,7 +123,7 @@ class Marks:
         self.right_bal = self.selected_bal & is_bal[:, None]
         self.bals = is_bal & sample.for_completeness
         self.found_bal = called & called_bal & self.bals[:, None]
-        self.called_quasars = called[:, _WORKING] & self.quasars
+        self.called_quasars = called[:, WORKING] & self.quasars
         self.well_measured = self.called_quasars & good
         self.dv = velocity(predicted.z_best, tested.z)
 
@@ -150,7 +150,7 @@ class Marks:
     def sizes(self) -> dict[str, int]:
         """How many spectra the shares at the working threshold are of."""
         return {
-            "called": int(self.selected[:, _WORKING].sum()),
+            "called": int(self.selected[:, WORKING].sum()),
             "quasars": int(self.quasars.sum()),
             "called_quasars": int(self.called_quasars.sum()),
             "bals": int(self.bals.sum()),

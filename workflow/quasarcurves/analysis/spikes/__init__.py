@@ -14,14 +14,18 @@ from quasarcurves.analysis.spikes.finding import (
     olmo_spike_score,
     settled_ratio,
 )
+from quasarcurves.analysis.spikes.splitting import KINDS, OUTLIER, SUSTAINED
 
 __all__ = [
     "COLUMNS",
     "EPOCH_WINDOW",
     "HIGH_RATIO",
+    "KINDS",
+    "OUTLIER",
     "PER_EPOCH",
     "PER_STEP",
     "SETTLED_EPOCH",
+    "SUSTAINED",
     "count_excursions",
     "find_spikes",
     "height_ratio",

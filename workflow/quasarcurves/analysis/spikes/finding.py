@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from quasarcurves.analysis.spikes import baseline
+from quasarcurves.analysis.spikes import baseline, splitting
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 EPOCH_WINDOW = 51
@@ -77,13 +77,13 @@ HEAVY_FALSE_RATES = (2e-5, 4e-6, 1e-6)
 BACK_RATIO = 1.1
 """A spike is over when the loss is back below this many times its course."""
 
-PER_EPOCH: dict[str, Any] = {"min_height": 1.3}
-"""Options of `find_spikes` for the mean losses of epochs."""
+PER_EPOCH: dict[str, Any] = {"min_height": 1.3, "sustained_window": 1}
+"""Options of `find_spikes` for the mean losses of epochs. One hard batch seldom doubles the mean of an epoch."""
 
 PER_STEP: dict[str, Any] = {}
 """Options of `find_spikes` for the losses of steps."""
 
-COLUMNS = ["onset", "peak", "end", "height_ratio", "area", "recovery", "significance", "width_found"]
+COLUMNS = ["onset", "peak", "end", "kind", "height_ratio", "area", "recovery", "significance", "width_found"]
 
 _COUNTS = ("onset", "peak", "width_found")
 _WINDOWS = (101, 2001)
@@ -98,6 +98,7 @@ def find_spikes(
     min_height: float = BACK_RATIO,
     false_rates: Sequence[float] = FALSE_RATES,
     heavy_false_rates: Sequence[float] = HEAVY_FALSE_RATES,
+    sustained_window: int = splitting.SUSTAINED_WINDOW,
 ) -> pd.DataFrame:
     """Find the spikes of a loss, per step or per epoch.
 
@@ -118,14 +119,20 @@ def find_spikes(
         Probability per step that Gaussian noise is mistaken for a spike, for each of `WIDTHS`.
     heavy_false_rates : sequence of float
         The same for noise with heavier tails than Gaussian.
+    sustained_window : int
+        Steps of the running median that tells sustained spikes from outliers, odd.
 
     Returns
     -------
     DataFrame
         A row per spike, by onset. All positions count from 0.
 
-        - `onset`: first step above the course; `peak`: highest step
-        - `end`: first step back within 10 % of the course (or within what noise allows to tell), NaN if never
+        - `onset`: first step above the course, of a sustained spike the step at which its growth begins; `peak`:
+          highest step
+        - `end`: first step back within 10 % of the course (or within what noise allows to tell), or the onset of a new
+          rise in the spike's tail; NaN if never
+        - `kind`: `sustained` if the running median rises above twice the course (above twice the trough, where the
+          spike begins in the tail of another), else `outlier`
         - `height_ratio`: loss over course at the peak
         - `area`: sum over the spike of loss / course - 1, in steps
         - `recovery`: steps from peak to end
@@ -142,6 +149,8 @@ def find_spikes(
         raise ValueError(f"expected a loss of shape (t,), found {loss.shape}")
     if min_height < 1 or (window is not None and window < 3):
         raise ValueError(f"expected min_height >= 1 and window >= 3, found {min_height} and {window}")
+    if sustained_window < 1 or sustained_window % 2 == 0:
+        raise ValueError(f"expected an odd sustained_window of 1 or more, found {sustained_window}")
     finite = np.isfinite(loss)
     log_loss = _log(loss[finite].astype(np.float64))
     if not len(log_loss):
@@ -149,15 +158,16 @@ def find_spikes(
     width = _odd(window or np.clip(len(log_loss) // 5, *_WINDOWS))
     thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
     spikes: list[_Spike] = []
-    excess = np.empty(0)
+    excess, sigma, single = np.empty(0), np.empty(0), np.inf
     for number in range(_PASSES):
         excess = sigma = np.empty(0)  # frees those of the last pass: their memory is needed
         known = _quiet(spikes, len(log_loss))
         excess, sigma = _excess(log_loss, known, width)
         noise_window = baseline.NOISE_WINDOWS * width
         # the first pass cannot tell spikes from heavy tails yet: later passes drop what it takes too much
-        spikes = _search(excess, sigma, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
-    return _table(spikes, np.flatnonzero(finite), excess)
+        spikes, single = _search(excess, sigma, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
+    parts = [part for spike in spikes for part in _split(spike, excess, sigma, sustained_window, single)]
+    return _table(parts, np.flatnonzero(finite), excess)
 
 
 @dataclass
@@ -168,6 +178,7 @@ class _Spike:
     end: int
     width: int
     significance: float
+    kind: str = splitting.OUTLIER
 
 
 def _log(loss: np.ndarray) -> np.ndarray:
@@ -202,13 +213,17 @@ def _search(
     min_log_height: float,
     noise_window: int,
     heavy: bool,
-) -> list[_Spike]:
-    """Find what stands out at each width, from the narrowest. A wider search leaves out the spikes found so far."""
+) -> tuple[list[_Spike], float]:
+    """Find what stands out at each width, from the narrowest. A wider search leaves out the spikes found so far.
+
+    Return them, and what a single step exceeds to stand out, in units of the noise.
+    """
     bounds = _Bounds.of(excess, sigma)
     # where a loss falls steadily its median is the loss itself, and shows no noise
     telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
     noise = excess / sigma
     spikes: list[_Spike] = []
+    single = np.inf
     for width, false_rate, heavy_false_rate in thresholds:
         signal = _signal(noise, spikes, width)
         spread = max(MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
@@ -216,11 +231,13 @@ def _search(
         # independent values: of steps, those of a window; of means, all that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
         weight = baseline.tail_weight(signal[telling], quiet[telling], width) if heavy else 0.0
-        high = signal > baseline.threshold(weight, false_rate, heavy_false_rate, values)
+        limit = baseline.threshold(weight, false_rate, heavy_false_rate, values)
+        single = limit * spread if width == 1 else single
+        high = signal > limit
         high[high] = signal[high] * spread * sigma[high] >= min_log_height
         spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
         del signal  # its memory is needed for the next
-    return spikes
+    return spikes, single
 
 
 def _signal(noise: np.ndarray, spikes: Iterable[_Spike], width: int) -> np.ndarray:
@@ -313,6 +330,18 @@ def _merged(spikes: Iterable[_Spike]) -> list[_Spike]:
     return merged
 
 
+def _split(spike: _Spike, excess: np.ndarray, sigma: np.ndarray, window: int, single: float) -> Iterator[_Spike]:
+    """Yield what a spike consists of. What led to a sustained one counts if a single step of it stands out."""
+    parts = splitting.split(spike.onset, spike.end, excess, sigma, window, np.log(BACK_RATIO))
+    for part in parts:
+        own = excess[part.begin : part.end]
+        highest = float((own / sigma[part.begin : part.end]).max())
+        if own.max() == excess[spike.onset : spike.end].max():  # it is what was found
+            yield _Spike(part.begin, part.end, spike.width, spike.significance, part.kind)
+        elif part.kind == splitting.SUSTAINED or highest > single:
+            yield _Spike(part.begin, part.end, 1, highest, part.kind)
+
+
 def _table(spikes: Sequence[_Spike], steps: np.ndarray, excess: np.ndarray) -> pd.DataFrame:
     """Measure each spike. Positions become those in the original loss."""
     rows = []
@@ -321,10 +350,11 @@ def _table(spikes: Sequence[_Spike], steps: np.ndarray, excess: np.ndarray) -> p
         highest = int(np.argmax(ratio))
         peak = int(steps[spike.onset + highest])
         end = float(steps[spike.end]) if spike.end < len(steps) else np.nan
-        measured = (ratio[highest], (ratio - 1).sum(), end - peak, spike.significance, spike.width)
+        measured = (spike.kind, ratio[highest], (ratio - 1).sum(), end - peak, spike.significance, spike.width)
         rows.append((int(steps[spike.onset]), peak, end, *measured))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.astype({name: "int64" if name in _COUNTS else "float64" for name in COLUMNS})
+    types = {name: "int64" if name in _COUNTS else "float64" for name in COLUMNS} | {"kind": "object"}
+    return table.astype(types)
 
 
 def olmo_spike_score(loss: np.ndarray, window: int = 1000, sigmas: float = 7.0) -> float:

@@ -1,14 +1,16 @@
-"""Rates of events: exact intervals for Poisson counts, widened where replicates differ by more than such counts do."""
+"""Rates of events: exact intervals for the counts of one run, wider ones for those of several, which differ."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy
 
-from quasarcurves.analysis.stats import ALPHA
+from quasarcurves.analysis.stats import ALPHA, frailty
+
+_FAR = 20.0
+"""Log of a factor that no interval reaches."""
 
 
 def poisson_interval(count: float, exposure: float = 1.0) -> tuple[float, float]:
@@ -19,7 +21,7 @@ def poisson_interval(count: float, exposure: float = 1.0) -> tuple[float, float]
     Parameters
     ----------
     count : float
-        Events seen. It need not be whole: counts that are divided by their dispersion are not.
+        Events seen.
     exposure : float
         Time in which they were seen.
 
@@ -84,37 +86,28 @@ class Counts:
         return float(np.sum(self.exposures))
 
 
-def dispersion(groups: Sequence[Counts]) -> float:
-    """Factor by which replicates vary more than Poisson counts do; 1 if they do not.
-
-    It is Pearson's chi squared per degree of freedom over the replicates of each group (McCullagh & Nelder 1989,
-    Generalized Linear Models, section 6.2.3), times (t/z)^2: Student's t replaces the Gaussian z because few replicates
-    estimate it badly. A group without events adds nothing.
-
-    Parameters
-    ----------
-    groups : sequence of Counts
-        Each has a rate of its own.
-    """
-    square, freedom = 0.0, 0
-    for group in groups:
-        if group.total and len(group.events) > 1:
-            expected = group.total * np.asarray(group.exposures) / group.exposure  # (r,)
-            square += float(((group.events - expected) ** 2 / expected).sum())
-            freedom += len(group.events) - 1
-    if square <= freedom:
-        return 1.0
-    widened = scipy.stats.t.isf(ALPHA / 2, freedom) / scipy.stats.norm.isf(ALPHA / 2)
-    return float(square / freedom * widened**2)
-
-
 def rate(counts: Counts) -> tuple[float, float, float]:
-    """Rate of events with Garwood's 95 % interval, over the events divided by their dispersion.
+    """Rate of events with its 95 % interval.
+
+    That of one run is Garwood's: it holds the rate of this run, and says nothing about others. That of several holds
+    the rate that runs have on average, however they differ (`frailty`), and is never narrower. Few runs cost much:
+    where none of 3 runs has an event, the upper limit is 2.1 times Garwood's for all of them together, with 5 runs 1.6
+    times.
 
     Returns
     -------
     rate, low, high : float
     """
-    factor = dispersion([counts])
-    low, high = poisson_interval(counts.total / factor, counts.exposure / factor)
-    return counts.total / counts.exposure, low, high
+    value, exact = counts.total / counts.exposure, poisson_interval(counts.total, counts.exposure)
+    if len(counts.events) < 2:
+        return value, *exact
+    highest = frailty.best(counts.events, counts.exposures).max()
+    reach = frailty.gain_within_reach(len(counts.events), groups=1)
+
+    def beyond(log_rate: float) -> float:
+        return highest - frailty.log_likelihood(counts.events, np.exp(log_rate) * counts.exposures).max() - reach
+
+    middle = np.log(max(counts.total, 0.01) / counts.exposure)
+    low = np.exp(scipy.optimize.brentq(beyond, middle - _FAR, middle)) if counts.total else 0.0
+    high = np.exp(scipy.optimize.brentq(beyond, middle, middle + _FAR))
+    return value, min(float(low), exact[0]), max(float(high), exact[1])

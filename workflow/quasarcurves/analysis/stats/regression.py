@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
-from scipy import special
 
 
 @dataclass(frozen=True)
@@ -17,15 +15,15 @@ class PoissonFit:
     ----------
     coefficients : (k,) array
     covariance : (k, k) array
-    log_likelihood : float
-        Up to a constant of the counts.
+    freedom : int
+        Residual degrees of freedom, at least 1.
     dispersion : float
         Pearson's chi squared per degree of freedom: 1 for Poisson counts, more if runs differ by more.
     """
 
     coefficients: np.ndarray
     covariance: np.ndarray
-    log_likelihood: float
+    freedom: int
     dispersion: float
 
 
@@ -59,24 +57,4 @@ def poisson_regression(counts: np.ndarray, design: np.ndarray, offset: np.ndarra
     covariance = np.linalg.pinv(design.T @ (mean[:, None] * design))
     freedom = max(len(counts) - design.shape[1], 1)
     dispersion = float(((counts - mean) ** 2 / mean).sum() / freedom)
-    return PoissonFit(coefficients, covariance, float((special.xlogy(counts, mean) - mean).sum()), dispersion)
-
-
-def likelihood_ratio_p(full: PoissonFit, restricted: PoissonFit, restrictions: int, freedom: int) -> float:
-    """Probability that a restricted fit is so much worse by chance.
-
-    Where runs differ by more than Poisson counts do, the likelihood ratio is divided by their dispersion and compared
-    with F. Where they differ by less, it is not divided.
-
-    Parameters
-    ----------
-    full, restricted : PoissonFit
-    restrictions : int
-        Coefficients that the restricted fit lacks.
-    freedom : int
-        Residual degrees of freedom of the full fit.
-    """
-    statistic = max(2 * (full.log_likelihood - restricted.log_likelihood), 0.0)
-    if freedom < 1 or full.dispersion <= 1:
-        return float(scipy.stats.chi2.sf(statistic, restrictions))
-    return float(scipy.stats.f.sf(statistic / full.dispersion / restrictions, restrictions, freedom))
+    return PoissonFit(coefficients, covariance, freedom, dispersion)

@@ -12,9 +12,12 @@ compile_steps(task, data, measures, most)
     measures (steps, measures).
 compile_validation(task, validation)
     Returns a function: the mean loss over examples, batch normalisation as in inference.
-compile_derivatives(task, probe)
-    Returns two functions: the gradient of a probe's loss, and its Hessian's product with a vector, (n_parameters,)
-    each.
+compile_outputs(task, x)
+    Returns a function: the model's outputs for examples x (n, ...), as in inference; a program of its own, so that the
+    bits of the loss do not depend on whether the outputs are asked for.
+compile_derivatives(task)
+    Returns three functions (`Derivatives`) of some examples, with batch normalisation as in training: the gradient of
+    their loss, its Hessian's product with a vector, (n_parameters,) each, and the model's outputs.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, update
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Measure
 from quasarcurves.training.plan import Task
@@ -131,30 +131,54 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     return mean
 
 
-def compile_derivatives(
-    task: Task, probe: Sequence[np.ndarray]
-) -> tuple[Callable[[], Any], Callable[[np.ndarray], Any]]:
-    """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
-    batch = [jnp.asarray(array) for array in probe]
+def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
+    """Compile the model's outputs for the validation examples."""
+    outputs = outputs_of(task, x)
+    return lambda: outputs(*_cut(task, [variable.value for variable in _variables(task)])[:2])
+
+
+def outputs_of(task: Task, x: np.ndarray) -> Callable[[list[Any], list[Any]], np.ndarray]:
+    """Compile (weights, other variables) -> the model's outputs for examples x (n, ...), as in inference."""
+
+    @jax.jit
+    def outputs(weights: list[Any], others: list[Any], x: Any) -> Any:
+        return task.model.stateless_call(weights, others, x, training=False)[0]
+
+    def all_outputs(weights: list[Any], others: list[Any]) -> np.ndarray:
+        starts = range(0, len(x), VALIDATION_ROWS)
+        return np.concatenate([np.asarray(outputs(weights, others, x[i : i + VALIDATION_ROWS])) for i in starts])
+
+    return all_outputs
+
+
+def compile_derivatives(task: Task) -> Derivatives:
+    """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
     exact = replace(task, model=keras.models.clone_model(task.model, clone_function=_in_float32))
 
-    def differentiated(weights: list[Any], others: list[Any]) -> list[Any]:
+    def differentiated(weights: list[Any], others: list[Any], batch: Sequence[Any]) -> list[Any]:
         # the model's other variables, such as moving means, are not updated
         return jax.grad(lambda weights: _loss(exact, weights, others, batch)[0])(weights)
 
     @jax.jit
-    def gradient(weights: list[Any], others: list[Any]) -> Any:
-        return flat(differentiated(weights, others))
+    def gradient(weights: list[Any], others: list[Any], batch: Sequence[Any]) -> Any:
+        return flat(differentiated(weights, others, batch))
 
     @jax.jit
-    def product(weights: list[Any], others: list[Any], vector: Any) -> Any:
+    def product(weights: list[Any], others: list[Any], batch: Sequence[Any], vector: Any) -> Any:
         along = like(vector, weights)
-        return flat(jax.jvp(lambda weights: differentiated(weights, others), (weights,), (along,))[1])
+        return flat(jax.jvp(lambda weights: differentiated(weights, others, batch), (weights,), (along,))[1])
 
-    def now() -> tuple[list[Any], list[Any]]:
-        return _cut(task, [variable.value for variable in _variables(task)])[:2]
+    @jax.jit
+    def outputs(weights: list[Any], others: list[Any], batch: Sequence[Any]) -> Any:
+        return exact.model.stateless_call(weights, others, batch[0], training=True)[0]
 
-    return lambda: gradient(*now()), lambda vector: product(*now(), vector)
+    def here(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            return function(*_cut(task, [variable.value for variable in _variables(task)])[:2], *arguments)
+
+        return call
+
+    return Derivatives(here(gradient), here(product), here(outputs))
 
 
 def _loss(task: Task, weights: list[Any], others: list[Any], batch: Sequence[Any]) -> tuple[Any, tuple[Any, list[Any]]]:

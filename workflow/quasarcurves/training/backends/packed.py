@@ -6,7 +6,7 @@ updates its own trainings, again all at once. Between blocks all values stay on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quasarcurves.training.backends.jax import differentiated, updated
+from quasarcurves.training.backends.jax import differentiated, outputs_of, updated
 from quasarcurves.training.backends.shared import VALIDATION_ROWS, Training
 
 _LEAST_ROWS = 32
@@ -42,6 +42,7 @@ class Packed:
         self._data = [jax.device_put(array) for array in first.data]
         self._validation = first.validation
         self._summed_losses = _compile_validation(first)
+        self._outputs = None if first.validation is None else outputs_of(first.task, first.validation[0])
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
@@ -65,6 +66,13 @@ class Packed:
         for start in range(0, n, rows):
             total += self._summed_losses(weights, others, *(array[start : start + rows] for array in self._validation))
         return (total / n).tolist()
+
+    def validation_outputs(self) -> Iterator[np.ndarray]:
+        """Yield the outputs for the validation examples of one training after the other: all would fill the memory."""
+        if self._outputs is not None:
+            weights, others, _ = self._now()
+            for i in range(len(self._tasks)):
+                yield self._outputs([value[i] for value in weights], [value[i] for value in others])
 
     def put_back(self) -> None:
         """Write the trained values back into the variables of models and optimizers."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,27 @@ from quasarcurves.training.step import Step
 
 VALIDATION_ROWS = 1024
 """Examples validated at a time."""
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Compiled functions of some examples, the model's input and then the targets, where a training stands.
+
+    Batch normalisation is as in training, arithmetic in float32, and the model is not changed.
+
+    Parameters
+    ----------
+    gradient : callable
+        examples -> (n_parameters,) gradient of their mean loss.
+    product : callable
+        examples, (n_parameters,) float32 vector -> (n_parameters,) product of the Hessian of their mean loss with it.
+    outputs : callable
+        examples -> the model's outputs.
+    """
+
+    gradient: Callable[[Sequence[Any]], Any]
+    product: Callable[[Sequence[Any], Any], Any]
+    outputs: Callable[[Sequence[Any]], Any]
 
 
 class Training(Protocol):

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, update
-from quasarcurves.training.flat import flat, like, size
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
+from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Task
 
@@ -119,36 +119,52 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     return mean
 
 
-def compile_derivatives(
-    task: Task, probe: Sequence[np.ndarray]
-) -> tuple[Callable[[], Any], Callable[[np.ndarray], Any]]:
-    """Compile the gradient of the probe's loss, and the product of its Hessian with a vector; both (n_parameters,)."""
-    x, *targets = (tf.constant(array) for array in probe)
-    model = keras.models.clone_model(task.model, clone_function=_twice_differentiable)
-    n_parameters = sum(map(size, model.trainable_variables))
+def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
+    """Compile the model's outputs for the validation examples."""
 
-    def differentiated(weights: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    @tf.function(reduce_retracing=True)
+    def outputs(x: tf.Tensor) -> tf.Tensor:
+        return task.model(x, training=False)
+
+    def all_outputs() -> np.ndarray:
+        starts = range(0, len(x), VALIDATION_ROWS)
+        return np.concatenate([outputs(tf.constant(x[start : start + VALIDATION_ROWS])).numpy() for start in starts])
+
+    return all_outputs
+
+
+def compile_derivatives(task: Task) -> Derivatives:
+    """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
+    model = keras.models.clone_model(task.model, clone_function=_twice_differentiable)
+
+    def called(weights: Sequence[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
         # stateless: neither the running means of batch normalisation nor the random generators of dropout move
-        state = _tensors(task.model.non_trainable_variables)
+        return model.stateless_call(weights, _tensors(task.model.non_trainable_variables), x, training=True)[0]
+
+    def differentiated(weights: Sequence[tf.Tensor], examples: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        x, *targets = examples
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            outputs, _ = model.stateless_call(weights, state, x, training=True)
-            loss = tf.reduce_sum(tf.reduce_mean(task.loss(outputs, *targets), axis=0))
+            loss = tf.reduce_sum(tf.reduce_mean(task.loss(called(weights, x), *targets), axis=0))
         return tape.gradient(loss, weights, unconnected_gradients=_ZERO)
 
     @tf.function
-    def gradient() -> tf.Tensor:
-        return flat(differentiated(_tensors(task.model.trainable_variables)))
+    def gradient(examples: Sequence[tf.Tensor]) -> tf.Tensor:
+        return flat(differentiated(_tensors(task.model.trainable_variables), examples))
 
-    @tf.function(input_signature=[tf.TensorSpec((n_parameters,), tf.float32)])
-    def product(vector: tf.Tensor) -> tf.Tensor:
+    @tf.function
+    def product(examples: Sequence[tf.Tensor], vector: tf.Tensor) -> tf.Tensor:
         weights = _tensors(task.model.trainable_variables)
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            gradients = differentiated(weights)
+            gradients = differentiated(weights, examples)
         return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=_ZERO))
 
-    return gradient, product
+    @tf.function
+    def outputs(examples: Sequence[tf.Tensor]) -> tf.Tensor:
+        return called(_tensors(task.model.trainable_variables), examples[0])
+
+    return Derivatives(gradient, product, outputs)
 
 
 class _BatchNormalization(keras.layers.BatchNormalization):

@@ -1,0 +1,55 @@
+"""Which epochs lie in sustained spikes and their wakes, and so say nothing of the course of a loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis import tables
+
+SUSTAINED = "sustained"
+
+_COLUMNS = [*tables.RUN_KEYS, "scale", "kind", "onset", "peak", "end"]
+
+
+def read_sustained(spikes: Path) -> pd.DataFrame:
+    """Read the sustained spikes of spikes.csv, of both scales.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    table = tables.read(spikes)
+    if missing := [name for name in _COLUMNS if name not in table]:
+        raise ValueError(f"{spikes}: expected the columns {', '.join(_COLUMNS)}, found no {', '.join(missing)}")
+    return table.loc[table["kind"] == SUSTAINED, _COLUMNS]
+
+
+def masked_epochs(spikes: pd.DataFrame, epochs: int, steps_per_epoch: int) -> np.ndarray:
+    """Mark the epochs of a run of which a part lies in a sustained spike or in its wake.
+
+    A spike ends where spikes.csv says: back within 10 % of its course. What is left falls on; the wake lasts for as
+    long again as the loss took from the peak to that end. A loss that never came back is masked to the end of the run.
+    Both scales count: a loss of steps touches its course, which has followed it, sooner than a loss of epochs.
+
+    Parameters
+    ----------
+    spikes : DataFrame
+        Of the run, as `read_sustained` returns them.
+    epochs, steps_per_epoch : int
+
+    Returns
+    -------
+    (epochs,) bool array
+    """
+    masked = np.zeros(epochs, bool)
+    per_epoch = np.where(spikes["scale"] == "step", steps_per_epoch, 1)
+    wake_over = 2 * spikes["end"] - spikes["peak"]
+    first: np.ndarray = (spikes["onset"] // per_epoch).to_numpy(int)
+    last = (wake_over // per_epoch).fillna(epochs).to_numpy(int)
+    for start, stop in zip(first, last, strict=True):
+        masked[start : stop + 1] = True
+    return masked

@@ -1,0 +1,20 @@
+"""rule compare_stopping: is the best model by the validation set a better one than the last?"""
+
+from itertools import product
+from pathlib import Path
+
+from quasarcurves.analysis import stopping as compared
+from scripts import adapter
+from scripts.adapter import Input, Output
+
+
+def compare_stopping(
+    *, folder: Path, subsets: list[str], optimizers: list[str], spectra: Input, stopping: Output
+) -> None:
+    """Compare the final and the best model of every run on the test set."""
+    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    compared.write(predictions, spectra, stopping)
+
+
+if __name__ == "__main__":
+    adapter.main(compare_stopping)
