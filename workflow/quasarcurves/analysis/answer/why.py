@@ -87,7 +87,9 @@ def _others(found: dict[str, Found], name: str) -> str:
 def _amount(found: Found) -> str:
     if not found.steps:
         return "not been searched"
-    return f"{found.spikes:,} in {count(found.steps, 'step')}" if found.spikes else f"none in {found.steps:,}"
+    return (
+        f"{found.spikes:,} in {count(found.steps, 'step')}" if found.spikes else f"none in {count(found.steps, 'step')}"
+    )
 
 
 def _too_short(study: Study, name: str) -> Iterator[str]:
