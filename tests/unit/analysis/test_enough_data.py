@@ -139,7 +139,6 @@ def test_too_few_sizes_have_no_curve_to_draw(files):
     seen = result.curves.set_index(["optimizer", "metric"]).loc[("adam", "crossing")]
     truth = 1 - (error_of(1e5, "adam") / error_of(1e4, "adam")) ** (1 / np.log2(10))
     assert seen["gain_per_doubling_low"] < truth < seen["gain_per_doubling_high"]
-    assert "Each doubling seen took" in enough_data.compose(result.curves)
 
 
 def test_failed_runs_are_listed_and_left_out(planted, tmp_path):

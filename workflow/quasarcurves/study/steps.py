@@ -221,7 +221,7 @@ _STEPS = (
         reads=("runs", "test_losses", "test_metrics", "convergence"), makes=(
         _table("learning_curve", "a row per optimizer and metric: the gain per doubling seen, the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say; how many to label next, where costs are given."),
         _table("learning_curve_errors"), _table("learning_curve_bands"))),
-    Step("write_answer", lambda s: Need(150, 3), light=True,
+    Step("write_answer", lambda s: Need(151, 3), light=True,
         reads=("runs", "spikes", "spike_statistics", "spike_trends", "hypotheses", "cures", "cures_overall", "convergence", "stopping", "learning_curve"),
         makes=(
         File("answer", "answer.md", "what the study found: why the loss spikes, what cures it, whether each model has converged, how much data is enough, what to do and what would settle what is open."),

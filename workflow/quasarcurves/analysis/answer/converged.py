@@ -35,7 +35,7 @@ def _of(study: Study, name: str) -> Reply:
         f"; over the last quarter the loss of the middle run goes to {number(middle['change_train'])} "
         f"{bounds(middle['change_train_low'], middle['change_train_high'])} times what it was"
         if middle is not None
-        else "; no run is long enough to tell its change"
+        else "; how much it changes over the last quarter is not known"
     )
     value, low, high = (np.nan if middle is None else middle[f"change_train{end}"] for end in ("", "_low", "_high"))
     stop, do = _stopping(study, name)

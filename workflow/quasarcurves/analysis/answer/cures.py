@@ -9,7 +9,7 @@ import numpy as np
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count
-from quasarcurves.analysis.wording import interval
+from quasarcurves.analysis.wording import interval, number
 
 _FEWEST_PAIRS = 3
 """Pairs of runs below which no optimizer is said to remove spikes."""
@@ -48,11 +48,17 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
         NO: f"{name} does not remove the spikes of {reference}",
     }.get(verdict, f"Whether {name} removes the spikes of {reference} cannot be said")
     spikes = f"{row['spikes_sustained']:,.0f} against {count(row['spikes_reference'], 'sustained spike')}"
-    text = f"{claim}: {spikes} over {count(row['strata'], 'size')}, {interval(row, 'rate_ratio')} times the rate."
+    where = f"over {count(row['strata'], 'size')}{_chance(row)}"
+    text = f"{claim}: {spikes} {where}, {interval(row, 'rate_ratio')} times the rate."
     numbers = (row["rate_ratio"], row["rate_ratio_low"], row["rate_ratio_high"])
     do = f"train with {name} rather than {reference}" if verdict == YES and not _costly(row) else ""
     needs = _needs(study, name) if verdict == CANNOT_SAY else ""
     return Reply(name, verdict, f"{text} {_price(row)}", f"{claim}.", *numbers, do=do, needs=needs)
+
+
+def _chance(row: Mapping[str, Any]) -> str:
+    chance = row.get("exact_p", np.nan)
+    return f" (p = {number(chance)} for these runs alone)" if np.isfinite(chance) else ""
 
 
 def _price(row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from quasarcurves.analysis.answer.replies import (
     CANNOT_SAY,
     NO,
+    SHORTEST,
     YES,
     Found,
     Reply,
@@ -36,7 +37,7 @@ def answer(study: Study) -> Reply:
     """
     found = {name: study.found(name) for name in study.optimizers}
     if not any(each.steps for each in found.values()):
-        text = "No step was searched for spikes: no training is long enough."
+        text = f"No step was searched for spikes: no run has as many as {SHORTEST} steps."
         return Reply("", CANNOT_SAY, text, "No step was searched for spikes.", needs="longer trainings")
     worst = max(found, key=lambda name: found[name].spikes)
     if not found[worst].spikes:
@@ -86,7 +87,9 @@ def _others(found: dict[str, Found], name: str) -> str:
 def _amount(found: Found) -> str:
     if not found.steps:
         return "not been searched"
-    return f"{found.spikes:,} in {count(found.steps, 'step')}" if found.spikes else f"none in {found.steps:,}"
+    return (
+        f"{found.spikes:,} in {count(found.steps, 'step')}" if found.spikes else f"none in {count(found.steps, 'step')}"
+    )
 
 
 def _too_short(study: Study, name: str) -> Iterator[str]:
