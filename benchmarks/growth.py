@@ -91,7 +91,7 @@ TOLD = {
     "plot_curvature": {"fraction": "0.8"},
     "plot_purity_completeness": {"style": '{"model": "final", "published": "none"}'},
     **{f"plot_{name}": {"style": "{}"} for name in (
-        "loss_by_fraction", "loss_by_optimizer", "detected_spikes", "spike_statistics",
+        "loss_by_fraction", "loss_by_optimizer", "train_validation", "detected_spikes", "spike_statistics",
     )},
 }  # fmt: skip
 """What the stages that are scripts are told besides files."""

@@ -14,6 +14,8 @@ FIGURES = {
     ("loss against epoch, by training-set size", "adam", "all"): "loss_by_fraction_adam.png",
     ("loss against epoch, by training-set size", "amsgrad", "all"): "loss_by_fraction_amsgrad.png",
     ("loss against epoch, by optimizer", "all", "all"): "loss_by_optimizer.png",
+    ("training and validation loss together", "adam", "all"): "train_validation_adam.png",
+    ("training and validation loss together", "amsgrad", "all"): "train_validation_amsgrad.png",
     ("spikes found", "adam", "all"): "detected_spikes_adam.png",
     ("spikes found", "amsgrad", "all"): "detected_spikes_amsgrad.png",
     ("rate, height and duration of spikes", "all", "all"): "spike_statistics.png",

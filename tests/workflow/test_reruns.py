@@ -36,8 +36,11 @@ COLLECT: set[Job] = {("collect_histories",)}
 SPIKES: set[Job] = {("find_spikes",), ("diagnose_spikes",), ("write_answer",)}
 FRACTIONS: set[Job] = {("plot_loss_by_fraction", "adam"), ("plot_loss_by_fraction", "amsgrad")}
 OPTIMIZERS: set[Job] = {("plot_loss_by_optimizer",)}
-DETECTED: set[Job] = {("plot_detected_spikes", "adam"), ("plot_detected_spikes", "amsgrad")}
+DETECTED: set[Job] = {
+    (rule, optimizer) for rule in ("plot_detected_spikes", "plot_train_validation") for optimizer in ("adam", "amsgrad")
+}
 OF_SPIKES: set[Job] = DETECTED | {("plot_spike_statistics",)}
+STOPPING: set[Job] = {("compare_stopping",)}
 JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_answer",)}
 CURES: set[Job] = {("plot_cures",)}
 ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
@@ -47,7 +50,8 @@ PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_complete
 LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curve",), ("write_answer",)}
 METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
 OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
-DOWNSTREAM = OF_HISTORIES | TEST_LOSSES
+OF_PREDICTIONS = TEST_LOSSES | STOPPING | JUDGE | CURES | METRICS | TABLES
+DOWNSTREAM = OF_HISTORIES | OF_PREDICTIONS
 
 
 def trainings(runs=RUNS, replicate="0") -> set[Job]:
@@ -58,7 +62,13 @@ def trainings(runs=RUNS, replicate="0") -> set[Job]:
 def plots_of(optimizer: str) -> set[Job]:
     return {
         (rule, optimizer)
-        for rule in ("plot_loss_by_fraction", "plot_detected_spikes", "plot_aligned", "plot_purity_completeness")
+        for rule in (
+            "plot_loss_by_fraction",
+            "plot_train_validation",
+            "plot_detected_spikes",
+            "plot_aligned",
+            "plot_purity_completeness",
+        )
     }
 
 
@@ -274,7 +284,7 @@ SCENARIOS = {
     ),
     "evaluation": (
         change_code("quasarcurves/steps/evaluation.py"),
-        {job for job in TRAIN if job[0] == "evaluate"} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,
+        {job for job in TRAIN if job[0] == "evaluate"} | OF_PREDICTIONS,
     ),
     "a source that is not used": (change_code("quasarcurves/spectra/sources/sdss.py"), set()),
     "study.py": (change_code("quasarcurves/study/study.py"), set()),
@@ -308,7 +318,7 @@ SCENARIOS = {
     "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS),
     "predictions deleted": (
         delete("runs/f0.8_r0/adam/predictions.h5"),
-        {("evaluate", "0.8", "0", "adam")} | TEST_LOSSES | JUDGE | CURES | METRICS | TABLES,
+        {("evaluate", "0.8", "0", "adam")} | OF_PREDICTIONS,
     ),
     "the table deleted": (delete("epochs.csv"), OF_HISTORIES),
     "the spectra deleted": (delete("data/spectra.h5"), ALL),

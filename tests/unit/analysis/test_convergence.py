@@ -259,7 +259,7 @@ def test_a_row_per_run(histories, tmp_path):
     assert (flat["best_better"], flat["best_open"]) == ("completeness", "purity")
     assert (falling["stop_late_epochs"], falling["masked_late"]) == (80, 7 + 1)
     assert falling["convergence"] == "still falling"
-    assert falling["change_train"] == pytest.approx(np.exp(-1), rel=0.02)
+    assert falling["change_train"] == pytest.approx(np.exp(-1), rel=0.03)
     assert falling["convergence_val"] == "cannot say"
     assert (falling["test_loss_final"], np.isnan(falling["test_loss_best"])) == (3.0, True)
     assert np.isnan(falling["val_loss_late"])

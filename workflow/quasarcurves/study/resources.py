@@ -100,7 +100,8 @@ def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_
     epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
     spectrum = spectrum_seconds(network) / threads**_SPEEDUP
     step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * spectrum
-    validation = n_validation * spectrum / 3
+    # once for the loss and once for the outputs, without gradients
+    validation = 2 * n_validation * spectrum / 3
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(
         _TENSORFLOW_MB + _data_mb(network, n_train + n_validation, steps) + _held_mb(network, batch, n_validation),

@@ -196,7 +196,7 @@ _STEPS = (
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="takes_snapshots", makes=(
         _table("spike_cost", "a row per run and spike: what the models before, at the peak and at the end are worth on the test set."),
         _table("spike_cost_summary", "the comparison per optimizer, in plain words too (``sentence``)."))),
-    Step("compare_stopping", lambda s: Need(153 + 7e-3 * s.tested, 2 + 0.3 * s.runs + 1e-4 * s.scored),
+    Step("compare_stopping", lambda s: Need(153 + 7e-3 * s.tested, 2 + 0.1 * s.runs + 1e-4 * s.scored),
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
         _table("stopping", "a row per run and metric: is the model that the validation set calls the best better than the last, on the same test objects?"),)),
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),

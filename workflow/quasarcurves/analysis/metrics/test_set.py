@@ -11,7 +11,7 @@ import numpy as np
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, load_column
 
 MODELS = ("final", "best")
-"""The models of a run that are scored: at the end of training, and at the lowest validation loss."""
+"""The models of a run that are scored: at the end of training, and the best by the validation set."""
 
 N_DETECT = (1, 2)
 """Numbers of lines that make a quasar."""

@@ -48,8 +48,8 @@ def masked_epochs(spikes: pd.DataFrame, epochs: int, steps_per_epoch: int) -> np
     masked = np.zeros(epochs, bool)
     per_epoch = np.where(spikes["scale"] == "step", steps_per_epoch, 1)
     wake_over = 2 * spikes["end"] - spikes["peak"]
-    first: np.ndarray = (spikes["onset"] // per_epoch).to_numpy(int)
-    last = (wake_over // per_epoch).fillna(epochs).to_numpy(int)
+    first = np.asarray(spikes["onset"] // per_epoch, int)
+    last = np.asarray((wake_over // per_epoch).fillna(epochs), int)
     for start, stop in zip(first, last, strict=True):
         masked[start : stop + 1] = True
     return masked
