@@ -212,7 +212,7 @@ _STEPS = (
     Step("judge_convergence", lambda s: Need(165 + 2.5e-4 * s.epochs, 2 + 0.02 * s.runs + 1e-4 * s.longest_epochs), light=True,
         reads=("histories", "spikes", "test_losses", "stopping"), makes=(
         _table("convergence", "a row per run: has it converged, and what stopping late risks."),)),
-    Step("compare_optimizers", lambda s: Need(165 + 2.5e-4 * s.epochs + 5e-5 * s.scored, 3 + 0.1 * s.runs + 1e-6 * s.scored),
+    Step("compare_optimizers", lambda s: Need(165 + 2.5e-4 * s.epochs + 5e-5 * s.scored, 3 + 0.4 * s.runs + 1e-6 * s.scored),
         light=True, reads=("histories", "spike_statistics", "test_losses", "spectra", "predictions"),
         through=_ALL_PREDICTIONS, makes=(
         _table("cures", "a row per fraction, optimizer and reference: rates of spikes, losses and test metrics against the reference's, paired by replicate."),

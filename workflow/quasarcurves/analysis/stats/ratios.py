@@ -135,7 +135,9 @@ def _free_likelihood(strata: Strata) -> float:
     """Return the highest log likelihood over all ratios."""
     if len(strata) == 1:
         return float(np.sum([frailty.best(side.events, side.exposures) for side in strata[0]], axis=0).max())
-    found = scipy.optimize.minimize_scalar(lambda log: -_likelihood(strata, np.exp(log)), bounds=(-_FAR, _FAR))
+    found = scipy.optimize.minimize_scalar(
+        lambda log: -_likelihood(strata, np.exp(log)), bounds=(-_FAR, _FAR), options={"xatol": 1e-3}
+    )
     return max(-float(found.fun), _likelihood(strata, np.exp(-_FAR)), _likelihood(strata, np.exp(_FAR)))
 
 
