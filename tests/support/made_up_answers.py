@@ -76,12 +76,14 @@ def _spikes(rng, runs, spiking):
 
 def _cures(rng, names, n_train, runs):
     quasars = rng.random() < 0.8
+    pairs = [(name, names[0]) for name in names]
+    pairs += [("adam_matched", "amsgrad")] if "adam_matched" in names else []
     return pd.DataFrame(
         [
-            {"fraction": n / 1280, "optimizer": name, "reference": names[0], "n_train": n}
+            {"fraction": n / 1280, "optimizer": name, "reference": other, "n_train": n, "matched": other == "amsgrad"}
             | {metric: rng.random() if quasars else np.nan for metric in ("completeness", "purity", "sigma_dv")}
+            for name, other in pairs
             for n in n_train
-            for name in names
         ]
     )
 

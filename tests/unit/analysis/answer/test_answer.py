@@ -88,12 +88,26 @@ def test_why_is_what_the_counts_and_verdicts_say(study):
     assert why["estimate"] == pytest.approx(1000 * found[name][0] / found[name][1])
     assert f"{number(why['estimate'])} {bounds(why['low'], why['high'])} per 1,000 steps" in why["sentence"]
     supported = study.hypotheses.query("optimizer == @name and verdict == 'supported'")
-    assert (why["answer"] == "yes") == (len(supported) > 0)
+    held = study.cures_overall.query("optimizer == 'adam_matched' and removes_spikes == 'yes' and reference == @name")
+    assert ("The size of the step permits them: adam_matched" in why["sentence"]) == (len(held) > 0)
+    assert (why["answer"] == "yes") == (len(supported) > 0 or len(held) > 0)
     assert all(cause in why["sentence"] for cause in supported["hypothesis"][:3])
     onsets = study.spikes.query("optimizer == @name and scale == 'step'")["onset"]
     longest = study.spike_statistics.query("optimizer == @name and scale == 'step'").groupby("n_train")
     quiet = longest["spikes"].sum().eq(0) & longest["steps"].max().le(onsets.min())
     assert ("means nothing" in why["sentence"]) == quiet.any()
+
+
+def test_a_step_held_at_that_of_another_shows_the_cause():
+    study = make_study(3, optimizers=3, sizes=1, replicates=3, spiking=20.0, diverging=0.0)
+    overall = study.cures_overall
+    overall.loc[overall["optimizer"] == "adam_matched", ["removes_spikes", "rate_ratio", "spikes_sustained"]] = (
+        "yes", 0.1, 0,
+    )  # fmt: skip
+    study.spike_statistics.loc[study.spike_statistics["optimizer"] != "adam", "spikes"] = 0
+    _, data = composed(study)
+    assert data["why"]["answer"] == "yes"
+    assert "adam_matched, whose step is held at that of amsgrad, has 0 against" in data["why"]["sentence"]
 
 
 @SOME

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count
+from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count, removal
 from quasarcurves.analysis.wording import interval, number
 
 _FEWEST_PAIRS = 3
@@ -42,7 +42,7 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
     if not row["spikes_reference"]:
         text = f"There is nothing for {name} to remove: {reference} has no sustained spike where both were trained."
         return Reply(name, CANNOT_SAY, f"{text} {_price(row)}", text, needs=f"runs of {reference} that spike")
-    verdict = str(row.get("removes_spikes_adjusted", row["removes_spikes"]))
+    verdict = removal(row)
     claim = {
         YES: f"{name} removes the spikes of {reference}",
         NO: f"{name} does not remove the spikes of {reference}",

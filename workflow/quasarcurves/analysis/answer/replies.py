@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -109,6 +109,12 @@ class Study:
         """Return the numbers of training spectra of an optimizer, the largest first."""
         return sorted(self.of(self.runs, optimizer)["n_train"].unique(), reverse=True)
 
+    @cached_property
+    def held(self) -> dict[str, str]:
+        """The optimizers whose effective step is held at that of another one, and the other."""
+        rows = self.cures[self.cures["matched"].astype(bool)] if "matched" in self.cures else self.cures.iloc[:0]
+        return dict(zip(rows["optimizer"].astype(str), rows["reference"].astype(str), strict=True))
+
     def of(self, table: pd.DataFrame, optimizer: str) -> pd.DataFrame:
         """Return the rows of an optimizer."""
         return table[table["optimizer"] == optimizer]
@@ -121,6 +127,11 @@ class Study:
         """Write what further replicates of some optimizers take, by the seconds of those there are."""
         rows = self.runs[self.runs["optimizer"].isin(list(optimizers))]
         return takes(more * rows.groupby("replicate")["seconds"].sum(min_count=1).median())
+
+
+def removal(row: Mapping[str, Any]) -> str:
+    """Return whether an optimizer removes the spikes of a reference, adjusted for the others that were tried."""
+    return str(row.get("removes_spikes_adjusted", row["removes_spikes"]))
 
 
 def takes(seconds: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.replies import (
     CANNOT_SAY,
     NO,
@@ -19,11 +20,12 @@ from quasarcurves.analysis.answer.replies import (
     count,
     listed,
     rate_of,
+    removal,
 )
 from quasarcurves.analysis.causes.hypotheses import CONTRADICTED, NOT_MEASURED, NOT_SETTLED, SUPPORTED
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
 from quasarcurves.analysis.spikes import SETTLED_EPOCH
-from quasarcurves.analysis.wording import number
+from quasarcurves.analysis.wording import interval, number
 
 _NAMED = 3
 """Optimizers, sizes or causes that a sentence names; the others are counted."""
@@ -32,8 +34,9 @@ _NAMED = 3
 def answer(study: Study) -> Reply:
     """Return how often the loss of each optimizer spikes, and what the tests of causes say of the one with most.
 
-    The answer is `yes` if a published cause is supported, `no` if steps were searched and no spike was found, else
-    `cannot say`. The estimate is the rate per 1,000 steps of the optimizer with most spikes.
+    The answer is `yes` if an intervention shows that the size of the step permits the spikes, or a published cause is
+    supported; `no` if steps were searched and no spike was found; else `cannot say`. The estimate is the rate per 1,000
+    steps of the optimizer with most spikes.
     """
     found = {name: study.found(name) for name in study.optimizers}
     if not any(each.steps for each in found.values()):
@@ -44,10 +47,11 @@ def answer(study: Study) -> Reply:
         return _without_spikes(study, found)
     supported = study.of(study.hypotheses, worst).query("verdict == @SUPPORTED")
     sentences = [f"{_spikes(study, worst, found[worst])}; {_others(found, worst)}.", *_too_short(study, worst)]
-    sentences += [_causes(study, worst), *_unsearched_epochs(study)]
+    shown = list(_step_size(study, worst))
+    sentences += [*shown, _causes(study, worst), *_unsearched_epochs(study)]
     short = f"The loss of {worst} has {count(found[worst].spikes, 'sustained spike')}; {_others(found, worst)}."
-    verdict = YES if len(supported) else CANNOT_SAY
-    needs = "" if len(supported) else _needs(study, worst, found[worst].spikes)
+    verdict = YES if shown or len(supported) else CANNOT_SAY
+    needs = "" if verdict == YES else _needs(study, worst, found[worst].spikes)
     return Reply(worst, verdict, " ".join(sentences), short, *found[worst].rate, needs=needs)
 
 
@@ -90,6 +94,19 @@ def _amount(found: Found) -> str:
     return (
         f"{found.spikes:,} in {count(found.steps, 'step')}" if found.spikes else f"none in {count(found.steps, 'step')}"
     )
+
+
+def _step_size(study: Study, name: str) -> Iterator[str]:
+    """Say which optimizers spike less for no other reason than a smaller step: it was held at that of another."""
+    table = study.cures_overall
+    for row in tables.records(table[table["reference"] == name]):
+        held = str(row["optimizer"])
+        if held in study.held and removal(row) == YES:
+            yield (
+                f"The size of the step permits them: {held}, whose step is held at that of {study.held[held]}, has "
+                f"{row['spikes_sustained']:,.0f} against {row['spikes_reference']:,.0f} of {name}, "
+                f"{interval(row, 'rate_ratio')} times the rate."
+            )
 
 
 def _too_short(study: Study, name: str) -> Iterator[str]:
