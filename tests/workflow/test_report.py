@@ -26,8 +26,8 @@ FIGURES = {
 }
 TABLES = {
     "verdict.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
-    "predictors.csv", "cures.csv", "cures_overall.csv", "convergence.csv", "test_losses.csv", "test_summary.csv", "test_metrics.csv",
-    "enough_data.md", "learning_curve.csv",
+    "predictors.csv", "cures.csv", "cures_overall.csv", "convergence.csv", "test_losses.csv", "test_summary.csv",
+    "test_metrics.csv", "enough_data.md", "learning_curve.csv",
 }  # fmt: skip
 
 
