@@ -15,7 +15,17 @@ from quasarcurves.analysis.spikes import SUSTAINED
 from quasarcurves.training.history import History, runs_of
 
 _SPIKE_COLUMNS = [*tables.RUN_KEYS, "scale", "kind", "onset", "end"]
-_TREND_COLUMNS = ["optimizer", "scale", "runs", "spikes", "steps_p", "epochs_p", "verdict", "slope_steps_per_epoch"]
+_TREND_COLUMNS = [
+    "optimizer",
+    "scale",
+    "runs",
+    "spikes",
+    "steps_p",
+    "epochs_p",
+    "verdict",
+    "reason",
+    "slope_steps_per_epoch",
+]
 
 
 def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors: Path, hypotheses: Path) -> None:

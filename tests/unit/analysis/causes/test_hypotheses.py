@@ -17,6 +17,7 @@ TREND = {
     "spikes": 80,
     "steps_p": 0.5,
     "epochs_p": 1e-6,
+    "reason": "",
     "slope_steps_per_epoch": 0.05,
     "slope_steps_per_epoch_low": -0.2,
     "slope_steps_per_epoch_high": 0.3,
@@ -132,6 +133,15 @@ def test_few_spikes_settle_nothing():
     row = verdicts(facts(np.random.default_rng(5), runs=1, spikes=6)).loc["effective step grows"]
     assert row["verdict"] == NOT_SETTLED
     assert row["evidence"].startswith("too few spikes")
+
+
+def test_spacing_that_exposures_do_not_tell_is_not_settled():
+    reason = "no spike begins within the 1200 steps that all runs have"
+    trend = TREND | {"steps_p": np.nan, "reason": reason}
+    table = verdicts(facts(np.random.default_rng(5), runs=1, spikes=6), pd.DataFrame([trend]))
+    assert table.loc["spacing fixed in steps", "verdict"] == NOT_SETTLED
+    assert reason in table.loc["spacing fixed in steps", "evidence"]
+    assert table.loc["spacing fixed in epochs", "verdict"] == CONTRADICTED
 
 
 def test_what_is_not_recorded_is_not_measured():

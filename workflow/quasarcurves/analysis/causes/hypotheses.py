@@ -474,8 +474,8 @@ def _judge_locking(optimizer: str, trends: pd.DataFrame) -> list[dict[str, Any]]
             continue
         trend = found.iloc[0]
         seen, low, high = (float(trend[f"slope_steps_per_epoch{end}"]) for end in ("", "_low", "_high"))
-        if trend["spikes"] < FEWEST_SPIKES or not np.isfinite(seen):
-            evidence = f"{trend['spikes']:.0f} spikes in {trend['runs']:.0f} runs are too few, or all of one size"
+        if trend["spikes"] < FEWEST_SPIKES or not np.isfinite([seen, trend[f"{unit}_p"]]).all():
+            evidence = f"{trend['spikes']:.0f} spikes in {trend['runs']:.0f} runs: {_reason(trend)}"
             rows.append(_row(about, evidence, NOT_SETTLED))
             continue
         evidence = (
@@ -484,6 +484,11 @@ def _judge_locking(optimizer: str, trends: pd.DataFrame) -> list[dict[str, Any]]
         )
         rows.append(_row(about, evidence, slope_verdict((low, high), slope, trend[f"{unit}_p"]), seen, (low, high)))
     return rows
+
+
+def _reason(trend: pd.Series) -> str:
+    """Return why nothing can be said of a trend."""
+    return str(trend["reason"]) if isinstance(trend["reason"], str) and trend["reason"] else "they are too few"
 
 
 def slope_verdict(interval: tuple[float, float], expected: float, p: float) -> str:
