@@ -158,7 +158,8 @@ def test_ends_with_the_main_numbers_and_where_the_figures_are(finished):
 def test_says_how_far_it_is_while_it_runs(finished):
     """Plain lines where the output is no terminal."""
     lines = (finished / "output.txt").read_text().splitlines()
-    assert lines[0] == "Study smoke: 4 runs. Snakemake's log is results/smoke/logs/snakemake.log"
+    assert lines[0].startswith("What this study cannot tell: how runs differ, as there is one replicate; ")
+    assert lines[1] == "Study smoke: 4 runs. Snakemake's log is results/smoke/logs/snakemake.log"
     assert any(re.fullmatch(r"\d\d:\d\d:\d\d \d of 4 runs trained.*", line) for line in lines)
     assert not any("\x1b" in line or "\r" in line for line in lines)
 

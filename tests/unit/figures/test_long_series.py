@@ -92,7 +92,7 @@ def long_run(make, t=300_000, peak=250_001):
     keys = {"fraction": 0.8, "replicate": 0, "optimizer": "adam"}
     at = {"step": (20_000, peak, np.nan), "epoch": (2_000, 25_000, np.nan)}
     rows = [
-        {**keys, "scale": scale, "onset": onset, "peak": top, "end": end, "height_ratio": 400.0}
+        {**keys, "scale": scale, "onset": onset, "peak": top, "end": end, "kind": "sustained", "height_ratio": 400.0}
         for scale, (onset, top, end) in at.items()
     ]
     return run, pd.DataFrame(rows)

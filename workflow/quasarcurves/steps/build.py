@@ -123,7 +123,7 @@ def build_trainers(
     data = load_examples(spectra, rows, settings)
     held_out = subsets[0].validation
     validation = load_examples(spectra, held_out, settings) if len(held_out) else None
-    crossing = crossing_score(spectra, held_out, settings)
+    crossing = crossing_score(spectra, held_out, settings) if len(held_out) else None
     if any(run.training.best == "crossing" for run in runs):
         _check_validation(spectra, held_out)
     return [
@@ -136,7 +136,7 @@ def _build_trainer(
     run: RunSettings,
     data: Sequence[np.ndarray],
     validation: Sequence[np.ndarray] | None,
-    crossing: Callable[[np.ndarray], float],
+    crossing: Callable[[np.ndarray], float] | None,
     places: np.ndarray,
     matched: Path | None,
 ) -> Trainer:
