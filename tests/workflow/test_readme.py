@@ -63,7 +63,7 @@ def study_folder(data_folder, tmp_path):
     shutil.copy(ROOT / "config.yaml", tmp_path)
     study = Study.load("config.yaml")
     run = study.runs[0]
-    assert run.name == "f0.8_r0/adam"
+    assert run.name == "f0.4_r0/adam"
     from quasarcurves.quasarnet import network
     from quasarcurves.quasarnet.model_files import about_run, save_keras
 

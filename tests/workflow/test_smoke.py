@@ -191,7 +191,7 @@ def test_page_shows_how_to_read_a_history(finished, monkeypatch):
     from pathlib import Path
 
     page = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
-    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("quickstart", "smoke")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("quickstart", "smoke").replace("f0.4", "f0.8")
     monkeypatch.chdir(finished)
     scope = {}
     exec(code, scope)
