@@ -102,7 +102,7 @@ def options(stage: str) -> dict[str, list[str]]:
     step, found = STEPS[stage], {}
     of_runs = step.per == "study" and any(MAKERS[name].per == "run" for name in step.reads)
     if of_runs:
-        found = {"folder": ["runs"], "subsets": ["SUBSETS"], "optimizers": ["OPTIMIZERS"]}
+        found = {"folder": ["runs"], "subsets": ["SUBSETS"], "optimizers": ["OPTIMIZERS"], "absent": []}
     if step.per == "optimizer":
         found["optimizer"] = ["adam"]
     for name in step.reads:

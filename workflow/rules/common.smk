@@ -168,7 +168,7 @@ def own(step, wildcards, output):
     if step.per == "study" and any(MAKERS[name].per == "run" for name in step.reads):
         # the runs by what they are made of: thousands of paths would not fit on a command line
         folder = str(Path(output[0]).parent / "runs")
-        return {"folder": folder, "subsets": study.subset_names, "optimizers": study.optimizers}
+        return {"folder": folder, "subsets": study.subset_names, "optimizers": study.optimizers, "absent": study.absent}
     return {}
 
 

@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import NewType
 
@@ -55,6 +56,12 @@ def main(step: Callable[..., None]) -> None:
             _receipt(step.__name__, *_only(i, kinds, options), known).save(receipt)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+
+
+def run_names(subsets: list[str], optimizers: list[str], absent: list[str]) -> list[str]:
+    """Return the runs of a study: every optimizer on every subset, but for those that the study leaves out."""
+    names = ("/".join(key) for key in product(subsets, optimizers))
+    return [name for name in names if name not in set(absent)]
 
 
 def _only(i: int, kinds: dict, options: dict) -> tuple[dict, dict]:

@@ -1,6 +1,5 @@
 """rule collect_histories: all runs in one file, and as tables."""
 
-from itertools import product
 from pathlib import Path
 
 from quasarcurves.analysis.histories import write_epochs, write_runs
@@ -10,10 +9,17 @@ from scripts.adapter import Output
 
 
 def collect_histories(
-    *, folder: Path, subsets: list[str], optimizers: list[str], histories: Output, epochs: Output, runs: Output
+    *,
+    folder: Path,
+    subsets: list[str],
+    optimizers: list[str],
+    absent: list[str],
+    histories: Output,
+    epochs: Output,
+    runs: Output,
 ) -> None:
     """Collect the histories of a study, whose runs lie in `folder`."""
-    names = ["/".join(key) for key in product(subsets, optimizers)]
+    names = adapter.run_names(subsets, optimizers, absent)
     collect(((name, folder / name / "history.h5") for name in names), histories)
     write_epochs(histories, epochs)
     write_runs(histories, runs)

@@ -1,6 +1,5 @@
 """rule compare_optimizers: what removes the spikes, and at what price."""
 
-from itertools import product
 from pathlib import Path
 
 from quasarcurves.analysis import cures as compared
@@ -13,6 +12,7 @@ def compare_optimizers(
     folder: Path,
     subsets: list[str],
     optimizers: list[str],
+    absent: list[str],
     histories: Input,
     spike_statistics: Input,
     test_losses: Input,
@@ -22,7 +22,7 @@ def compare_optimizers(
     cures_overall: Output,
 ) -> None:
     """Compare every optimizer of a study with a reference."""
-    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
     compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, predictions, spectra)
 
 

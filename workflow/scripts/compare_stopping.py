@@ -1,6 +1,5 @@
 """rule compare_stopping: is the best model by the validation set a better one than the last?"""
 
-from itertools import product
 from pathlib import Path
 
 from quasarcurves.analysis import stopping as compared
@@ -9,10 +8,10 @@ from scripts.adapter import Input, Output
 
 
 def compare_stopping(
-    *, folder: Path, subsets: list[str], optimizers: list[str], spectra: Input, stopping: Output
+    *, folder: Path, subsets: list[str], optimizers: list[str], absent: list[str], spectra: Input, stopping: Output
 ) -> None:
     """Compare the final and the best model of every run on the test set."""
-    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
     compared.write(predictions, spectra, stopping)
 
 

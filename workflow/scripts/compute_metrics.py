@@ -1,6 +1,5 @@
 """rule compute_metrics: what the models of all runs are worth on the test set."""
 
-from itertools import product
 from pathlib import Path
 
 from quasarcurves.analysis.metrics import tabulate
@@ -13,6 +12,7 @@ def compute_metrics(
     folder: Path,
     subsets: list[str],
     optimizers: list[str],
+    absent: list[str],
     spectra: Input,
     runs: Input,
     metrics: Output,
@@ -21,7 +21,7 @@ def compute_metrics(
     dv_histogram: Output,
 ) -> None:
     """Score the final and the best model of every run."""
-    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
     tabulate.write(predictions, spectra, runs, metrics, test_metrics, test_summary, dv_histogram)
 
 

@@ -1,6 +1,5 @@
 """rule measure_spike_cost: what models from before, in and after spikes are worth on the test set."""
 
-from itertools import product
 from pathlib import Path
 
 from quasarcurves.analysis.spike_cost import write
@@ -13,12 +12,13 @@ def measure_spike_cost(
     folder: Path,
     subsets: list[str],
     optimizers: list[str],
+    absent: list[str],
     spectra: Input,
     spike_cost: Output,
     spike_cost_summary: Output,
 ) -> None:
     """Compare the models that were kept from before spikes and from their peaks."""
-    predictions = (folder / subset / optimizer / "predictions.h5" for subset, optimizer in product(subsets, optimizers))
+    predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
     write(predictions, spectra, spike_cost, spike_cost_summary)
 
 

@@ -529,3 +529,10 @@ def test_a_pack_needs_jax_and_has_a_largest_size():
     config = changed(training__pack=True, training__backend="jax")
     config["study"]["replicates"] = 101
     assert_one_message(refusal(config), "training.pack: 2 optimizers with 101 replicates", "202", "at most 200")
+
+
+def test_runs_that_there_are_not_are_known_by_name():
+    own = {"class": "Adam", "fractions": [0.4]}
+    study = Study.from_config(changed(**optimizers_of(own=own), subsets__fractions=[0.1, 0.4]))
+    assert study.absent == ["f0.1_r0/own", "f0.1_r1/own"]
+    assert Study.from_config(BASE).absent == []

@@ -76,7 +76,11 @@ def draw(cures: pd.DataFrame) -> Figure:
         return style.say_only("no two optimizers to compare")
     reference = str(cures["reference"].iloc[0])
     table = _with_itself(cures[cures["reference"] == reference], reference)
-    fractions = sorted(table["fraction"].unique(), reverse=True)
+    # a size at which the reference alone was trained compares nothing
+    compared = table.groupby("fraction")["optimizer"].nunique().loc[lambda count: count > 1]
+    fractions = sorted(compared.index, reverse=True)
+    if not fractions:
+        return style.say_only("no two optimizers to compare at one size")
     figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(fractions) + 0.4)
     FigureCanvasAgg(figure)  # names are placed by their size in pixels
     with style.house_style():

@@ -40,7 +40,7 @@ def draw(
     epochs, runs = epochs[epochs["optimizer"] == optimizer], runs[runs["optimizer"] == optimizer]
     fractions = sorted(runs["fraction"].unique(), reverse=True)
     largest = runs[runs["fraction"] == fractions[0]]
-    figure = style.new_figure(style.COLUMN_WIDTH, 3.0)
+    figure = style.new_figure(style.COLUMN_WIDTH, 3.0 + 0.1 * len(fractions))
     with style.house_style():
         axes = figure.add_subplot()
         for i, (fraction, color) in enumerate(zip(fractions, style.sequential(len(fractions)), strict=True)):
@@ -55,7 +55,8 @@ def draw(
         axes.set(yscale="log", xlabel="epoch", ylabel="training loss", xlim=(0, epochs["epoch"].max()), ylim=loss_range)
         steps = float(largest["steps_per_epoch"].to_numpy()[0])
         style.add_steps_axis(axes, steps, f"optimizer steps with {largest['n_train'].median():,.0f} spectra")
-        axes.legend(title=f"{optimizer}: training spectra (fraction)", loc="upper right", ncols=1)
+        title = f"{optimizer}: training spectra (fraction)"
+        figure.legend(*axes.get_legend_handles_labels(), title=title, loc="outside upper center", ncols=2)
     return figure
 
 

@@ -355,6 +355,13 @@ class Study:
         """Names of the subsets, as they stand in paths."""
         return list(dict.fromkeys(run.subset for run in self.runs))
 
+    @property
+    def absent(self) -> list[str]:
+        """Names of the runs that there are not, of every optimizer on every subset."""
+        names = {run.name for run in self.runs}
+        every = (f"{subset}/{optimizer}" for subset, optimizer in product(self.subset_names, self.optimizers))
+        return [name for name in every if name not in names]
+
     def n_spectra(self, spectra: Path) -> int:
         """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
         if "n_spectra" in self.config["data"]:

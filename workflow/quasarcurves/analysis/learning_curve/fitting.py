@@ -284,7 +284,7 @@ def find_failed(n: np.ndarray, error: np.ndarray) -> np.ndarray:
 def _constant(data: Sizes, target: float | None, failed: np.ndarray) -> LearningCurve:
     """Return the constant that stands for too few sizes."""
     unknown = (float("nan"),) * 2
-    reason = f"{len(data)} sizes of training sets, at least {FEWEST_SIZES} are needed"
+    reason = f"{len(data)} size{'s' if len(data) > 1 else ''} of training sets, at least {FEWEST_SIZES} are needed"
     height = float(data.log_error[-1])
     return LearningCurve(
         family=BASELINE,
