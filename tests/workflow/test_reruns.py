@@ -258,8 +258,8 @@ SCENARIOS = {
     ),
     "spikes": (change_code("quasarcurves/analysis/spikes/finding.py"), DOWNSTREAM),
     "alignment of spikes": (
-        change_formula("analysis/causes/alignment.py", "REACH = 1500", "REACH = 1400"),
-        {("diagnose_spikes",)} | ALIGNED | TABLES,
+        change_formula("analysis/causes/alignment.py", "CLEAR_AFTER = 150", "CLEAR_AFTER = 140"),
+        {("diagnose_spikes",), ("write_answer",)} | ALIGNED | TABLES,
     ),
     "failed seeds": (change_formula("analysis/metrics/seeds.py", "SIGMAS = 5.0", "SIGMAS = 4.0"), METRICS | TABLES),
     "the loss": (
