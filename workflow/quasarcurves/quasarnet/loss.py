@@ -7,6 +7,7 @@ from typing import Any
 from keras import ops
 
 from quasarcurves.quasarnet.loss_formula import EPSILON, line_losses
+from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 
 
 def quasarnet_loss(y_true: Any, y_pred: Any) -> Any:
@@ -66,3 +67,26 @@ def clipped_share(outputs: Any, box: Any, offset: Any, weight: Any) -> Any:
     beyond = ops.cast((boxes < EPSILON) | (boxes > 1.0 - EPSILON), "float32")
     counts = ops.cast(ops.convert_to_tensor(weight) > 0, "float32")
     return ops.sum(ops.mean(beyond, axis=-1) * counts) / ops.sum(counts)
+
+
+def unclipped_line_losses(y_true: Any, logits: Any) -> Any:
+    """Loss per spectrum and line from logits: `loss_formula.line_losses` in exact arithmetic, without its clip.
+
+    Parameters
+    ----------
+    y_true : (n, L, 2B) float32 tensor
+        B boxes followed by B offsets.
+    logits : (n, L, 2B) float32 tensor
+        Outputs before the sigmoid.
+
+    Returns
+    -------
+    (n, L) float32 tensor
+    """
+    y, o = ops.split(y_true, 2, axis=-1)
+    boxes, offsets = ops.split(logits, 2, axis=-1)
+    q = OFFSET_SCALE * ops.sigmoid(offsets) + OFFSET_SHIFT
+    filled, empty = ops.sum(y, axis=-1) + EPSILON, ops.sum(1.0 - y, axis=-1) + EPSILON
+    hits = ops.sum(y * ops.log_sigmoid(boxes), axis=-1) / filled
+    misses = ops.sum((1.0 - y) * ops.log_sigmoid(-boxes), axis=-1) / empty
+    return ops.sum(y * ops.square(o - q), axis=-1) / filled - hits - misses

@@ -79,6 +79,17 @@ def build(
     return keras.Model(spectrum, outputs, name="quasarnet")
 
 
+def build_logits(network: keras.Model) -> keras.Model:
+    """Return a network with the same variables whose outputs are those before the sigmoid.
+
+    Returns
+    -------
+    keras.Model
+        (n, 443, 1) -> (n, n_lines, 2 * boxes): logits of the boxes, then of the offsets.
+    """
+    return keras.Model(network.input, network.get_layer("lines").output, name="quasarnet_logits")
+
+
 def padding_of(layers: int) -> str:
     """Padding of each of that many convolutions: more than four would run out of bins without."""
     return "valid" if layers <= 4 else "same"

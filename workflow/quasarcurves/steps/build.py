@@ -26,6 +26,7 @@ from quasarcurves.training.curvature import Curvature, drawn_batches
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.settings import CurvatureSettings
 from quasarcurves.training.snapshots import Snapshots
 
 _WEIGHTS, _ORDER, _PROBE, _BATCHES = 1, 2, 3, 4
@@ -62,6 +63,16 @@ def build_network(settings: NetworkSettings, **computed: Any) -> keras.Model:
         dropout=settings.dropout,
         **computed,
     )
+
+
+def build_plain_network(settings: NetworkSettings, precision: str) -> keras.Model:
+    """Build the network of a `network` block with Keras's own layers, all of one precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        return build_network(settings, precision=precision)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build_plan(run: RunSettings, n_train: int) -> Plan:
@@ -153,7 +164,7 @@ def _build_trainer(
     task.optimizer.build(task.weights)
     order = plan.order
     plan = replace(plan, order=lambda epoch: places[order(epoch)])
-    curvature = _curvature(task, data, places, run)
+    curvature = None if run.diagnosis is None else build_curvature(task, data, places, run, run.diagnosis)
     return Trainer(task, plan, data, validation, curvature, _snapshots(task, run), crossing)
 
 
@@ -197,18 +208,29 @@ def _check_validation(spectra: Path, rows: np.ndarray) -> None:
         logger.warning("best weights are chosen by a crossing point of %d quasars alone: it is coarse", quasars)
 
 
-def _curvature(task: Task, data: Sequence[np.ndarray], places: np.ndarray, run: RunSettings) -> Curvature | None:
-    """Build what measures the curvature, if the study asks for it; examples depend on seed and replicate alone."""
-    if run.diagnosis is None:
-        return None
+def build_curvature(
+    task: Task, data: Sequence[np.ndarray], places: np.ndarray, run: RunSettings, settings: CurvatureSettings
+) -> Curvature:
+    """Build what measures the curvature; examples depend on seed and replicate alone.
+
+    Parameters
+    ----------
+    task : Task
+    data : sequence of (n, ...) arrays
+        The model's input, then the targets that `task.loss` takes.
+    places : (n_train,) int array
+        Places of the training set in `data`.
+    run : RunSettings
+    settings : CurvatureSettings
+    """
     rng = np.random.default_rng([run.seed, _PROBE, run.replicate])
-    rows = np.sort(rng.choice(places, min(run.diagnosis.probe_size, len(places)), replace=False))
+    rows = np.sort(rng.choice(places, min(settings.probe_size, len(places)), replace=False))
     rng = np.random.default_rng([run.seed, _BATCHES, run.replicate])
-    batches = places[drawn_batches(len(places), run.training.batch_size, run.diagnosis.batches, rng)]
+    batches = places[drawn_batches(len(places), run.training.batch_size, settings.batches, rng)]
     return Curvature(
         task,
         [array[rows] for array in data],
-        run.diagnosis.curvature_every,
+        settings.curvature_every,
         [[array[batch] for array in data] for batch in batches],
     )
 

@@ -109,6 +109,10 @@ class Curvature:
         """
         return {"descent_cosine": cosine((self._weights() - self._before) * self._matters, self._downhill)}
 
+    def measure_batches(self) -> dict[str, float | None]:
+        """Measure the batches alone: `batch_sharpness` and `batch_threshold` of `measure`."""
+        return self._measure_batches(self._inverse_root())
+
     def _inverse_root(self) -> Any:
         """Return the diagonal of P^-1/2, 0 for what does not matter; (n_parameters,)."""
         optimizer = self._task.optimizer

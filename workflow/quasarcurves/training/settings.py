@@ -119,6 +119,44 @@ class CurvatureSettings:
 
 
 @dataclass(frozen=True)
+class ReplaySettings:
+    """Which replays of a training are made: see `steps.replay`.
+
+    Parameters
+    ----------
+    every, after_epoch : int
+        Forks on a grid: so many steps apart, after so many epochs; none if `every` is 0.
+    before : tuple of int
+        Forks so many steps before the onset of each sustained spike.
+    quiet : bool
+        Whether there is a fork at a quiet time for each sustained spike.
+    arms : tuple of str
+        Names of `steps.arms`.
+    replays : int
+        Of each arm at each fork.
+    steps : int
+        Length of a replay, in steps of the training's own batch size.
+    """
+
+    every: int
+    after_epoch: int
+    before: tuple[int, ...]
+    quiet: bool
+    arms: tuple[str, ...]
+    replays: int
+    steps: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON can hold them."""
+        return {**asdict(self), "before": list(self.before), "arms": list(self.arms)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ReplaySettings:
+        """Return the settings that `to_json` wrote."""
+        return cls(**{**values, "before": tuple(values["before"]), "arms": tuple(values["arms"])})
+
+
+@dataclass(frozen=True)
 class Limits:
     """What counts as a spike of the epoch loss, in terms of its ratio to the median of the epochs before.
 

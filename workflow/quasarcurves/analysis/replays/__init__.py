@@ -1,0 +1,1 @@
+"""Replays: hazards of spikes, by state and by what was done differently."""

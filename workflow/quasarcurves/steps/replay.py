@@ -1,0 +1,301 @@
+"""Replays of one run: back to the state at a fork, and on in other ways, to see whether the loss still spikes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.replays import forks
+from quasarcurves.files import whole_file
+from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.spectra.subsets import Subset
+from quasarcurves.steps.arms import ARMS, Arm, Fork, Setup
+from quasarcurves.steps.build import build_curvature, build_plain_network, build_trainer
+from quasarcurves.training import backends
+from quasarcurves.training.backends.shared import Derivatives
+from quasarcurves.training.history import History
+from quasarcurves.training.measures import Loss
+from quasarcurves.training.replays import (
+    WINDOW,
+    Course,
+    Outcome,
+    State,
+    cut_batches,
+    follow,
+    own_batches,
+    reference_level,
+    shuffled_epochs,
+    window_of,
+)
+from quasarcurves.training.run_lock import hold_lock
+from quasarcurves.training.settings import CurvatureSettings, ReplaySettings
+from quasarcurves.training.signals import StopSignals
+
+_ORDER, _OWN, _LOSSES = 5, 6, 7
+"""Tags that keep random streams apart: orders of replays, what else an arm draws, batches that losses are taken in."""
+
+_PROBE, _BATCHES, _RECENT = 64, 16, 200
+"""Spectra and batches that the curvature at a fork is measured on, and steps before it that are recent."""
+
+REPLAY_COLUMNS = ["fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "note"]
+FORK_COLUMNS = [*forks.COLUMNS, "sharpness_share"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplayJob:
+    """The replays of some forks of a run, with their files.
+
+    Parameters
+    ----------
+    run : RunSettings
+    settings : ReplaySettings
+    group, groups : int
+        The job has every `groups`-th fork, from fork `group` on.
+    key : str
+        Hash of everything that a replay depends on, apart from which arms there are and how many replays.
+    spectra, subset, history : Path
+        Read: the prepared spectra, the rows to train on, the record of the training.
+    matched : Path or None
+        History of the run whose effective step this one is held to.
+    state : Path
+        Folder of what is kept while the job is under way: the replays of an arm at a fork, once they are made.
+    """
+
+    run: RunSettings
+    settings: ReplaySettings
+    group: int
+    groups: int
+    key: str
+    spectra: Path
+    subset: Path
+    history: Path
+    matched: Path | None
+    state: Path
+
+
+def replay(job: ReplayJob, replays: Path, fork_table: Path) -> None:
+    """Make the replays of a run and write a row for each, and a row for each fork.
+
+    Goes on from what an earlier call has kept. The training is gone through again up to each fork, and its losses are
+    compared with its record there and for a while after the fork.
+
+    Parameters
+    ----------
+    job : ReplayJob
+    replays, fork_table : Path
+        CSV files written.
+
+    Raises
+    ------
+    NotReproduced
+        If the same batches do not give the same losses, bit by bit.
+    Stopped
+        If the process is told to end; what was made has been kept.
+    """
+    history = History.load(job.history)
+    table = forks.choose(history, job.settings)
+    steps = sorted(set(table["fork_step"]))[job.group :: job.groups]
+    run = {key: getattr(job.run, key) for key in tables.RUN_KEYS}
+    n_train = history.params["outcome"]["n_train"]
+    keys = {"run": f"f{job.run.fraction}_r{job.run.replicate}/{job.run.optimizer}", **run, "n_train": n_train}
+    keys["learning_rate"] = job.run.optimizer_spec.get("learning_rate", np.nan)
+    with hold_lock(job.state), StopSignals() as stop:
+        made = _Replayer(job, history, stop.raise_if_received).made_at(steps)
+    rows = pd.DataFrame([row for fork in made for row in fork["replays"]], columns=REPLAY_COLUMNS)
+    shares = {fork["fork_step"]: fork["sharpness_share"] for fork in made}
+    known = table[table["fork_step"].isin(steps)].copy()
+    known["sharpness_share"] = known["fork_step"].map(shares).astype(float)
+    tables.write(rows.assign(**keys)[[*keys, *REPLAY_COLUMNS]], replays)
+    tables.write(known.assign(**keys)[[*keys, *FORK_COLUMNS]], fork_table)
+
+
+class _Replayer:
+    """Makes the replays of a job; what is built for them is built when it is first needed."""
+
+    def __init__(self, job: ReplayJob, history: History, between: Callable[[], None]) -> None:
+        self.job, self.history, self.between = job, history, between
+        self._programs: dict[str, tuple[Any, Callable[[np.ndarray], np.ndarray]]] = {}
+
+    def made_at(self, steps: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what was made at each fork, in their order."""
+        found = []
+        for i, step in enumerate(steps):
+            logger.info("fork %d of %d, at step %d", i + 1, len(steps), step)
+            found.append(self._made_at(step))
+        return found
+
+    def _made_at(self, step: int) -> dict[str, Any]:
+        kept = {name: self._kept(step, name) for name in self.job.settings.arms}
+        share = self._kept(step, "fork")
+        missing = [name for name, rows in kept.items() if rows is None]
+        if missing or share is None:
+            fork, state = self._arrive(step)
+            share = self._keep(step, "fork", self._sharpness_share())
+            for name in missing:
+                kept[name] = self._keep(step, name, list(self._rows(name, fork, state)))
+            state.put(self.setup.task)
+        return {"fork_step": step, "sharpness_share": share, "replays": [row for rows in kept.values() for row in rows]}
+
+    # What is built -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _course(self) -> Course:
+        trainer = build_trainer(self.job.spectra, self._subset, self.job.run, self.job.matched)
+        return Course(trainer, self.history.steps["loss"])
+
+    @cached_property
+    def _subset(self) -> Subset:
+        return Subset.load(self.job.subset)
+
+    @cached_property
+    def setup(self) -> Setup:
+        """What arms build on; to be asked for while the training stands at its beginning."""
+        run, trainer = self.job.run, self._course.trainer
+        return Setup(
+            run=run,
+            task=trainer.task,
+            # the examples are the training set's own, in the order of the rows of the spectra
+            places=np.sort(np.asarray(trainer.plan.order(0))),
+            build_network=lambda precision: build_plain_network(run.network, precision),
+        )
+
+    @cached_property
+    def _curvature(self) -> Any:
+        settings, setup = CurvatureSettings(1, _PROBE, _BATCHES), self.setup
+        return build_curvature(setup.task, self._course.trainer.data, setup.places, self.job.run, settings)
+
+    @cached_property
+    def _derivatives(self) -> Derivatives:
+        return backends.active().compile_derivatives(self.setup.task)
+
+    def _program(self, name: str, arm: Arm) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
+        """Return what computes an arm's steps: its task, and batches -> losses."""
+        if name not in self._programs:
+            task = arm.variant(self.setup)
+            self._programs[name] = (task, self._course.losses if task is self.setup.task else self._compiled(task))
+        return self._programs[name]
+
+    def _compiled(self, task: Any) -> Callable[[np.ndarray], np.ndarray]:
+        run_steps = backends.active().compile_steps(task, self._course.trainer.data, [Loss()], self._course.most)
+        return lambda batches: run_steps(np.ascontiguousarray(batches, np.int32))[1][:, 0]
+
+    # At a fork ---------------------------------------------------------------------------------------------------
+
+    def _arrive(self, step: int) -> tuple[Fork, State]:
+        """Go to a fork, and check that the training goes on from its state as it did."""
+        course = self._course
+        if course.step == 0:
+            _ = self._curvature  # built on the model as it was initialised
+        course.go_to(step)
+        state = State.of(self.setup.task)
+        self._check_null(step, state)
+        norms = self.history.steps["update_norm"][max(0, step - _RECENT) : step]
+        return Fork(step, self._example_losses(step), float(np.median(norms)), self._own_from(step)), state
+
+    def _check_null(self, step: int, state: State) -> None:
+        """Check that the same batches give the same losses from a state that was put back."""
+        state.put(self.setup.task)
+        for batches in self._course.own_batches(step, min(step + WINDOW, len(self._course.record))):
+            self._course.check(step, self._course.losses(batches))
+            step += len(batches)
+        state.put(self.setup.task)
+
+    def _own_from(self, step: int) -> Callable[[int], np.ndarray]:
+        plan, size = self._course.trainer.plan, self.job.run.training.batch_size
+
+        def own(number: int) -> np.ndarray:
+            # an incomplete last batch makes some steps shorter
+            found = [batches.ravel() for batches in own_batches(plan, step, step + 2 * (number // size) + 1, 128)]
+            return np.concatenate(found)[:number]
+
+        return own
+
+    def _example_losses(self, step: int) -> np.ndarray:
+        """Return the loss of each training spectrum, batch normalisation as in training; (n,)."""
+        setup, data = self.setup, self._course.trainer.data
+        order = np.random.default_rng([self.job.run.seed, _LOSSES, step]).permutation(len(setup.places))
+        size = min(self.job.run.training.batch_size, len(order))
+        batches = [*cut_batches(order, size), order[-size:]]
+        losses = np.zeros(len(order))
+        for batch in batches:
+            x, *targets = (array[setup.places[batch]] for array in data)
+            outputs = self._derivatives.outputs([x, *targets])
+            losses[batch] = np.asarray(setup.task.loss(outputs, *targets)).sum(axis=1)
+        return losses
+
+    def _sharpness_share(self) -> float:
+        found = self._curvature.measure_batches()
+        threshold = found.get("batch_threshold")
+        return float("nan") if threshold is None else float(found["batch_sharpness"] / threshold)
+
+    # Replays -----------------------------------------------------------------------------------------------------
+
+    def _rows(self, name: str, fork: Fork, state: State) -> Iterator[dict[str, Any]]:
+        arm, setup = ARMS[name], self.setup
+        note = arm.unfit(setup)
+        if note:
+            yield _row(fork, name, -1, Outcome(0, False, np.nan), note)
+            return
+        task, run = self._program(name, arm)
+        settings, size = self.job.settings, self.job.run.training.batch_size
+        reference = reference_level(self._course.record, fork.step)
+        for k in range(settings.replays):
+            self.between()
+            orders, own = (
+                np.random.default_rng([self.job.run.seed, tag, self.job.run.replicate, fork.step, k])
+                for tag in (_ORDER, _OWN)
+            )
+            examples = shuffled_epochs(setup.places, settings.steps * size, orders)
+            state.put(setup.task)
+            if task is not setup.task:
+                state.carry(setup.task, task)
+            arm.change(task, fork, own)
+            batches = arm.batches(examples, setup, fork, own)
+            outcome = follow(run, batches, reference, window_of(arm.batch_size(setup), size))
+            yield _row(fork, name, k, outcome)
+
+    # What is kept ------------------------------------------------------------------------------------------------
+
+    def _file(self, step: int, name: str) -> Path:
+        return self.job.state / self.job.key / f"{step}_{name}.json"
+
+    def _kept(self, step: int, name: str) -> Any:
+        """Return what an earlier job has made; None if it did not, or made fewer replays."""
+        try:
+            kept = json.loads(self._file(step, name).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        if name == "fork" or (kept and kept[0]["replay"] < 0):
+            return kept
+        return kept[: self.job.settings.replays] if len(kept) >= self.job.settings.replays else None
+
+    def _keep(self, step: int, name: str, made: Any) -> Any:
+        with whole_file(self._file(step, name)) as temporary:
+            temporary.write_text(json.dumps(made))
+        return made
+
+
+def _row(fork: Fork, arm: str, replay: int, outcome: Outcome, note: str = "") -> dict[str, Any]:
+    passage = outcome.steps if outcome.spiked else np.nan
+    values: Mapping[str, Any] = {
+        "fork_step": fork.step,
+        "arm": arm,
+        "replay": replay,
+        "steps": outcome.steps,
+        "spiked": int(outcome.spiked),
+        "first_passage": passage,
+        "height": outcome.height,
+        "note": note,
+    }
+    return dict(values)

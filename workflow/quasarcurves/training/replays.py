@@ -1,0 +1,230 @@
+"""Going through a training again, stopping where one likes, and going on from there in another way.
+
+A training is bit-reproducible, so its state at any step can be made again from its beginning. That costs one training,
+and is less than what goes on from a few forks; nothing has to be kept while the training runs, and forks may depend on
+what its record shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quasarcurves.training import backends
+from quasarcurves.training.loop import Trainer
+from quasarcurves.training.measures import Loss
+from quasarcurves.training.plan import Plan, Task
+
+SPIKE_RATIO = 3.0
+"""A replay has spiked once its mean loss over a window is above so many times its mean before the fork."""
+
+WINDOW = 32
+"""Steps of that window; for another batch size, as many as see the same number of examples."""
+
+REFERENCE = 600
+"""Steps before the fork that the mean before is taken over."""
+
+_BLOCK = 128
+"""Steps between two looks at whether a replay has spiked."""
+
+_AFTER = 64
+"""Steps that a replay goes on once it has spiked, to see how high."""
+
+
+class NotReproduced(ValueError):
+    """A training that was gone through again gave other losses than its record."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Values of all variables of a model and its optimizer, in their order."""
+
+    model: list[np.ndarray]
+    optimizer: list[np.ndarray]
+
+    @classmethod
+    def of(cls, task: Task) -> State:
+        """Copy the present state of a task."""
+        return cls(*([np.array(variable) for variable in part.variables] for part in (task.model, task.optimizer)))
+
+    def put(self, task: Task) -> None:
+        """Put the task that the state was taken from into it."""
+        for part, values in ((task.model, self.model), (task.optimizer, self.optimizer)):
+            for variable, value in zip(part.variables, values, strict=True):
+                variable.assign(value)
+
+    def carry(self, task: Task, other: Task) -> None:
+        """Put another task into it: the same network, and what its optimizer has in common with that of `task`."""
+        for variable, value in zip(other.model.variables, self.model, strict=True):
+            variable.assign(value)
+        names = (_own_name(variable) for variable in task.optimizer.variables)
+        known = dict(zip(names, self.optimizer, strict=True))
+        for variable in other.optimizer.variables:
+            if _own_name(variable) in known:
+                variable.assign(known[_own_name(variable)])
+
+
+def _own_name(variable: Any) -> str:
+    """Return a variable's path without its optimizer's name."""
+    return variable.path.partition("/")[2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a replay.
+
+    Parameters
+    ----------
+    steps : int
+        Optimizer steps until it spiked, or in all.
+    spiked : bool
+    height : float
+        Highest mean loss over a window, over the mean before the fork; infinite where the loss is not finite.
+    """
+
+    steps: int
+    spiked: bool
+    height: float
+
+
+class Course:
+    """A training gone through again from its beginning.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Fresh.
+    record : (steps,) float32 array
+        The loss of every step as the training recorded it.
+    """
+
+    def __init__(self, trainer: Trainer, record: np.ndarray) -> None:
+        self.trainer, self.record, self.step = trainer, record, 0
+        self._loss = next(i for i, measure in enumerate(trainer.measures) if isinstance(measure, Loss))
+        self.most = max(_BLOCK, trainer.plan.steps_per_epoch(len(trainer.plan.order(0))))
+        self._run = backends.active().compile_steps(trainer.task, trainer.data, trainer.measures, self.most)
+
+    def go_to(self, step: int) -> None:
+        """Take the training's own steps up to one.
+
+        Raises
+        ------
+        NotReproduced
+            If a loss differs from that recorded, in any bit.
+        """
+        for batches in self.own_batches(self.step, step):
+            self.check(self.step, self.losses(batches))
+            self.step += len(batches)
+
+    def check(self, step: int, losses: np.ndarray) -> None:
+        """Compare losses from a step on with those recorded.
+
+        Raises
+        ------
+        NotReproduced
+            If one differs, in any bit.
+        """
+        expected = self.record[step : step + len(losses)]
+        # two losses that are not finite are the same
+        if not np.array_equal(losses, expected, equal_nan=True):
+            first = int(np.flatnonzero(losses != expected)[0])
+            raise NotReproduced(
+                f"step {step + first}: the loss is {losses[first]:.9g}, and was {expected[first]:.9g} in the record, "
+                "expected the same bits: replays need the machine, the threads and the libraries of the training"
+            )
+
+    def losses(self, batches: np.ndarray) -> np.ndarray:
+        """Take a block of steps on (steps, batch) examples; return their losses, (steps,) float32."""
+        _, values = self._run(np.ascontiguousarray(batches, np.int32))
+        return values[:, self._loss]
+
+    def own_batches(self, first: int, last: int) -> Iterator[np.ndarray]:
+        """Yield the training's own batches from one step to another, (steps, batch) each."""
+        yield from own_batches(self.trainer.plan, first, last, self.most)
+
+
+def own_batches(plan: Plan, first: int, last: int, most: int) -> Iterator[np.ndarray]:
+    """Yield the batches of a plan from one step to another, counted from 0; blocks of `most` steps at most.
+
+    Returns
+    -------
+    iterator of (steps, batch) int arrays
+    """
+    per_epoch = plan.steps_per_epoch(len(plan.order(0)))
+    while first < last:
+        epoch, step = divmod(first, per_epoch)
+        block = plan.block(np.asarray(plan.order(epoch), np.int32), step, min(most, last - first))
+        assert block is not None
+        yield block
+        first += len(block)
+
+
+def reference_level(record: np.ndarray, step: int) -> float:
+    """Return the mean recorded loss over the `REFERENCE` steps before a step, or all before it if they are fewer."""
+    return float(np.mean(record[max(0, step - REFERENCE) : step], dtype=np.float64))
+
+
+def follow(run: Any, batches: np.ndarray, reference: float, width: int) -> Outcome:
+    """Take steps until the loss has spiked or the batches are used up.
+
+    Parameters
+    ----------
+    run : callable
+        (steps, batch) int array -> losses (steps,).
+    batches : (steps, batch) int array
+    reference : float
+        Mean loss before.
+    width : int
+        Steps of the window.
+
+    Returns
+    -------
+    Outcome
+    """
+    losses = np.zeros(0)
+    for start in range(0, len(batches), _BLOCK):
+        losses = np.append(losses, run(batches[start : start + _BLOCK]))
+        passage = first_passage(losses, reference, width)
+        if passage is not None and len(losses) >= passage + _AFTER:
+            break
+    passage = first_passage(losses, reference, width)
+    means = window_means(losses, width) / reference
+    height = float(means.max()) if means.size else float("nan")
+    spiked = passage is not None
+    return Outcome(passage if passage is not None else len(losses), spiked, height if not np.isnan(height) else np.inf)
+
+
+def first_passage(losses: np.ndarray, reference: float, width: int) -> int | None:
+    """Return the number of steps after which the mean over the last `width` is above `SPIKE_RATIO` times a reference.
+
+    A loss that is not finite counts as above. None if there is no such step.
+    """
+    above = np.flatnonzero(~(window_means(losses, width) <= SPIKE_RATIO * reference))
+    return int(above[0]) + width if above.size else None
+
+
+def window_means(losses: np.ndarray, width: int) -> np.ndarray:
+    """Return the means over all windows of `width` losses; (t - width + 1,), empty if there are fewer losses."""
+    if len(losses) < width:
+        return np.zeros(0)
+    return np.lib.stride_tricks.sliding_window_view(np.asarray(losses, np.float64), width).mean(axis=1)
+
+
+def window_of(batch_size: int, own_size: int) -> int:
+    """Return the steps of a window for some batch size, where the training's own is `own_size`."""
+    return max(1, round(WINDOW * own_size / batch_size))
+
+
+def cut_batches(examples: np.ndarray, size: int) -> np.ndarray:
+    """Cut a row of examples into full batches; (steps, size)."""
+    whole = len(examples) // size * size
+    return examples[:whole].reshape(-1, size)
+
+
+def shuffled_epochs(places: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Return examples in new orders, one epoch after the other, `number` in all; (number,)."""
+    epochs: Sequence[np.ndarray] = [rng.permutation(places) for _ in range(-(-number // len(places)))]
+    return np.concatenate(epochs)[:number]
