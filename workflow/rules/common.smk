@@ -18,6 +18,7 @@ workflow.localrules(*(rule for rule, name in STEP_OF.items() if STEPS[name].ligh
 
 
 wildcard_constraints:
+    group=r"\d+",
     fraction=r"[0-9.]+(e-[0-9]+)?",
     replicate=r"\d+",
     optimizer=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
@@ -146,7 +147,7 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
 def files_of(step, input, output):
     """Return the options that name the files of a job."""
     found = {}
-    several = {name for name in step.reads if STEPS[step.name].per == "study" and MAKERS[name].per != "study"}
+    several = {name for name in step.reads if step.per == "study" and MAKERS[name].per in ("run", "subset")}
     for key in input.keys():
         if key == "receipts" or key not in several:
             name = step.together if step.together and key != "receipts" else key
@@ -190,7 +191,7 @@ def request(wildcards, attempt, rulename):
     """Return what a job asks for; Snakemake asks again once the spectra are there."""
     name = STEP_OF[rulename]
     run = None
-    if STEPS[name].per == "run":
+    if STEPS[name].per in ("run", "forks"):
         run = run_of(wildcards)
     elif name == "train_pack":
         run = pack_of(wildcards)[0]
@@ -234,6 +235,10 @@ def train_receipts(wildcards):
     return found + ([at(receipt("train").format(**vars(matched)))] if matched else [])
 
 
+def replay_receipts(wildcards):
+    return [*train_receipts(wildcards), at(receipt("train").format(**wildcards))]
+
+
 def run_params(run):
     """Return what a run's result depends on, as a command line has it: what all of a pack share, and its own."""
     params = study.run_params(run)
@@ -255,6 +260,22 @@ def train_command(runs_of):
     shared = lambda wildcards: run_params(runs_of(wildcards)[0])[0]
     own = lambda wildcards: [run_params(run)[1] for run in runs_of(wildcards)]
     return command("train", also=also, modules=modules, backend=study.backend, shared=shared, run=own)
+
+
+def replay_command():
+    """Return the parameters of the rule that replays runs; which arms there are is not in the name of what is kept."""
+
+    def also(wildcards, threads):
+        folder = at(f"state/{run_of(wildcards).name}/replays/{wildcards.group}")
+        code = fingerprint.code("replay", modules(wildcards))
+        return {"code": code, "threads": threads, "state": folder, "group": wildcards.group}
+
+    modules = lambda wildcards: study.training_modules(run_of(wildcards))
+    run = lambda wildcards: json.dumps(study.run_params(run_of(wildcards)))
+    settings = json.dumps(study.replay_settings.to_json())
+    return command(
+        "replay", also=also, modules=modules, backend=study.backend, run=run, replays=settings, groups=study.replay_jobs
+    )
 
 
 def packed(pattern):

@@ -32,6 +32,21 @@ if study.packs:
             **train_command(pack_of),
 
 
+if study.replays:
+
+    use rule train_step as replay with:
+        input:
+            **{**inputs("replay"), "matched": ancient(matched_history), "receipts": replay_receipts},
+        output:
+            **outputs("replay"),
+        log:
+            log_of("replay"),
+        benchmark:
+            benchmark_of("replay")
+        params:
+            **replay_command(),
+
+
 use rule step as evaluate with:
     input:
         **inputs("evaluate"),

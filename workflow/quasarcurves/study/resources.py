@@ -18,6 +18,7 @@ from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.study.steps import STEPS, Need
 from quasarcurves.training import optimizer_traits
+from quasarcurves.training.settings import ReplaySettings
 
 MEMORY_SAFETY = 1.4
 """Of memory asked for over the need. Estimates are within 15 % of the use."""
@@ -82,6 +83,12 @@ units of what the convolutions give."""
 _BATCH_GRADIENTS = 4
 """Gradients of a batch that measuring its sharpness takes as long as."""
 
+_SPIKES, _FORK_SECONDS, _ARM_SECONDS, _VARIANT_MB = 5, 2, 5, 30
+"""Of replays: spikes assumed of a run, curvature and losses at a fork, compilation of an arm with its memory."""
+
+_ARM_COST = {"norm_256": 7, "float64": 2, "batch_x0.5": 1.2}
+"""Time of a replay in units of that as it is, where it differs much."""
+
 
 def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_every: int, threads: int) -> Need:
     """Estimate the need of a training.
@@ -124,6 +131,31 @@ def pack_need(alone: Sequence[Need], n_each: int, n_all: int) -> Need:
     shared = _HELD * (len(alone) * n_each - n_all) * _SPECTRUM_BYTES / 1e6
     imports = (len(alone) - 1) * _TENSORFLOW_MB
     return Need(sum(need.mb for need in alone) - imports - shared, sum(need.seconds for need in alone))
+
+
+def replay_need(alone: Need, run: RunSettings, replays: ReplaySettings, n_train: int, jobs: int, threads: int) -> Need:
+    """Estimate the need of the replays of some forks of a run.
+
+    Parameters
+    ----------
+    alone : Need
+        Of its training, which is gone through again.
+    run : RunSettings
+    replays : ReplaySettings
+    n_train : int
+        Spectra that the run trains on.
+    jobs : int
+        Jobs that share the forks.
+    threads : int
+    """
+    steps, settings = run.training.n_steps(n_train), run.training
+    grid = steps // replays.every if replays.every else 0
+    forks = grid + _SPIKES * (len(replays.before) + replays.quiet)
+    spectra = settings.batch_size * spectrum_seconds(run.network) / threads**_SPEEDUP
+    per_replay = replays.steps * (_STEP_SECONDS + spectra)
+    arms = sum(_ARM_COST.get(arm, 1) for arm in replays.arms)
+    seconds = forks / jobs * (replays.replays * arms * per_replay + _FORK_SECONDS)
+    return Need(alone.mb + _VARIANT_MB * len(replays.arms), alone.seconds + _ARM_SECONDS * len(replays.arms) + seconds)
 
 
 def _data_mb(network: NetworkSettings, n_spectra: int, steps: int) -> float:

@@ -13,6 +13,7 @@ PLACES = {
     "study": "",
     "subset": "f{fraction}_r{replicate}",
     "run": "f{fraction}_r{replicate}/{optimizer}",
+    "forks": "f{fraction}_r{replicate}/{optimizer}/{group}",
     "fraction": "f{fraction}",
     "optimizer": "{optimizer}",
 }
@@ -22,6 +23,7 @@ WILDCARDS = {
     "study": (),
     "subset": ("fraction", "replicate"),
     "run": ("fraction", "replicate", "optimizer"),
+    "forks": ("fraction", "replicate", "optimizer", "group"),
     "fraction": ("fraction",),
     "optimizer": ("optimizer",),
 }
@@ -177,6 +179,8 @@ _STEPS = (
         File("snapshots", f"{_RUN}/snapshots.h5", when="takes_snapshots"))),
     # what it makes is what `train` makes, of all runs of a fraction that are trained together
     Step("train_pack", per="fraction", reads=("spectra", "subset"), when="packs"),
+    Step("replay", per="forks", reads=("spectra", "subset", "history"), when="replays", makes=(
+        File("fork_replays", f"{_RUN}/replays/{{group}}.csv"), File("forks", f"{_RUN}/replays/forks_{{group}}.csv"))),
     Step("evaluate", per="run", reads=("spectra", "subset", "model", "best", "snapshots"),
         makes=(File("predictions", f"{_RUN}/predictions.h5"),)),
     Step("collect_histories", lambda s: Need(155 + 6e-4 * s.longest_epochs + 0.03 * s.runs, 3 + 3e-6 * s.steps),

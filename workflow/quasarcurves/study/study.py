@@ -23,6 +23,7 @@ from quasarcurves.training.extras import install_hint
 from quasarcurves.training.settings import (
     CurvatureSettings,
     Limits,
+    ReplaySettings,
     SnapshotSettings,
     StateSettings,
     TrainingSettings,
@@ -103,6 +104,7 @@ class Study:
             study._check_backend()
             study._check_best()
             study._check_pack()
+            study._check_replays()
             sources.check(study.data)
         except (ValueError, OSError) as error:
             raise StudyError(str(error)) from error
@@ -165,6 +167,20 @@ class Study:
                 f"training.pack: {len(self.packed)} optimizers with {replicates} replicates are {n} trainings in one "
                 f"program, expected at most {_LARGEST_PACK}"
             )
+
+    def _check_replays(self) -> None:
+        """Refuse replays of trainings that there are not."""
+        chosen = self.config["diagnosis"].get("replays", {})
+        known: dict[str, list[Any]] = {"optimizers": self.optimizers, "fractions": self.fractions}
+        for key, names in known.items():
+            for name in chosen.get(key, []):
+                if name not in names:
+                    raise StudyError(
+                        f"diagnosis.replays.{key}: {name} is none of the study's, expected some of "
+                        f"{', '.join(map(str, names))}"
+                    )
+        if self.replays and not self.replayed_runs:
+            raise StudyError("diagnosis.replays: no run has both an optimizer and a fraction of those named")
 
     def _check_subsets(self) -> None:
         subset, replicates = self.config["subsets"], self.config["study"]["replicates"]
@@ -234,6 +250,31 @@ class Study:
         return self.config["diagnosis"]["snapshots"] > 0
 
     @property
+    def replays(self) -> bool:
+        """Whether trainings are replayed."""
+        return "replays" in self.config["diagnosis"]
+
+    @cached_property
+    def replayed_runs(self) -> list[Run]:
+        """Runs that are replayed; those of the largest fraction, unless the study names others."""
+        chosen = self.config["diagnosis"]["replays"] if self.replays else {}
+        fractions = set(map(float, chosen.get("fractions", self.fractions[:1])))
+        optimizers = set(chosen.get("optimizers", self.optimizers))
+        return [run for run in self.runs if self.replays and run.fraction in fractions and run.optimizer in optimizers]
+
+    @cached_property
+    def replay_settings(self) -> ReplaySettings:
+        """Which replays are made of each; `as_it_is`, which the others are compared with, comes first."""
+        chosen = self.config["diagnosis"]["replays"]
+        values = {name: chosen[name] for name in ("every", "after_epoch", "before", "quiet", "replays", "steps")}
+        return ReplaySettings.from_json({**values, "arms": list(dict.fromkeys(["as_it_is", *chosen["arms"]]))})
+
+    @property
+    def replay_jobs(self) -> int:
+        """Jobs that share the forks of a run."""
+        return self.config["diagnosis"]["replays"]["jobs"]
+
+    @property
     def packs(self) -> bool:
         """Whether there are trainings that are one job."""
         return bool(self.packed)
@@ -248,7 +289,10 @@ class Study:
         return [step for step in STEPS.values() if self.has(step)]
 
     def wildcards(self, per: str) -> list[dict[str, Any]]:
-        """Return the wildcards of every job of a step that is done per study, subset, run, fraction or optimizer."""
+        """Return the wildcards of every job of a step that is done per study, subset, run, fraction and so on."""
+        if per == "forks":
+            groups = range(self.replay_jobs) if self.replays else ()
+            return [{**vars(run), "group": group} for run, group in product(self.replayed_runs, groups)]
         values = {tuple(getattr(run, name) for name in WILDCARDS[per]): None for run in self.runs}
         return [dict(zip(WILDCARDS[per], each, strict=True)) for each in values]
 
@@ -419,6 +463,11 @@ class Study:
             alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
             each = run.n_train(n_spectra) + n_validation
             return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
+        if rule == "replay":
+            how = {"jobs": self.replay_jobs, "threads": training["threads"]}
+            again = self._need("train", n_spectra, run)
+            replayed, n_train = self.run_settings(run), run.n_train(n_spectra)
+            return resources.replay_need(again, replayed, self.replay_settings, n_train, **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
         return resources.evaluation_need(self.network, n_spectra, self._share(n_spectra, "test_fraction"), models)
 
