@@ -76,9 +76,9 @@ def test_forks_dealt_out_to_two_jobs_give_the_same(trained, found, tmp_path):
 def test_a_job_goes_on_from_what_was_made_and_a_new_arm_is_all_it_adds(trained, found, tmp_path, monkeypatch):
     more = replace(REPLAYS, arms=(*REPLAYS.arms, "m_0"))
     rows = []
-    own = steps_replay._Replayer._rows
+    own = steps_replay.Replayer.rows
     monkeypatch.setattr(
-        steps_replay._Replayer, "_rows", lambda self, name, *at: rows.append(name) or own(self, name, *at)
+        steps_replay.Replayer, "rows", lambda self, name, *at: rows.append(name) or own(self, name, *at)
     )
     replays, _ = made(trained.job(found.folder / "state", settings=more), tmp_path)
     assert rows == ["m_0"] * 3

@@ -115,7 +115,7 @@ def replay(job: ReplayJob, replays: Path, fork_table: Path) -> None:
     keys = {"run": f"f{job.run.fraction}_r{job.run.replicate}/{job.run.optimizer}", **run, "n_train": n_train}
     keys["learning_rate"] = job.run.optimizer_spec.get("learning_rate", np.nan)
     with hold_lock(job.state), StopSignals() as stop:
-        made = _Replayer(job, history, stop.raise_if_received).made_at(steps)
+        made = Replayer(job, history, stop.raise_if_received).made_at(steps)
     rows = pd.DataFrame([row for fork in made for row in fork["replays"]], columns=REPLAY_COLUMNS)
     shares = {fork["fork_step"]: fork["sharpness_share"] for fork in made}
     known = table[table["fork_step"].isin(steps)].copy()
@@ -124,7 +124,7 @@ def replay(job: ReplayJob, replays: Path, fork_table: Path) -> None:
     tables.write(known.assign(**keys)[[*keys, *FORK_COLUMNS]], fork_table)
 
 
-class _Replayer:
+class Replayer:
     """Makes the replays of a job; what is built for them is built when it is first needed."""
 
     def __init__(self, job: ReplayJob, history: History, between: Callable[[], None]) -> None:
@@ -144,17 +144,18 @@ class _Replayer:
         share = self._kept(step, "fork")
         missing = [name for name, rows in kept.items() if rows is None]
         if missing or share is None:
-            fork, state = self._arrive(step)
+            fork, state = self.arrive(step)
             share = self._keep(step, "fork", self._sharpness_share())
             for name in missing:
-                kept[name] = self._keep(step, name, list(self._rows(name, fork, state)))
+                kept[name] = self._keep(step, name, list(self.rows(name, fork, state)))
             state.put(self.setup.task)
         return {"fork_step": step, "sharpness_share": share, "replays": [row for rows in kept.values() for row in rows]}
 
     # What is built -----------------------------------------------------------------------------------------------
 
     @cached_property
-    def _course(self) -> Course:
+    def course(self) -> Course:
+        """The training, to be gone through again."""
         trainer = build_trainer(self.job.spectra, self._subset, self.job.run, self.job.matched)
         return Course(trainer, self.history.steps["loss"])
 
@@ -165,7 +166,7 @@ class _Replayer:
     @cached_property
     def setup(self) -> Setup:
         """What arms build on; to be asked for while the training stands at its beginning."""
-        run, trainer = self.job.run, self._course.trainer
+        run, trainer = self.job.run, self.course.trainer
         return Setup(
             run=run,
             task=trainer.task,
@@ -177,7 +178,7 @@ class _Replayer:
     @cached_property
     def _curvature(self) -> Any:
         settings, setup = CurvatureSettings(1, _PROBE, _BATCHES), self.setup
-        return build_curvature(setup.task, self._course.trainer.data, setup.places, self.job.run, settings)
+        return build_curvature(setup.task, self.course.trainer.data, setup.places, self.job.run, settings)
 
     @cached_property
     def _derivatives(self) -> Derivatives:
@@ -201,9 +202,9 @@ class _Replayer:
     def _compiled(self, task: Task) -> _Program:
         """Return what starts one replay, from the variables as they are."""
         if task is self.setup.task:
-            run = self._course.losses
+            run = self.course.losses
         else:
-            run_steps = backends.active().compile_steps(task, self._course.trainer.data, [Loss()], self._course.most)
+            run_steps = backends.active().compile_steps(task, self.course.trainer.data, [Loss()], self.course.most)
 
             def run(batches: np.ndarray) -> np.ndarray:
                 return run_steps(np.ascontiguousarray(batches, np.int32))[1][:, 0]
@@ -212,7 +213,7 @@ class _Replayer:
 
     def _compiled_together(self, task: Task) -> _Program:
         """Return what starts all replays of an arm at once, each from its own values of the variables."""
-        run_steps = backends.active().compile_many(task, self._course.trainer.data, self._course.most)
+        run_steps = backends.active().compile_many(task, self.course.trainer.data, self.course.most)
 
         def start(values: Sequence[Sequence[np.ndarray]]) -> Callable[[np.ndarray], np.ndarray]:
             states: list[Any] = [np.stack(alike) for alike in zip(*values, strict=True)]
@@ -228,9 +229,9 @@ class _Replayer:
 
     # At a fork ---------------------------------------------------------------------------------------------------
 
-    def _arrive(self, step: int) -> tuple[Fork, State]:
+    def arrive(self, step: int) -> tuple[Fork, State]:
         """Go to a fork, and check that the training goes on from its state as it did."""
-        course = self._course
+        course = self.course
         if course.step == 0:
             _ = self._curvature  # built on the model as it was initialised
         course.go_to(step)
@@ -242,13 +243,13 @@ class _Replayer:
     def _check_null(self, step: int, state: State) -> None:
         """Check that the same batches give the same losses from a state that was put back."""
         state.put(self.setup.task)
-        for batches in self._course.own_batches(step, min(step + WINDOW, len(self._course.record))):
-            self._course.check(step, self._course.losses(batches))
+        for batches in self.course.own_batches(step, min(step + WINDOW, len(self.course.record))):
+            self.course.check(step, self.course.losses(batches))
             step += len(batches)
         state.put(self.setup.task)
 
     def _own_from(self, step: int) -> Callable[[int], np.ndarray]:
-        plan, size = self._course.trainer.plan, self.job.run.training.batch_size
+        plan, size = self.course.trainer.plan, self.job.run.training.batch_size
 
         def own(number: int) -> np.ndarray:
             # an incomplete last batch makes some steps shorter
@@ -259,7 +260,7 @@ class _Replayer:
 
     def _example_losses(self, step: int) -> np.ndarray:
         """Return the loss of each training spectrum, batch normalisation as in training; (n,)."""
-        setup, data = self.setup, self._course.trainer.data
+        setup, data = self.setup, self.course.trainer.data
         order = np.random.default_rng([self.job.run.seed, _LOSSES, step]).permutation(len(setup.places))
         size = min(self.job.run.training.batch_size, len(order))
         batches = [*cut_batches(order, size), order[-size:]]
@@ -277,7 +278,8 @@ class _Replayer:
 
     # Replays -----------------------------------------------------------------------------------------------------
 
-    def _rows(self, name: str, fork: Fork, state: State) -> Iterator[dict[str, Any]]:
+    def rows(self, name: str, fork: Fork, state: State) -> Iterator[dict[str, Any]]:
+        """Make the replays of an arm at a fork; yield a row of the table for each, or one that says why none."""
         arm, setup = ARMS[name], self.setup
         note = arm.unfit(setup)
         if note:
@@ -285,7 +287,7 @@ class _Replayer:
             return
         task, run = self._program(name, arm)
         numbers, size = range(self.job.settings.replays), self.job.run.training.batch_size
-        reference, width = reference_level(self._course.record, fork.step), window_of(arm.batch_size(setup), size)
+        reference, width = reference_level(self.course.record, fork.step), window_of(arm.batch_size(setup), size)
         # one after the other, unless a program takes their steps together
         together = [numbers] if self._packs else [[k] for k in numbers]
         for some in together:
