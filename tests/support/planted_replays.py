@@ -7,8 +7,6 @@ from quasarcurves.analysis.replays.outcomes import FORK_COLUMNS, REPLAY_COLUMNS,
 
 PROCESSES = ("constant", "rising", "none", "state", "batch")
 
-ABSENT = {"amsgrad_off": "Adam without amsgrad has no maximum"}
-
 
 def make(
     process="constant", runs=1, *, hazard=1.0, arms=None, replays=8, grid=12, before=0, steps=600.0, between_runs=0.5,
@@ -19,9 +17,9 @@ def make(
     Parameters
     ----------
     process : str
-        How spikes come, at `hazard` per 1,000 steps on average as it is: `constant`; `rising` with the step of the fork;
-        `none`; by the `state` alone (all replays of a fork in all arms, or none); by one `batch` that the order of each
-        replay has within its steps or not, the same for all arms of a replay.
+        How spikes come, at `hazard` per 1,000 steps on average as it is: `constant`; `rising` with the step of the
+        fork; `none`; by the `state` alone (all replays of a fork in all arms, or none); by one `batch` that the order
+        of each replay has within its steps or not, the same for all arms of a replay.
     arms : mapping of str to float
         True ratio of each arm's hazard; of `state` and `batch` only arms that change nothing (1) make sense.
     before : int
@@ -70,7 +68,8 @@ def _forks(rng, grid, before):
     for step, kind, onset, distance in found:
         yield {
             "fork_step": step, "kind": kind, "onset": onset, "distance": distance, "loss": 0.02 * rng.lognormal(0, 0.3),
-            "effective_step": 1e-3 * step / 3750 * rng.lognormal(0, 0.05), "since_spike": np.nan if step < 1500 else 100.0 + step % 1900,
+            "effective_step": 1e-3 * step / 3750 * rng.lognormal(0, 0.05),
+            "since_spike": np.nan if step < 1500 else 100.0 + step % 1900,
             "noise": rng.uniform(0.3, 0.6), "sharpness_share": rng.uniform(0.2, 0.6),
         }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """Decision rules: what sets the hazard, by thresholds that were fixed before any replay was made.
 
 Each rule is built of conditions on the ratio of an arm's hazard to that of another arm: as it is, or a control. A
-condition holds where the whole 95 % interval is on the right side of its threshold, and fails where the whole of it is on
-the other; else nothing is said.
+condition holds where the whole 95 % interval is on the right side of its threshold, and fails where the whole of it is
+on the other; else nothing is said.
 """
 
 from __future__ import annotations

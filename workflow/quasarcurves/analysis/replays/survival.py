@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,10 @@ def kaplan_meier(steps: np.ndarray, spiked: np.ndarray) -> pd.DataFrame:
     """
     steps, spiked = np.asarray(steps, float), np.asarray(spiked, bool)
     found = scipy.stats.ecdf(scipy.stats.CensoredData(uncensored=steps[spiked], right=steps[~spiked])).sf
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # it has no band where survival is 0 or 1, which is seen to below
         band: Any = found.confidence_interval(LEVEL, method="log-log")
     table = pd.DataFrame({"steps": found.quantiles, "survival": found.probabilities})
     table["low"], table["high"] = (each.probabilities for each in (band.low, band.high))
