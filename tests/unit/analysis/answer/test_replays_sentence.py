@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from tests.support import planted_replays
+from tests.support.made_up_answers import make_study
+
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer import replays as said
 from quasarcurves.analysis.replays import findings, interventions
-from tests.support import planted_replays
-from tests.support.made_up_answers import make_study
 
 ARMS = {"step_x0.5": 0.02, "v_x4": 0.02, "m_0": 1.0}
 

@@ -1,4 +1,4 @@
-"""Ratios of rates at the same states, on planted truth: states and runs that differ, states that decide, single runs."""
+"""Ratios of rates at the same states, on planted truth: states and runs that differ, and states that decide."""
 
 import numpy as np
 import pytest

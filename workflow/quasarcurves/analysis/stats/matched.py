@@ -149,7 +149,7 @@ class _Level:
 
     def _highest_likelihoods(self) -> np.ndarray:
         """Return the highest of `_likelihoods` over all ratios: on a coarse grid, then about its best places."""
-        places = np.arange(-_FAR, _FAR + 1)
+        places = np.arange(-_FAR, _FAR + 1, 2)
         coarse = np.array([self._likelihoods(np.exp(log)) for log in places])  # (g, 2)
         near = places[coarse.argmax(axis=0)]
         fine = [self._highest_near(place, i) for i, place in enumerate(near)]
@@ -157,7 +157,9 @@ class _Level:
 
     def _highest_near(self, log_ratio: float, i: int) -> float:
         found = scipy.optimize.minimize_scalar(
-            lambda log: -self._likelihoods(np.exp(log))[i], bounds=(log_ratio - 1, log_ratio + 1)
+            lambda log: -self._likelihoods(np.exp(log))[i],
+            bounds=(log_ratio - 2, log_ratio + 2),
+            options={"xatol": 1e-3},
         )
         return -float(found.fun)
 
