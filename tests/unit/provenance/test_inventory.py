@@ -79,6 +79,17 @@ def test_lists_and_removes_exactly_the_orphans(study):
     assert inventory.orphans(study) == []
 
 
+def test_replays_that_the_study_does_not_ask_for_are_orphans(study):
+    config = yaml.safe_load(CONFIG) | {"diagnosis": {"replays": {"jobs": 1}}}
+    asked, left = (study.results / f"runs/f0.8_r0/adam/replays/{name}.csv" for name in ("0", "1"))
+    for path in (asked, left):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    listed = {orphan.path for orphan in inventory.orphans(Study.from_config(config))}
+    assert left in listed and asked not in listed
+    assert {asked, left} <= {orphan.path for orphan in inventory.orphans(study)}
+
+
 def test_what_spikes_cost_is_asked_for_where_snapshots_are_taken(study):
     taking = Study.from_config({**yaml.safe_load(CONFIG), "diagnosis": {"snapshots": 2}})
     found = {orphan.path.name for orphan in inventory.orphans(taking)}

@@ -536,3 +536,54 @@ def test_runs_that_there_are_not_are_known_by_name():
     study = Study.from_config(changed(**optimizers_of(own=own), subsets__fractions=[0.1, 0.4]))
     assert study.absent == ["f0.1_r0/own", "f0.1_r1/own"]
     assert Study.from_config(BASE).absent == []
+
+
+# Replays
+
+
+def test_the_trainings_of_the_largest_fraction_are_replayed_unless_others_are_named():
+    study = Study.from_config(changed(diagnosis={"replays": {}}))
+    assert [run.name for run in study.replayed_runs] == [
+        f"f0.4_r{replicate}/{name}" for replicate in (0, 1) for name in ("adam", "decayed")
+    ]
+    chosen = Study.from_config(changed(diagnosis={"replays": {"optimizers": ["adam"], "fractions": [0.1]}}))
+    assert [run.name for run in chosen.replayed_runs] == ["f0.1_r0/adam", "f0.1_r1/adam"]
+    none = Study.from_config(BASE)
+    assert not none.replays and not none.replayed_runs and not none.paths("{group}", "forks")
+
+
+def test_a_run_has_a_replay_job_per_group_of_forks():
+    study = Study.from_config(changed(diagnosis={"replays": {"optimizers": ["adam"], "jobs": 3}}))
+    paths = study.paths("f{fraction}_r{replicate}/{optimizer}/{group}", "forks")
+    assert paths[:4] == [f"results/test/f0.4_r0/adam/{group}" for group in range(3)] + ["results/test/f0.4_r1/adam/0"]
+
+
+def test_replays_are_compared_with_as_it_is_whatever_arms_are_named():
+    study = Study.from_config(changed(diagnosis={"replays": {"arms": ["m_0", "as_it_is", "v_x4"]}}))
+    assert study.replay_settings.arms == ("as_it_is", "m_0", "v_x4")
+    assert study.replay_settings.from_json(study.replay_settings.to_json()) == study.replay_settings
+
+
+@pytest.mark.parametrize(
+    "replays, parts",
+    [
+        ({"optimizers": ["adm"]}, ["diagnosis.replays.optimizers", "adm", "adam, decayed"]),
+        ({"fractions": [0.3]}, ["diagnosis.replays.fractions", "0.3", "0.4, 0.1"]),
+        ({"arms": ["m_1"]}, ["diagnosis.replays.arms", "m_1", "m_0"]),
+    ],
+)
+def test_replays_of_what_there_is_not_are_refused(replays, parts):
+    assert_one_message(refusal(changed(diagnosis={"replays": replays})), *parts)
+
+
+def test_replays_of_no_run_are_refused():
+    config = changed(optimizers__decayed__fractions=[0.1], diagnosis={"replays": {"optimizers": ["decayed"]}})
+    assert_one_message(refusal(config), "diagnosis.replays", "no run")
+
+
+def test_a_job_s_need_grows_with_its_replays_and_falls_with_its_jobs():
+    def minutes(**replays):
+        study = Study.from_config(changed(training__epochs=2000, diagnosis={"replays": replays}))
+        return study.resources("replay", 400, study.replayed_runs[0])["runtime"]
+
+    assert minutes(replays=64) > minutes(replays=16) > minutes(replays=16, jobs=8)

@@ -98,6 +98,8 @@ def _unasked(study: Study) -> Iterator[Path]:
     results, asked = study.results, _asked(study)
     for name in _BY_RUN:
         yield from _others(results / name, {results / name / run.name for run in study.runs}, folders=True)
+    for run in study.runs:
+        yield from _others(results / "runs" / run.name / "replays", asked)
     for name in (*_JOB_FILES, "data/subsets", "figures", "report"):
         yield from _others(results / name, asked)
     tables = {results / file.path for step in STEPS.values() if step.per == "study" for file in step.makes}

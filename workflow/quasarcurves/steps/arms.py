@@ -228,7 +228,7 @@ class AmsgradFromHere(_OtherAdam):
     def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
         """Let the maximum begin with v."""
         for highest, v in zip(task.optimizer._velocity_hats, task.optimizer._velocities, strict=True):
-            highest.assign(v)
+            highest.assign(np.array(v))  # a copy: JAX would take one buffer for both
 
 
 class AdamFromHere(_OtherAdam):

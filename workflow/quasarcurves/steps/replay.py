@@ -18,12 +18,13 @@ from quasarcurves.analysis.replays import forks
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.steps.arms import ARMS, Arm, Fork, Setup
+from quasarcurves.steps.arms import ARMS, AS_IT_IS, Arm, Fork, Setup
 from quasarcurves.steps.build import build_curvature, build_plain_network, build_trainer
 from quasarcurves.training import backends
 from quasarcurves.training.backends.shared import Derivatives
 from quasarcurves.training.history import History
 from quasarcurves.training.measures import Loss
+from quasarcurves.training.plan import Task
 from quasarcurves.training.replays import (
     WINDOW,
     Course,
@@ -48,6 +49,9 @@ _PROBE, _BATCHES, _RECENT = 64, 16, 200
 
 REPLAY_COLUMNS = ["fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "note"]
 FORK_COLUMNS = [*forks.COLUMNS, "sharpness_share"]
+
+_Program = Callable[[Sequence[Sequence[np.ndarray]]], Callable[[np.ndarray], np.ndarray]]
+"""Values of the variables of each replay -> what takes their steps: batches (replays, steps, batch) -> losses."""
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +129,7 @@ class _Replayer:
 
     def __init__(self, job: ReplayJob, history: History, between: Callable[[], None]) -> None:
         self.job, self.history, self.between = job, history, between
-        self._programs: dict[str, tuple[Any, Callable[[np.ndarray], np.ndarray]]] = {}
+        self._programs: dict[str, tuple[Task, _Program]] = {}
 
     def made_at(self, steps: Sequence[int]) -> list[dict[str, Any]]:
         """Return what was made at each fork, in their order."""
@@ -179,16 +183,48 @@ class _Replayer:
     def _derivatives(self) -> Derivatives:
         return backends.active().compile_derivatives(self.setup.task)
 
-    def _program(self, name: str, arm: Arm) -> tuple[Any, Callable[[np.ndarray], np.ndarray]]:
-        """Return what computes an arm's steps: its task, and batches -> losses."""
+    @property
+    def _packs(self) -> bool:
+        """Whether a program takes the steps of all replays of an arm at once."""
+        return self.job.run.training.pack
+
+    def _program(self, name: str, arm: Arm) -> tuple[Task, _Program]:
+        """Return what computes an arm's steps: its task, and what starts its replays."""
         if name not in self._programs:
             task = arm.variant(self.setup)
-            self._programs[name] = (task, self._course.losses if task is self.setup.task else self._compiled(task))
+            key = name if task is not self.setup.task else AS_IT_IS
+            if key not in self._programs:
+                self._programs[key] = task, self._compiled_together(task) if self._packs else self._compiled(task)
+            self._programs[name] = self._programs[key]
         return self._programs[name]
 
-    def _compiled(self, task: Any) -> Callable[[np.ndarray], np.ndarray]:
-        run_steps = backends.active().compile_steps(task, self._course.trainer.data, [Loss()], self._course.most)
-        return lambda batches: run_steps(np.ascontiguousarray(batches, np.int32))[1][:, 0]
+    def _compiled(self, task: Task) -> _Program:
+        """Return what starts one replay, from the variables as they are."""
+        if task is self.setup.task:
+            run = self._course.losses
+        else:
+            run_steps = backends.active().compile_steps(task, self._course.trainer.data, [Loss()], self._course.most)
+
+            def run(batches: np.ndarray) -> np.ndarray:
+                return run_steps(np.ascontiguousarray(batches, np.int32))[1][:, 0]
+
+        return lambda _: lambda batches: run(batches[0])[None]
+
+    def _compiled_together(self, task: Task) -> _Program:
+        """Return what starts all replays of an arm at once, each from its own values of the variables."""
+        run_steps = backends.active().compile_many(task, self._course.trainer.data, self._course.most)
+
+        def start(values: Sequence[Sequence[np.ndarray]]) -> Callable[[np.ndarray], np.ndarray]:
+            states: list[Any] = [np.stack(alike) for alike in zip(*values, strict=True)]
+
+            def run(batches: np.ndarray) -> np.ndarray:
+                nonlocal states
+                states, losses = run_steps(states, np.ascontiguousarray(batches, np.int32))
+                return losses
+
+            return run
+
+        return start
 
     # At a fork ---------------------------------------------------------------------------------------------------
 
@@ -248,22 +284,28 @@ class _Replayer:
             yield _row(fork, name, -1, Outcome(0, False, np.nan), note)
             return
         task, run = self._program(name, arm)
-        settings, size = self.job.settings, self.job.run.training.batch_size
-        reference = reference_level(self._course.record, fork.step)
-        for k in range(settings.replays):
+        numbers, size = range(self.job.settings.replays), self.job.run.training.batch_size
+        reference, width = reference_level(self._course.record, fork.step), window_of(arm.batch_size(setup), size)
+        # one after the other, unless a program takes their steps together
+        together = [numbers] if self._packs else [[k] for k in numbers]
+        for some in together:
             self.between()
-            orders, own = (
-                np.random.default_rng([self.job.run.seed, tag, self.job.run.replicate, fork.step, k])
-                for tag in (_ORDER, _OWN)
-            )
-            examples = shuffled_epochs(setup.places, settings.steps * size, orders)
-            state.put(setup.task)
-            if task is not setup.task:
-                state.carry(setup.task, task)
-            arm.change(task, fork, own)
-            batches = arm.batches(examples, setup, fork, own)
-            outcome = follow(run, batches, reference, window_of(arm.batch_size(setup), size))
-            yield _row(fork, name, k, outcome)
+            begun = [self._begun(arm, task, fork, state, k) for k in some]
+            outcomes = follow(run([values for values, _ in begun]), np.array([b for _, b in begun]), reference, width)
+            for k, outcome in zip(some, outcomes, strict=True):
+                yield _row(fork, name, k, outcome)
+
+    def _begun(self, arm: Arm, task: Task, fork: Fork, state: State, k: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Put a task where a replay begins; return the values of its variables, where wanted, and its batches."""
+        run, setup = self.job.run, self.setup
+        orders, own = (np.random.default_rng([run.seed, tag, run.replicate, fork.step, k]) for tag in (_ORDER, _OWN))
+        examples = shuffled_epochs(setup.places, self.job.settings.steps * run.training.batch_size, orders)
+        state.put(setup.task)
+        if task is not setup.task:
+            state.carry(setup.task, task)
+        arm.change(task, fork, own)
+        values = State.of(task).values if self._packs else []
+        return values, arm.batches(examples, setup, fork, own)
 
     # What is kept ------------------------------------------------------------------------------------------------
 

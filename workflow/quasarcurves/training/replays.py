@@ -7,7 +7,7 @@ what its record shows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,23 +48,31 @@ class State:
     @classmethod
     def of(cls, task: Task) -> State:
         """Copy the present state of a task."""
-        return cls(*([np.array(variable) for variable in part.variables] for part in (task.model, task.optimizer)))
+        return cls([np.array(each) for each in _of_model(task)], [np.array(each) for each in task.optimizer.variables])
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """Values of the model's variables, those trained first, and of the optimizer's."""
+        return [*self.model, *self.optimizer]
 
     def put(self, task: Task) -> None:
         """Put the task that the state was taken from into it."""
-        for part, values in ((task.model, self.model), (task.optimizer, self.optimizer)):
-            for variable, value in zip(part.variables, values, strict=True):
-                variable.assign(value)
+        for variable, value in zip([*_of_model(task), *task.optimizer.variables], self.values, strict=True):
+            variable.assign(value)
 
     def carry(self, task: Task, other: Task) -> None:
         """Put another task into it: the same network, and what its optimizer has in common with that of `task`."""
-        for variable, value in zip(other.model.variables, self.model, strict=True):
+        for variable, value in zip(_of_model(other), self.model, strict=True):
             variable.assign(value)
         names = (_own_name(variable) for variable in task.optimizer.variables)
         known = dict(zip(names, self.optimizer, strict=True))
         for variable in other.optimizer.variables:
             if _own_name(variable) in known:
                 variable.assign(known[_own_name(variable)])
+
+
+def _of_model(task: Task) -> list[Any]:
+    return [*task.model.trainable_variables, *task.model.non_trainable_variables]
 
 
 def _own_name(variable: Any) -> str:
@@ -167,14 +175,14 @@ def reference_level(record: np.ndarray, step: int) -> float:
     return float(np.mean(record[max(0, step - REFERENCE) : step], dtype=np.float64))
 
 
-def follow(run: Any, batches: np.ndarray, reference: float, width: int) -> Outcome:
-    """Take steps until the loss has spiked or the batches are used up.
+def follow(run: Callable[[np.ndarray], np.ndarray], batches: np.ndarray, reference: float, width: int) -> list[Outcome]:
+    """Take steps of some replays until each has spiked or its batches are used up.
 
     Parameters
     ----------
     run : callable
-        (steps, batch) int array -> losses (steps,).
-    batches : (steps, batch) int array
+        (replays, steps, batch) int array -> losses (replays, steps).
+    batches : (replays, steps, batch) int array
     reference : float
         Mean loss before.
     width : int
@@ -182,19 +190,26 @@ def follow(run: Any, batches: np.ndarray, reference: float, width: int) -> Outco
 
     Returns
     -------
-    Outcome
+    list of Outcome
+        Of each replay.
     """
-    losses = np.zeros(0)
-    for start in range(0, len(batches), _BLOCK):
-        losses = np.append(losses, run(batches[start : start + _BLOCK]))
-        passage = first_passage(losses, reference, width)
-        if passage is not None and len(losses) >= passage + _AFTER:
+    losses = np.zeros((len(batches), 0))
+    for start in range(0, batches.shape[1], _BLOCK):
+        losses = np.append(losses, run(batches[:, start : start + _BLOCK]), axis=1)
+        passages = [first_passage(each, reference, width) for each in losses]
+        if all(passage is not None and losses.shape[1] >= passage + _AFTER for passage in passages):
             break
+    return [_outcome(each, reference, width) for each in losses]
+
+
+def _outcome(losses: np.ndarray, reference: float, width: int) -> Outcome:
     passage = first_passage(losses, reference, width)
-    means = window_means(losses, width) / reference
-    height = float(means.max()) if means.size else float("nan")
-    spiked = passage is not None
-    return Outcome(passage if passage is not None else len(losses), spiked, height if not np.isnan(height) else np.inf)
+    if passage is None:
+        means = window_means(losses, width)
+        return Outcome(len(losses), False, float(means.max(initial=-np.inf)) / reference if means.size else np.nan)
+    # replays that are taken together go on for different times after they have spiked
+    means = window_means(losses[: passage + _AFTER], width) / reference
+    return Outcome(passage, True, float(means.max()) if np.isfinite(means).all() else np.inf)
 
 
 def first_passage(losses: np.ndarray, reference: float, width: int) -> int | None:

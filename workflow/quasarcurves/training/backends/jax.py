@@ -19,7 +19,7 @@ import numpy as np
 
 from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
 from quasarcurves.training.flat import flat, like
-from quasarcurves.training.measures import Measure
+from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Task
 
 
@@ -43,14 +43,14 @@ def compile_steps(
     """Compile blocks of steps: one program serves all lengths up to `most`."""
     # on a CPU aligned arrays are shared, not copied
     arrays = [jax.device_put(array) for array in data]
-    variables = _variables(task)
+    held = _variables(task)
     run_steps = _whole_block(task, measures)
 
     def run(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n_steps = len(batches)
         padded = np.pad(batches, ((0, most - n_steps), (0, 0)))
-        state, parts, values = run_steps([variable.value for variable in variables], arrays, padded, n_steps)
-        for variable, value in zip(variables, state, strict=True):
+        state, parts, values = run_steps([variable.value for variable in held], arrays, padded, n_steps)
+        for variable, value in zip(held, state, strict=True):
             variable.assign(value)
         return np.asarray(parts[:n_steps]), np.asarray(values[:n_steps])
 
@@ -73,6 +73,39 @@ def _whole_block(task: Task, measures: Sequence[Measure]) -> Callable[..., Any]:
         return jax.lax.fori_loop(0, n_steps, body, (state, *empty))
 
     return run_steps
+
+
+def compile_many(
+    task: Task, data: Sequence[np.ndarray], most: int
+) -> Callable[[Sequence[Any], np.ndarray], tuple[list[Any], np.ndarray]]:
+    """Compile blocks of steps, up to `most`, of many states of one training at once.
+
+    Returns
+    -------
+    callable
+        Values of `_variables` of each state, stacked, and (states, steps, batch) examples -> values after the steps,
+        and losses (states, steps).
+    """
+    arrays = [jax.device_put(array) for array in data]
+    step = jax.vmap(partial(_one_step, task, [Loss()]))
+
+    @jax.jit
+    def run_steps(states: list[Any], data: list[Any], batches: Any, n_steps: Any) -> tuple[list[Any], Any]:
+        def body(i: Any, carried: tuple[list[Any], Any]) -> tuple[list[Any], Any]:
+            states, losses = carried
+            batch = [jnp.take(array, batches[i], axis=0) for array in data]  # (states, batch, ...)
+            states, _, values = step(states, batch)
+            return states, losses.at[i].set(values[:, 0])
+
+        return jax.lax.fori_loop(0, n_steps, body, (states, jnp.zeros(batches.shape[:2])))
+
+    def run(states: Sequence[Any], batches: np.ndarray) -> tuple[list[Any], np.ndarray]:
+        n_steps = batches.shape[1]
+        padded = np.pad(np.swapaxes(batches, 0, 1), ((0, most - n_steps), (0, 0), (0, 0)))
+        after, losses = run_steps(list(states), arrays, padded, n_steps)
+        return after, np.asarray(losses[:n_steps]).T
+
+    return run
 
 
 def _one_step(
