@@ -17,12 +17,15 @@ def write_answer(
     convergence: Input,
     stopping: Input,
     learning_curve: Input,
+    interventions: list[Input],
+    replay_findings: list[Input],
     answer: Output,
     answer_json: Output,
 ) -> None:
     """Answer the four questions of a study."""
     spiking = runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall
-    answers.write(*spiking, convergence, stopping, learning_curve, answer, answer_json)
+    of_replays = (next(iter(tables), None) for tables in (interventions, replay_findings))
+    answers.write(*spiking, convergence, stopping, learning_curve, answer, answer_json, *of_replays)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ def write(
     learning_curve: Path,
     page: Path,
     data: Path,
+    interventions: Path | None = None,
+    replay_findings: Path | None = None,
 ) -> None:
     """Write answer.md and answer.json.
 
@@ -37,6 +39,8 @@ def write(
         The tables of these names.
     page, data : Path
         Files written: the Markdown, and the JSON that `compose.as_json` describes.
+    interventions, replay_findings : Path, optional
+        The tables of these names, where there were replays.
 
     Raises
     ------
@@ -44,7 +48,8 @@ def write(
         If runs.csv has no rows.
     """
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
-    study = Study(*map(tables.read, (*paths, convergence, stopping, learning_curve)))
+    of_replays = (None if path is None else tables.read(path) for path in (interventions, replay_findings))
+    study = Study(*map(tables.read, (*paths, convergence, stopping, learning_curve)), *of_replays)
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)

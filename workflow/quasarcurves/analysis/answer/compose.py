@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from quasarcurves.analysis.answer import converged, cures, enough_data, why
+from quasarcurves.analysis.answer import converged, cures, enough_data, replays, why
 from quasarcurves.analysis.answer.converged import judged
 from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count, listed, sentence
 from quasarcurves.analysis.learning_curve import CURVE_LEVEL
@@ -68,6 +68,8 @@ def as_page(study: Study, replies: Mapping[str, Sequence[Reply]]) -> str:
     lines = ["# Answer", "", " ".join(_headline(study, replies)), ""]
     for question, title in QUESTIONS.items():
         lines += [f"**{title}** {' '.join(_shown(replies[question]))}", ""]
+    if found := replays.sentence(study):
+        lines += [f"**What do replays show?** {found}", ""]
     everything = list(_in_turn(replies))
     lines += [f"**Do this:** {_joined(_to_do(everything), 'nothing that these runs show')}.", ""]
     lines += [f"**What would settle it:** {_joined((each.needs for each in everything), 'nothing is open')}.", ""]

@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """The tables of a study, by their names."""
+    """The tables of a study, by their names; those of replays where there are some."""
 
     runs: pd.DataFrame
     spikes: pd.DataFrame
@@ -81,6 +81,8 @@ class Study:
     convergence: pd.DataFrame
     stopping: pd.DataFrame
     learning_curve: pd.DataFrame
+    interventions: pd.DataFrame | None = None
+    replay_findings: pd.DataFrame | None = None
 
     @cached_property
     def reference(self) -> str:

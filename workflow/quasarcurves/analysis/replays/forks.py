@@ -11,13 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from quasarcurves.analysis.replays import BEFORE, GRID, QUIET
 from quasarcurves.analysis.spikes.finding import PER_STEP, find_spikes
 from quasarcurves.analysis.spikes.splitting import SUSTAINED
 from quasarcurves.training.history import History
 from quasarcurves.training.replays import reference_level
 from quasarcurves.training.settings import ReplaySettings
-
-GRID, BEFORE, QUIET = "grid", "before", "quiet"
 
 COLUMNS = ["fork_step", "kind", "onset", "distance", "loss", "effective_step", "since_spike", "noise"]
 

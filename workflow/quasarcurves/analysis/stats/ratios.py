@@ -55,9 +55,9 @@ def rate_ratio(strata: Strata) -> Ratio:
     in a single stratum it is the ratio of the rates seen. The interval has what `rate_ratio_p` does not refuse. Without
     any event it goes from 0 to infinity.
     """
-    value = _mantel_haenszel(strata)
+    value = mantel_haenszel(strata)
     free = _free_likelihood(strata)
-    low, high = _interval(lambda ratio: _p(strata, ratio, free), value)
+    low, high = interval(lambda ratio: _p(strata, ratio, free), value)
     return Ratio(value, low, high, _p(strata, 1.0, free), sum(len(counts.events) for counts, _ in strata))
 
 
@@ -109,9 +109,9 @@ def rate_ratio_p_without_one_run(strata: Strata, ratio: float) -> float:
     """
     if min(sum(len(pair[side].events) for pair in strata) for side in (0, 1)) < FEWEST_RUNS:
         return float("nan")
-    below, worst = _mantel_haenszel(strata) < ratio, 0.0
+    below, worst = mantel_haenszel(strata) < ratio, 0.0
     for kept in _without_one(strata):
-        left = _mantel_haenszel(kept)
+        left = mantel_haenszel(kept)
         turned = np.isnan(left) or (left < ratio) != below
         worst = max(worst, 1.0 if turned else _gaussian_p(kept, ratio))
     return worst
@@ -156,14 +156,15 @@ def _likelihood(strata: Strata, ratio: float) -> float:
     )
 
 
-def _mantel_haenszel(strata: Strata) -> float:
+def mantel_haenszel(strata: Strata) -> float:
+    """Return the estimate of `rate_ratio`: infinite without an event of the reference, NaN without any."""
     over = sum(c.total * r.exposure / (c.exposure + r.exposure) for c, r in strata)
     under = sum(r.total * c.exposure / (c.exposure + r.exposure) for c, r in strata)
     return float(over / under) if under else (float("inf") if over else float("nan"))
 
 
-def _interval(p: Callable[[float], float], value: float) -> tuple[float, float]:
-    """Return the ratios about a value between which a probability is 0.05 or more."""
+def interval(p: Callable[[float], float], value: float) -> tuple[float, float]:
+    """Return the ratios about a value between which a probability is 0.05 or more; 0 to infinity about NaN."""
 
     def beyond(log_ratio: float) -> float:
         return p(float(np.exp(log_ratio))) - ALPHA

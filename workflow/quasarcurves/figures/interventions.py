@@ -1,0 +1,116 @@
+"""What each arm does to the hazard of a spike.
+
+Caption
+-------
+Hazard of a spike with each arm over that as it is, at the same forks, with 95 % intervals; arrows are ends beyond the
+panel. The solid line is no change, dashed and dotted ones are a half and a fifth. Filled symbols differ from 1 after
+adjustment for the number of arms. Beside each arm stand its spikes and those as it is. With one run or two, what is
+shown holds for these. Arms that cannot be had stand below.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.replays import GROUP
+from quasarcurves.analysis.replays.interventions import ABSENT, LOWERS, RAISES, REFERENCE
+from quasarcurves.figures import style
+
+_ROW, _FRAME = 0.17, 0.95
+"""Inches: of an arm, and of all else."""
+
+_LEAST, _MOST = 0.02, 20.0
+"""The panel's limits go no farther."""
+
+_COLORS = {LOWERS: style.OKABE_ITO[0], RAISES: style.OKABE_ITO[1]}
+
+
+def draw(interventions: pd.DataFrame) -> Figure:
+    """Draw a panel per optimizer, size of the training set and learning rate.
+
+    Parameters
+    ----------
+    interventions : DataFrame
+        The table of `interventions.compare`.
+    """
+    groups = [
+        (dict(zip(GROUP, values, strict=True)), rows)
+        for values, rows in interventions.groupby(GROUP, dropna=False)
+        if (rows["verdict"] != REFERENCE).any()
+    ]
+    if not groups:
+        return style.say_only("no arms to compare")
+    heights = [_ROW * (len(rows) + 1) + _FRAME for _, rows in groups]
+    figure = style.new_figure(style.PAGE_WIDTH * 0.75, sum(heights))
+    with style.house_style():
+        panels = figure.subplots(len(groups), squeeze=False, height_ratios=heights)
+        for axes, (keys, rows) in zip(panels[:, 0], groups, strict=True):
+            _draw_panel(axes, keys, rows)
+    return figure
+
+
+def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame) -> None:
+    absent = rows["verdict"].str.startswith(ABSENT)
+    shown = rows[~absent & (rows["verdict"] != REFERENCE)].sort_values("ratio", ascending=False, na_position="first")
+    low, high = _limits(shown)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    for limit, dashes in ((1, "-"), (0.5, "--"), (0.2, ":")):
+        axes.axvline(limit, color="0.6", linewidth=0.7, linestyle=dashes, zorder=0)
+    for y, row in enumerate(tables.records(shown)):
+        _draw_arm(axes, y, row, low, high)
+    axes.set_yticks(range(len(shown)), shown["arm"])
+    axes.set_ylim(-0.7, len(shown) - 0.3 if len(shown) else 0.5)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    runs = int(rows["runs"].max())
+    rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
+    axes.set_title(f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}: {runs} run{'s' * (runs != 1)}")
+    axes.set_xlabel("\n".join(["hazard over that as it is", *_notes(rows[absent])]))
+    axes.text(
+        1.01, len(shown) - 0.3, "spikes / as it is", transform=axes.get_yaxis_transform(), fontsize=7, va="bottom"
+    )
+
+
+def _limits(shown: pd.DataFrame) -> tuple[float, float]:
+    ends = shown[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    low, high = np.min([*ends, 0.1]), np.max([*ends, 2.0])
+    return max(float(low) / 1.3, _LEAST), min(float(high) * 1.3, _MOST)
+
+
+def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) -> None:
+    color = _COLORS.get(row["verdict"], "0.35")
+    label = f"{row['events']:,.0f} / {row['events_as_it_is']:,.0f}"
+    axes.text(1.01, y, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center")
+    if np.isnan(row["ratio"]):
+        axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, va="center", ha="center", color=color)
+        return
+    ends = np.clip([row["ratio_low"], row["ratio_high"]], low, high)
+    axes.plot(ends, [y, y], color=color, linewidth=0.9)
+    for beyond, at, arrow in ((row["ratio_low"] < low, low, "<"), (row["ratio_high"] > high, high, ">")):
+        if beyond:
+            axes.plot(at, y, arrow, color=color, markersize=4, clip_on=False)
+    if low <= row["ratio"] <= high:
+        face = color if row["verdict"] in _COLORS else "white"
+        axes.plot(row["ratio"], y, "o", color=color, markerfacecolor=face, markersize=4.5)
+
+
+def _notes(absent: pd.DataFrame) -> list[str]:
+    texts = (f"{row['arm']}: {row['verdict']}" for row in tables.records(absent))
+    return [line for text in texts for line in textwrap.wrap(text, 80)]
+
+
+def plot(*, interventions: Path) -> Figure:
+    """Return the ratios of all arms."""
+    return draw(tables.read(interventions))
