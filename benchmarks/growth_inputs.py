@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import yaml
 from dag import study
 from growth import OPTIMIZERS, layout
@@ -21,6 +23,7 @@ from training_use import USUAL, prepare
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import GRID, Spectra, write_chunks
+from quasarcurves.study.steps import FILES
 from quasarcurves.training.history import History
 
 _LINES = ("LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha", "BAL CIV(1548)")
@@ -28,6 +31,7 @@ _MEASURES = (
     "gradient_norm", "update_norm", "last_layer_norm", "effective_step_mean", "effective_step_q01",
     "effective_step_q50", "effective_step_q99", "rms_worst", "rms_mean",
 )  # fmt: skip
+_OF_FORK = ("onset", "distance", "loss", "effective_step", "sharpness_share", "since_spike", "noise")
 _SPIKE_EVERY, _SPIKE_STEPS = 1000, 60
 _CHUNK = 20_000
 
@@ -144,6 +148,22 @@ def results(runs: int, epochs: int, steps: int, spectra: int) -> None:
     """Write all that the trainings and evaluations of a study leave behind."""
     predictions(runs, spectra)
     histories(runs, epochs, steps)
+    replays(runs)
+
+
+def replays(runs: int, forks: int = 10, times: int = 4, arms: int = 12) -> None:
+    """Write replays of the runs of the largest fraction, in one file as if one job had made all."""
+    rng, rows, known = np.random.default_rng(3), [], []
+    made = [run for run in layout(runs) if run["fraction"] == layout(runs)[0]["fraction"]]
+    for run, fork in product(made, range(forks)):
+        keys = {"run": name_of(run), **run, "n_train": 1024, "learning_rate": 1e-3, "fork_step": 500 + 100 * fork}
+        known.append({**keys, "kind": "grid", **dict.fromkeys(_OF_FORK, rng.random())})
+        for arm, replay in product(("as_it_is", *(f"arm_{i}" for i in range(1, arms))), range(times)):
+            time, spiked = rng.uniform(0, 600), rng.random() < 0.3
+            rows.append({**keys, "arm": arm, "replay": replay, "steps": time, "spiked": int(spiked),
+                         "first_passage": time if spiked else np.nan, "height": 4.0, "note": ""})  # fmt: skip
+    for name, table in (("fork_replays", rows), ("forks", known)):
+        pd.DataFrame(table).to_csv(Path(FILES[name].path).name, index=False)
 
 
 def training(**case: int) -> None:

@@ -213,7 +213,7 @@ _STEPS = (
         _table("aligned"),
         _table("predictors", "per measure, how early it moves before spikes and how well it predicts them."),
         _table("hypotheses", "a row per hypothesis about the cause and optimizer: what it predicts, what was found, and a verdict."))),
-    Step("compute_hazards", lambda s: Need(160 + 0.3 * s.runs, 4 + 3 * s.runs), light=True, reads=("fork_replays", "forks"),
+    Step("compute_hazards", lambda s: Need(160 + 0.1 * s.runs, 5 + 0.5 * s.runs), light=True, reads=("fork_replays", "forks"),
         when="replays", makes=(
         _table("replays"), File("all_forks", "forks.csv"),
         _table("hazards", "a row per run, fork and arm of the replays: spikes, exposure and hazard per 1,000 steps, and its ratio to that as it is, with exact 95 % intervals."),

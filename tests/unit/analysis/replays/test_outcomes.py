@@ -181,3 +181,17 @@ def test_the_design_found_has_the_chance_asked_for():
     again = power.power(2.0, 1000 * found.replays * found.forks * 3, found.forks, 3, replays=found.replays, arms=12)
     assert again.chance == found.chance
     assert power.design(1e-4, 100, 1) is None
+
+
+def test_a_study_without_a_fork_has_empty_tables(tmp_path):
+    made = make(grid=2)
+    empty = outcomes.Outcomes(made.replays.iloc[:0], made.forks.iloc[:0])
+    paths = [tmp_path / f"{name}.csv" for name in OUTPUTS]
+    for table, name in ((empty.replays, "none"), (empty.forks, "no_forks")):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    none = ([tmp_path / "none.csv"], [tmp_path / "no_forks.csv"])
+    tabulate.write(*none, *paths)
+    assert all(tables.read(path).empty for path in paths)
+    some = save(made, tmp_path)
+    tabulate.write(some[0] + none[0], some[1] + none[1], *paths)
+    assert len(tables.read(paths[0])) == len(made.replays)
