@@ -13,7 +13,7 @@ from rich.console import Console
 from quasarcurves.cli import monitor, summary
 from quasarcurves.cli.command import Command, add_configfile
 from quasarcurves.files import workflow_root
-from quasarcurves.study import Study, limits
+from quasarcurves.study import Study, limits, outlook
 from quasarcurves.training.extras import install_hint
 
 _LOG = logging.getLogger(__name__)
@@ -68,6 +68,17 @@ def _run(options: argparse.Namespace) -> int:
     return status
 
 
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", type=Path, nargs="?", help="file of the study (default: config.yaml)")
+
+
+def _check(options: argparse.Namespace) -> int:
+    study = Study.load(options.study or Path("config.yaml"))
+    for line in outlook.describe(study, study.n_spectra(study.results / "data" / "spectra.h5")):
+        print(line)
+    return 0
+
+
 def _study_and_rest(options: argparse.Namespace) -> tuple[Path, list[str]]:
     """Split off the study, which stands before all options of Snakemake, from these."""
     rest: list[str] = options.rest
@@ -116,6 +127,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 COMMANDS = (
     Command("init", "write a study to begin with, its keys explained", _init_arguments, _init),
+    Command("check", "say what a study will do, and what its replays can show", _check_arguments, _check),
     Command("run", "run a study and show its progress", _run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
     Command(
         "summary",

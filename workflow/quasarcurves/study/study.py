@@ -434,6 +434,10 @@ class Study:
         """
         return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
 
+    def seconds(self, rule: str, n_spectra: int, run: Run) -> float:
+        """Return the time that a training, or a job of replays, of a run is expected to take."""
+        return self._need(rule, n_spectra, run).seconds
+
     def _need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
         # replicates need the same, and thousands of jobs ask
         key = rule, n_spectra, run and (run.fraction, run.optimizer)
