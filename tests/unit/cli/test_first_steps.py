@@ -47,7 +47,7 @@ def test_no_arguments_print_the_help(capsys):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("rnu", "unknown command 'rnu': did you mean 'run'?"), ("xyz", "unknown command 'xyz': expected one of export, ")],
+    [("rnu", "unknown command 'rnu': did you mean 'run'?"), ("xyz", "unknown command 'xyz': expected one of check, ")],
 )
 def test_an_unknown_command_gets_the_nearest(capsys, name, message):
     with pytest.raises(SystemExit) as stop:
