@@ -19,10 +19,10 @@ setup-dev:  ## the same, with what tests and development need
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not cluster and not image"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not image"
 
 test-slow: setup-dev  ## the long ones alone
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m slow
 
 test-cluster: setup-dev  ## the profile for SLURM, on a cluster made of this machine; as root, on Debian
 	sh tests/cluster/install.sh

@@ -9,15 +9,44 @@ from support import made_up_survey
 
 _DEFAULT = Path(__file__).resolve().parents[1] / ".." / "shared" / "reference"
 REFERENCE = Path(os.environ.get("QUASARCURVES_REFERENCE", _DEFAULT)).resolve()
+_LONGEST_FIRST = (
+    "test_kills.py",
+    "finished smoke study",
+    "test_reruns.py",
+    "test_backends.py",
+    "test_interrupted.py",
+    "test_real_spectra.py",
+    "test_wheel.py",
+    "test_pods.py",
+    "run runs",
+    "test_deploy.py",
+    "test_recipes.py",
+    "test_pack.py",
+    "test_studies.py",
+    "run everything",
+    "test_jax.py",
+    "test_packed.py",
+    "test_spike_cost_study.py",
+    "test_fitting.py",
+    "test_precursors.py",
+    "test_find_spikes.py",
+    "test_loop.py",
+)
+"""Groups of tests that take a minute or more, by recorded time: begun last, one would keep one processor alone busy."""
 _WITHOUT_REFERENCE = f"no reference spectra in {REFERENCE}"
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread tests over processes such that what is costly to set up is set up once: by file, or as a mark says."""
+    """Spread tests over processes such that what is costly to set up is set up once: by file, or as a mark says.
+
+    The longest groups come first (xdist keeps the order with `--no-loadscope-reorder`).
+    """
+    place = {group: i for i, group in enumerate(_LONGEST_FIRST)}
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: place.get(item.get_closest_marker("xdist_group").args[0], len(place)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -92,9 +92,7 @@ class Training:
     def __init__(self, prepared: Path, out: Path, settings: dict, before: str = "", every: int = 2) -> None:
         out.mkdir(exist_ok=True)
         self.out = out
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=QUIET
-        )
+        self._nursery = IDLE.pop() if IDLE else open_nursery()
         self._ask = [str(prepared), str(out), settings, every, before]
         self.start()
 
@@ -102,7 +100,7 @@ class Training:
         """Start the training, or start it again."""
         print(json.dumps(self._ask), file=self._nursery.stdin, flush=True)
         self.pid = int(self._nursery.stdout.readline())
-        self._status: int | None = None
+        self._running = True
 
     def again(self) -> str:
         """Start the training again as anybody would, let it end, and give its log."""
@@ -119,16 +117,45 @@ class Training:
     def wait(self, seconds: float) -> int | None:
         """Give the exit status (negative: the signal it died of), or None if it has not ended by then."""
         ready, _, _ = select.select([self._nursery.stdout], [], [], seconds)
-        return int(self._nursery.stdout.readline()) if ready else None
+        if not ready:
+            return None
+        self._running = False
+        return int(self._nursery.stdout.readline())
 
     @property
     def log(self) -> str:
         return (self.out / "log").read_text()
 
     def close(self) -> None:
-        self._nursery.stdin.close()
-        self._nursery.wait()
-        self._nursery.stdout.close()
+        """Leave the nursery to the next training, if this one has ended; otherwise wait until it does."""
+        if self._running:
+            close_nursery(self._nursery)
+        else:
+            IDLE.append(self._nursery)
+
+
+IDLE: list[subprocess.Popen] = []
+"""Nurseries whose training has ended. To start one takes longer than some trainings."""
+
+
+def open_nursery() -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=QUIET
+    )
+
+
+def close_nursery(nursery: subprocess.Popen) -> None:
+    nursery.stdin.close()
+    nursery.wait()
+    nursery.stdout.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nurseries_end() -> Iterator[None]:
+    """Let no nursery outlive the tests."""
+    yield
+    while IDLE:
+        close_nursery(IDLE.pop())
 
 
 QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}

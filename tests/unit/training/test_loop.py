@@ -451,6 +451,7 @@ def test_measures_do_not_change_the_training():
 
 PROGRAM = """
 import sys
+import os
 from pathlib import Path
 import numpy as np
 from quasarcurves.steps import training as runs
@@ -481,6 +482,7 @@ for name in sys.argv[2:]:
         history=run / "history.h5", **files
     )
     runs.train_runs(folder / "spectra.h5", [job], StateSettings(checkpoint_every=2, keep_state=False))
+os._exit(0)  # nothing tidies up after it, as nothing does after one that is killed
 """
 
 
@@ -490,6 +492,8 @@ def processes(tmp_path_factory):
     folders, started = [tmp_path_factory.mktemp(name) for name in ("first", "second")], []
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     for folder, names in zip(folders, (["0_adam", "0_amsgrad", "1_adam"], ["0_adam"]), strict=True):
+        (folder / "temporary").mkdir()
+        environment["TMPDIR"] = str(folder / "temporary")
         command = [sys.executable, "-c", PROGRAM, str(folder), *names]
         started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
     for process in started:
@@ -535,3 +539,9 @@ def test_optimizers_of_a_replicate_start_alike_and_replicates_differ(processes):
     assert adam[0] == amsgrad[0]
     assert (adam != amsgrad).any()
     assert adam[0] != other[0]
+
+
+def test_a_training_leaves_no_temporary_files(processes):
+    """Not even one that ends without tidying up, as when it is killed."""
+    _, run = processes["first/0_adam"]
+    assert not list((run.parent / "temporary").iterdir())

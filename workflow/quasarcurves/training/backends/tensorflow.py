@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -20,6 +21,10 @@ _ALIGNMENT = 64
 
 _ZERO = tf.UnconnectedGradients.ZERO
 """Gradient of variables that a loss does not depend on."""
+
+_compiled = partial(tf.function, autograph=False)
+"""Compile a function as it is. AutoGraph would write every function it meets into the folder of temporary files, and a
+killed training would leave them there."""
 
 
 def set_up(threads: int) -> None:
@@ -60,7 +65,7 @@ def compile_steps(
         values, step = update(task, measures, loss, gradients, before)
         return parts, values, step.after if moves else before
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    @_compiled(input_signature=[tf.TensorSpec((None, None), tf.int32)])
     def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         n_steps = tf.shape(batches)[0]
         all_parts, all_values = tf.TensorArray(tf.float32, n_steps), tf.TensorArray(tf.float32, n_steps)
@@ -68,9 +73,15 @@ def compile_steps(
             _assign(weights, task.joined(trained))
         # the weights after a step are those before the next one: they are gathered once per step, not twice
         row = flat(weights)
-        for i in tf.range(n_steps):
+
+        def body(
+            i: tf.Tensor, row: tf.Tensor, all_parts: tf.TensorArray, all_values: tf.TensorArray
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.TensorArray]:
             parts, values, row = one_step(batches[i], row)
-            all_parts, all_values = all_parts.write(i, parts), all_values.write(i, values)
+            return i + 1, row, all_parts.write(i, parts), all_values.write(i, values)
+
+        begin = (tf.constant(0), row, all_parts, all_values)
+        *_, all_parts, all_values = tf.while_loop(lambda i, *_: i < n_steps, body, begin, maximum_iterations=n_steps)
         if task.in_a_row:
             _assign(trained, task.parted(_tensors(weights)))
         return all_parts.stack(), all_values.stack()
@@ -106,7 +117,7 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     """Compile the mean loss over the validation examples."""
     n = len(validation[0])
 
-    @tf.function(reduce_retracing=True)
+    @_compiled(reduce_retracing=True)
     def summed(x: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(task.loss(task.model(x, training=False), *targets))
 
@@ -122,7 +133,7 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
 def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
     """Compile the model's outputs for the validation examples."""
 
-    @tf.function(reduce_retracing=True)
+    @_compiled(reduce_retracing=True)
     def outputs(x: tf.Tensor) -> tf.Tensor:
         return task.model(x, training=False)
 
@@ -148,11 +159,11 @@ def compile_derivatives(task: Task) -> Derivatives:
             loss = tf.reduce_sum(tf.reduce_mean(task.loss(called(weights, x), *targets), axis=0))
         return tape.gradient(loss, weights, unconnected_gradients=_ZERO)
 
-    @tf.function
+    @_compiled()
     def gradient(examples: Sequence[tf.Tensor]) -> tf.Tensor:
         return flat(differentiated(_tensors(task.model.trainable_variables), examples))
 
-    @tf.function
+    @_compiled()
     def product(examples: Sequence[tf.Tensor], vector: tf.Tensor) -> tf.Tensor:
         weights = _tensors(task.model.trainable_variables)
         with tf.GradientTape() as tape:
@@ -160,7 +171,7 @@ def compile_derivatives(task: Task) -> Derivatives:
             gradients = differentiated(weights, examples)
         return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=_ZERO))
 
-    @tf.function
+    @_compiled()
     def outputs(examples: Sequence[tf.Tensor]) -> tf.Tensor:
         return called(_tensors(task.model.trainable_variables), examples[0])
 
