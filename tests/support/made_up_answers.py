@@ -9,7 +9,10 @@ NAMES = ("adam", "amsgrad", "adam_matched", "lion", "sgd", "nadam", "rmsprop", "
 CAUSES = ("effective step grows", "incomplete last batch", "growth of the last layer", "outdated second moment")
 VERDICTS = ("supported", "contradicted", "not settled", "not measured")
 CONVERGENCE = ("converged", "still falling", "rising", "cannot say")
-LOCKED = ("steps", "epochs", "neither", "undecided")
+LOCKED = {
+    (False, True): "steps", (True, False): "epochs", (True, True): "neither", (False, False): "undecided",
+}  # fmt: skip
+"""What remains where a rate fixed per step, or one fixed per epoch, is refused."""
 METRICS = ("loss", "crossing", "completeness", "purity", "sigma_dv")
 ENDS = ("", "_low", "_high")
 
@@ -76,12 +79,13 @@ def _spikes(rng, runs, spiking):
 
 
 def _trends(rng, names):
-    rows = [
-        {"optimizer": name, "scale": scale, "steps_p": rng.random(), "epochs_p": rng.random(), "verdict": verdict,
-         "reason": f"they are too few at scale {scale}" if verdict == "undecided" else np.nan}
-        for name in names for scale in ("epoch", "step")
-        for verdict in rng.choice(LOCKED, 1) if rng.random() < 0.9
-    ]  # fmt: skip
+    rows = []
+    for name, scale in ((name, scale) for name in names for scale in ("epoch", "step") if rng.random() < 0.9):
+        steps, epochs = rng.choice([0.012, 0.34], 2)
+        verdict = LOCKED[steps < 0.05, epochs < 0.05]
+        reason = f"they are too few at scale {scale}" if verdict == "undecided" else np.nan
+        row = {"optimizer": name, "scale": scale, "steps_p": steps, "epochs_p": epochs}
+        rows.append(row | {"verdict": verdict, "reason": reason})
     return pd.DataFrame(rows, columns=["optimizer", "scale", "steps_p", "epochs_p", "verdict", "reason"])
 
 

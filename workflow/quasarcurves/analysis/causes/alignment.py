@@ -411,24 +411,24 @@ def match(runs: Sequence[Times], memory: float, rng: np.random.Generator) -> np.
 
 def _candidates(runs: Sequence[Times], memory: float) -> np.ndarray:
     """Return what `match` chooses from: the nearest steps before and after each onset, in each run."""
-    rows = []
+    wakes_of, rows = [_wakes(run.end, memory) for run in runs], []
     for i, run in enumerate(runs):
-        since, wakes = _since(run), _wakes(run.end, memory)
+        since, wakes = _since(run), wakes_of[i]
         for k in np.flatnonzero((run.onset >= run.first) & (since >= BEFORE)):
             wake = wakes[k - 1] * np.exp(-since[k] / memory) if k else 0.0
             for j, other in enumerate(runs):
                 if k or j != i:
-                    steps = _quiet_steps(other, wake, int(run.onset[k]), memory)
+                    steps = _quiet_steps(other, wakes_of[j], wake, int(run.onset[k]), memory)
                     rows += [(i, int(run.onset[k]), j, step) for step in steps]
     return np.array(rows, np.int64).reshape(-1, 4)
 
 
-def _quiet_steps(run: Times, wake: float, at: int, memory: float) -> list[int]:
+def _quiet_steps(run: Times, wakes: np.ndarray, wake: float, at: int, memory: float) -> list[int]:
     """Return the steps of a run in a wake that are nearest to a step, before and after it."""
     if wake == 0:
         until = run.onset[0] if len(run.onset) else run.t
         return [at] if run.first <= at <= until - CLEAR_AFTER else []
-    ages = np.round(memory * np.log(_wakes(run.end, memory) / wake)).astype(np.int64)  # (m,), one after each spike
+    ages = np.round(memory * np.log(wakes / wake)).astype(np.int64)  # (m,), one after each spike
     steps = run.end + ages
     steps = steps[(steps >= run.first) & (ages >= BEFORE) & (steps + CLEAR_AFTER <= np.append(run.onset, run.t)[1:])]
     return [int(side[0]) for side in (steps[steps < at][::-1], steps[steps > at]) if len(side)]
