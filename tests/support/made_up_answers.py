@@ -9,6 +9,10 @@ NAMES = ("adam", "amsgrad", "adam_matched", "lion", "sgd", "nadam", "rmsprop", "
 CAUSES = ("effective step grows", "incomplete last batch", "growth of the last layer", "outdated second moment")
 VERDICTS = ("supported", "contradicted", "not settled", "not measured")
 CONVERGENCE = ("converged", "still falling", "rising", "cannot say")
+LOCKED = {
+    (False, True): "steps", (True, False): "epochs", (True, True): "neither", (False, False): "undecided",
+}  # fmt: skip
+"""What remains where a rate fixed per step, or one fixed per epoch, is refused."""
 METRICS = ("loss", "crossing", "completeness", "purity", "sigma_dv")
 ENDS = ("", "_low", "_high")
 
@@ -30,7 +34,7 @@ def make_study(seed, optimizers=2, sizes=3, replicates=2, epochs=100, validated=
         runs=runs,
         spikes=spikes,
         spike_statistics=statistics,
-        spike_trends=pd.DataFrame(columns=["optimizer", "scale", "verdict"]),
+        spike_trends=_trends(rng, names),
         hypotheses=pd.DataFrame(
             [
                 {"optimizer": name, "hypothesis": cause, "verdict": rng.choice(VERDICTS)}
@@ -74,6 +78,17 @@ def _spikes(rng, runs, spiking):
     return pd.DataFrame(statistics), pd.DataFrame(spikes, columns=columns)
 
 
+def _trends(rng, names):
+    rows = []
+    for name, scale in ((name, scale) for name in names for scale in ("epoch", "step") if rng.random() < 0.9):
+        steps, epochs = rng.choice([0.012, 0.34], 2)
+        verdict = LOCKED[steps < 0.05, epochs < 0.05]
+        reason = f"they are too few at scale {scale}" if verdict == "undecided" else np.nan
+        row = {"optimizer": name, "scale": scale, "steps_p": steps, "epochs_p": epochs}
+        rows.append(row | {"verdict": verdict, "reason": reason})
+    return pd.DataFrame(rows, columns=["optimizer", "scale", "steps_p", "epochs_p", "verdict", "reason"])
+
+
 def _cures(rng, names, n_train, runs):
     quasars = rng.random() < 0.8
     pairs = [(name, names[0]) for name in names]
@@ -111,6 +126,9 @@ def _convergence(rng, runs):
         known = not run["diverged"] and run["epochs"] > 8
         row = {name: run[name] for name in ("fraction", "replicate", "optimizer", "n_train", "diverged")}
         row["convergence"] = "diverged" if run["diverged"] else rng.choice(CONVERGENCE) if known else "cannot say"
+        late = round(0.2 * run["epochs"]) if known else 0
+        row |= {"stop_late_epochs": late, "stop_late_worse": rng.integers(late + 1),
+                "validations_late": late * int(np.isfinite(run["val_loss_lowest"]))}  # fmt: skip
         rows.append(row | around(rng, rng.lognormal() if known else np.nan, "change_train"))
     return pd.DataFrame(rows)
 

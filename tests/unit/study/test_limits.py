@@ -9,14 +9,17 @@ from quasarcurves.study import Study, limits
 N_SPECTRA = 2000
 
 
-def study(epochs=60, validation=0.1, replicates=2, fractions=(0.5, 0.4, 0.3, 0.2, 0.1)):
+FRACTIONS = (0.5, 0.4, 0.3, 0.2, 0.1)
+
+
+def study(epochs=60, validation=0.1, replicates=2, fractions=FRACTIONS, **optimizers):
     return Study.from_config(
         {
             "study": {"name": "small", "replicates": replicates},
             "data": {"source": "simulated", "n_spectra": N_SPECTRA},
             "subsets": {"fractions": list(fractions), "validation_fraction": validation},
             "training": {"epochs": epochs, "batch_size": 32},
-            "optimizers": {"adam": {"class": "Adam"}},
+            "optimizers": optimizers or {"adam": {"class": "Adam"}},
         }
     )
 
@@ -38,6 +41,13 @@ def test_nothing_is_said_where_all_can_be_told():
 )
 def test_each_limit_is_said_in_one_line(changed, words):
     assert limits.warning(study(**changed), N_SPECTRA) == f"What this study cannot tell: {words}."
+
+
+def test_sizes_are_those_that_an_optimizer_is_trained_at():
+    few = {"class": "Adam", "fractions": [0.5, 0.1]}
+    words = "how many spectra are enough, as there are 2 sizes and 5 are needed"
+    assert limits.warning(study(adam=few), N_SPECTRA) == f"What this study cannot tell: {words}."
+    assert limits.warning(study(adam={"class": "Adam"}, amsgrad=few), N_SPECTRA) == ""
 
 
 def test_limits_are_those_of_the_analysis():

@@ -114,7 +114,7 @@ def write(
         the losses of steps and of epochs.
     loss_final, loss_lowest, test_loss_final, test_loss_best, late_effective_step
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
-        and at the lowest validation loss, mean over the last 10 % of steps of the median effective step.
+        and of the model kept as the best, mean over the last 10 % of steps of the median effective step.
     completeness, purity, bal_completeness, sigma_dv
         Medians over replicates of the final models' test metrics, at a confidence of 0.5.
     rate_ratio_<kind>

@@ -9,7 +9,7 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.causes import hypotheses as hypotheses_
-from quasarcurves.analysis.causes.alignment import RunEvents, align, aligned_averages
+from quasarcurves.analysis.causes.alignment import RunEvents, align_runs, aligned_averages
 from quasarcurves.analysis.causes.precursors import predictors as predictors_
 from quasarcurves.analysis.spikes import SUSTAINED
 from quasarcurves.training.history import History, runs_of
@@ -83,7 +83,7 @@ def groups(histories: Path, spikes: pd.DataFrame) -> Iterator[tuple[str, float, 
         names.setdefault((params["optimizer"], params["fraction"]), []).append(name)
     for optimizer, fraction in sorted(names, key=lambda key: (key[0], -key[1])):
         runs = [History.load(histories, name) for name in names[optimizer, fraction]]
-        yield optimizer, fraction, [align(run, of_runs.get(_key(run), spikes.iloc[:0])) for run in runs]
+        yield optimizer, fraction, align_runs(runs, [of_runs.get(_key(run), spikes.iloc[:0]) for run in runs])
 
 
 def _key(run: History) -> tuple[float, int, str]:

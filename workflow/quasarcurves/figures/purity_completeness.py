@@ -30,7 +30,7 @@ _LINE_HEIGHT = 0.16
 """Inches of a line of the legend."""
 
 _CURVES = {"purity": "-", "completeness": (0, (4, 1.5))}
-_MODELS = {"final": "models at the end of training", "best": "models at the lowest validation loss"}
+_MODELS = {"final": "models at the end of training", "best": "best models by the validation set"}
 _CHUNK = 500_000
 _WIDTH = 100
 """km/s: bins of the table."""

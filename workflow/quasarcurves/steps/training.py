@@ -69,7 +69,7 @@ class Job:
 
 
 def train_runs(spectra: Path, jobs: Sequence[Job], settings: StateSettings, take_over: bool = False) -> None:
-    """Train models and write of each its history, its final weights and those of its lowest validation loss.
+    """Train models and write of each its history, its final weights and those that validation calls best.
 
     Goes on from states that an earlier call has left, if they fit: after a kill, or to extend a training. Runs with the
     same number of examples are trained at once from where they have done the same number of steps.

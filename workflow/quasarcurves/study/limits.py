@@ -40,7 +40,8 @@ def _unanswered(study: Study, n_spectra: int) -> Iterator[str]:
         yield "which model validation calls best, as there is no validation set"
     if study.config["study"]["replicates"] == 1:
         yield "how runs differ, as there is one replicate"
-    sizes = len(study.fractions)
+    optimizers = [optimizer for optimizer, _ in groups]
+    sizes = max(map(optimizers.count, optimizers))  # of the optimizer that has most
     if sizes < FEWEST_SIZES:
         yield f"how many spectra are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
 

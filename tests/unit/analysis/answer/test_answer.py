@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import answer
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import bounds
+from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 from support.made_up_answers import make_study
 
@@ -39,6 +41,15 @@ def searched(study, name):
     """Spikes and steps of an optimizer, counted from the rows themselves."""
     rows = study.spike_statistics.query("scale == 'step' and optimizer == @name and steps >= 101")
     return rows["spikes"].sum(), rows["steps"].sum()
+
+
+def rate_between_replicates(study, name=None):
+    """Rate per 1,000 steps of an optimizer or all, with the interval over its replicates, and how the text calls it."""
+    rows = study.spike_statistics.query("scale == 'step' and steps >= 101")
+    sums = rows[rows["optimizer"] == name] if name else rows
+    sums = sums.groupby("replicate")[["spikes", "steps"]].sum().to_numpy(float)
+    of = "within this one replicate" if len(sums) == 1 else f"by {len(sums)} replicates"
+    return rate(Counts(sums[:, 0], sums[:, 1] / 1000)), of
 
 
 @SOME
@@ -79,14 +90,19 @@ def test_why_is_what_the_counts_and_verdicts_say(study):
     if not spikes:
         assert why["answer"] == "no"
         assert f"no sustained spike in {steps:,} step" in why["sentence"]
-        assert f"fewer than {number(why['high'])} per 1,000 steps" in why["sentence"]
-        assert why["high"] == pytest.approx(3688.879 / steps, rel=1e-4)  # -log(0.025) events at most
+        (_, _, high), of = rate_between_replicates(study)
+        assert why["high"] == high >= 3688 / steps  # -log(0.025) events at most, if runs do not differ
+        assert f"fewer than {number(high)} per 1,000 steps {of}" in why["sentence"]
+        assert "follow" not in why["sentence"]
         return
     name = why["optimizer"]
     assert found[name][0] == max(n for n, _ in found.values())
     assert re.search(rf"{name} has {found[name][0]:,} sustained spikes? in {found[name][1]:,} steps", why["sentence"])
     assert why["estimate"] == pytest.approx(1000 * found[name][0] / found[name][1])
-    assert f"{number(why['estimate'])} {bounds(why['low'], why['high'])} per 1,000 steps" in why["sentence"]
+    (_, low, high), of = rate_between_replicates(study, name)
+    assert (why["low"], why["high"]) == (low, high)
+    assert f"{number(why['estimate'])} {bounds(low, high)} per 1,000 steps {of}" in why["sentence"]
+    assert_told_what_spikes_follow(study.spike_trends.query("optimizer == @name and scale == 'step'"), why["sentence"])
     supported = study.hypotheses.query("optimizer == @name and verdict == 'supported'")
     held = study.cures_overall.query("optimizer == 'adam_matched' and removes_spikes == 'yes' and reference == @name")
     assert ("The size of the step permits them: adam_matched" in why["sentence"]) == (len(held) > 0)
@@ -96,6 +112,32 @@ def test_why_is_what_the_counts_and_verdicts_say(study):
     longest = study.spike_statistics.query("optimizer == @name and scale == 'step'").groupby("n_train")
     quiet = longest["spikes"].sum().eq(0) & longest["steps"].max().le(onsets.min())
     assert ("means nothing" in why["sentence"]) == quiet.any()
+
+
+def assert_told_what_spikes_follow(trends, text):
+    assert text.count("ey follow") == len(trends)
+    for trend in trends.to_dict("records"):
+        p = {unit: number(trend[f"{unit}_p"]) for unit in ("steps", "epochs")}
+        told = {
+            "steps": f"They follow steps: a rate fixed per epoch is refused (p = {p['epochs']}), ",
+            "epochs": f"They follow epochs: a rate fixed per step is refused (p = {p['steps']}), ",
+            "neither": f"They follow neither steps nor epochs: both are refused (p = {p['steps']} and {p['epochs']}).",
+            "undecided": f"Whether they follow steps or epochs cannot be told: {trend['reason']}.",
+        }
+        assert told[trend["verdict"]] in text
+
+
+def test_a_rate_of_replicates_that_differ_is_less_certain_than_that_of_one():
+    study = make_study(3, optimizers=1, sizes=1, replicates=3, epochs=600, diverging=0.0)
+    study.spike_statistics.loc[study.spike_statistics["scale"] == "step", "spikes"] = [12, 3, 0]
+    several = composed(study)[1]["why"]
+    alone = replace(study, spike_statistics=study.spike_statistics.assign(replicate=0))
+    within = composed(alone)[1]["why"]
+    assert several["estimate"] == within["estimate"]
+    assert several["low"] < within["low"]
+    assert several["high"] > within["high"]
+    assert "by 3 replicates" in several["sentence"]
+    assert "within this one replicate" in within["sentence"]
 
 
 def test_a_step_held_at_that_of_another_shows_the_cause():
@@ -154,6 +196,10 @@ def test_convergence_is_counted(study):
         assert reply["estimate"] == (known.iloc[(len(known) - 1) // 2] if len(known) else None)
         validated = study.runs["val_loss_lowest"].notna().any()
         assert ("No run has a validation loss" in reply["sentence"]) == (not validated)
+        worse, late = (int(rows[f"stop_late_{what}"].sum()) for what in ("worse", "epochs"))
+        loss = "validation" if validated else "training"
+        told = f"Of {late:,} late epoch{'s' * (late > 1)}, {worse:,} would be bad to stop at, with a {loss} loss"
+        assert (told in reply["sentence"]) == ("late epoch" in reply["sentence"]) == (late > 0)
         stops = study.stopping.query("metric == 'completeness' and optimizer == @reply['optimizer']")["verdict"]
         worse, better = (stops == "best is worse").sum(), (stops == "best is better").sum()
         assert ("Use the last model:" in reply["sentence"]) == (worse > len(stops) / 2)

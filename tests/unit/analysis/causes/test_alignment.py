@@ -4,10 +4,24 @@ import numpy as np
 import pytest
 
 from quasarcurves.analysis.causes import alignment
-from quasarcurves.analysis.causes.alignment import AFTER, BEFORE, EVERY, LAGS, align, aligned_averages, lags, match
+from quasarcurves.analysis.causes.alignment import (
+    AFTER,
+    BEFORE,
+    EVERY,
+    LAGS,
+    Times,
+    align,
+    align_runs,
+    aligned_averages,
+    in_pairs,
+    lags,
+    match,
+)
 from quasarcurves.analysis.causes.hypotheses import growth, level
 from quasarcurves.analysis.causes.precursors import spike_aucs
 from support.planted_runs import T, history, measures, onsets_and_ends, remembered, spike_table
+
+STUDIES = 130
 
 
 @pytest.fixture
@@ -59,14 +73,18 @@ def test_quiet_windows_have_no_spike_around_their_centre(run):
 def test_a_quiet_window_lies_in_an_equal_wake():
     rng, memory, found = np.random.default_rng(2), 700.0, 0
     for _ in range(20):
-        onset, end = onsets_and_ends(rng, 8)
-        centres = match(onset, end, T, 1250, memory, rng)
-        assert abs(np.sign(centres["spike"] - centres["baseline"]).sum()) <= 1
-        for spike, quiet in zip(centres["spike"], centres["baseline"], strict=True):
-            wakes = [np.exp(-(at - end[end <= at]) / memory).sum() for at in (spike, quiet)]
+        runs = [Times(*onsets_and_ends(rng, 4), T, 1250) for _ in range(3)]
+        pairs = match(runs, memory, rng)
+        assert abs(np.sign(pairs[:, 1] - pairs[:, 3]).sum()) <= 1
+        assert sorted(pairs[:, 0]) == sorted(pairs[:, 2])
+        assert len(np.unique(pairs[:, :2], axis=0)) == len(pairs)
+        for *spike, run, centre in pairs:
+            ends = [runs[i].end[runs[i].end <= at] for i, at in (spike, (run, centre))]
+            wakes = [np.exp(-(at - end) / memory).sum() for at, end in zip((spike[1], centre), ends, strict=True)]
             assert wakes[1] == pytest.approx(wakes[0], rel=2 / memory)
+            assert len(ends[0]) or spike[1] == centre
             found += 1
-    assert found > 60
+    assert found > 120
 
 
 def test_quiet_windows_are_all_that_qualify_and_the_same_every_time():
@@ -89,10 +107,69 @@ def test_quiet_windows_are_all_that_qualify_and_the_same_every_time():
 
 def test_the_first_spike_and_one_after_the_longest_quiet_have_no_match():
     onset = np.array([2000, 3000, 7000])
-    centres = match(onset, onset + 20, 7100, 1250, 1000.0, np.random.default_rng(0))
-    assert centres[EVERY].tolist() == [2000, 3000, 7000]
-    assert centres["spike"].tolist() == [3000]
-    assert centres["baseline"][0] > 4000
+    matched = [match([Times(onset, onset + 20, 7100, 1250)], 1000.0, np.random.default_rng(seed)) for seed in range(9)]
+    assert {len(pairs) for pairs in matched} == {0, 1}  # the one there is, a later one, or by lot none
+    for pairs in matched:
+        assert pairs[:, 1].tolist() == [3000][: len(pairs)]
+        assert (pairs[:, 3] > 4000).all()
+
+
+def test_few_spikes_of_each_run_find_their_windows_in_the_others():
+    runs = [Times(onset, onset + 20, T, 1250) for onset in (np.array([2000, 5000]), np.array([3000, 7000]))]
+    within, among = (
+        np.concatenate([match(some, 1000.0, np.random.default_rng(seed)) for seed in range(8)])
+        for some in (runs[:1], runs)
+    )
+    assert set(within[:, 1]) == {5000}  # its first spike has no match in the run
+    assert len(among) == 2 * len(within)
+    assert (among[:, 0] != among[:, 2]).any()
+
+
+def test_windows_of_other_runs_are_paired_with_their_spikes():
+    rng = np.random.default_rng(8)
+    events = [onsets_and_ends(rng, 4) for _ in range(3)]
+    steps = [{"loss": np.ones(T), "place": np.arange(T) + 1e5 * i} for i in range(3)]
+    histories = [history(each, i) for i, each in enumerate(steps)]
+    runs = align_runs(histories, [spike_table(*each) for each in events])
+    values = [{kind: run.windows(run.measures["place"], kind)[:, BEFORE] for kind in alignment.KINDS} for run in runs]
+    spike, quiet, run = in_pairs([run.pairs for run in runs], values)
+    assert len(spike) == sum(len(run.centres["spike"]) for run in runs) >= 4
+    assert (spike // 1e5).tolist() == run.tolist() == sorted(run)
+    assert (quiet // 1e5 != run).any()
+    assert sorted(quiet // 1e5) == run.tolist()
+    for onset, centre in zip(spike, quiet, strict=True):
+        wakes = [np.exp(-(at % 1e5 - (end := events[int(at // 1e5)][1])[end <= at % 1e5]) / 1000).sum()
+                 for at in (onset, centre)]  # fmt: skip
+        assert wakes[1] == pytest.approx(wakes[0], rel=3e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mean", "drift", "spread"), [(6000, 0, 0.3), (6000, 0.5, 1.0), (3000, 0.5, 0.3)])
+def test_runs_that_differ_in_level_do_not_look_like_an_effect(mean, drift, spread):
+    """The null of the next test with few spikes in each of four runs, whose levels differ for reasons of their own."""
+    rng, larger, grows, areas, across = np.random.default_rng([32, mean]), [], [], [], 0
+    for _ in range(STUDIES):
+        made = [remembered(rng, mean=mean, drift=drift) for _ in range(4)]
+        for *_, steps in made:
+            steps["effective_step_q50"] *= np.exp(spread * rng.standard_normal())
+        histories = [history({"effective_step_q50": each[2]["effective_step_q50"], "loss": each[2]["loss"]}, replicate)
+                     for replicate, each in enumerate(made)]  # fmt: skip
+        runs = align_runs(histories, [spike_table(*each[:2]) for each in made])
+        values = [{kind: _level_and_growth(run, kind) for kind in alignment.KINDS} for run in runs]
+        spike, quiet, _ = in_pairs([run.pairs for run in runs], values)
+        larger += list(spike[:, 0] > quiet[:, 0])
+        grows += list(spike[:, 1] > quiet[:, 1])
+        areas += list(spike_aucs(runs, "effective_step_q50"))
+        across += sum(len(set(run.pairs["spike"]) - set(run.pairs["baseline"])) for run in runs)
+    assert across > len(larger) / 2 > 500
+    assert np.mean(larger) == pytest.approx(0.5, abs=0.03)
+    assert np.mean(grows) == pytest.approx(0.5, abs=0.03)
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.02)
+
+
+def _level_and_growth(run, kind):
+    windows = run.windows(run.measures["effective_step_q50"], kind)
+    return np.stack([level(windows), growth(windows)], axis=1)
 
 
 @pytest.mark.parametrize(("mean", "drift"), [(800, 0), (1500, 0), (3000, 0), (1500, 0.5)])

@@ -245,6 +245,14 @@ def test_z_scores_are_those_of_a_plain_loop():
     assert np.isfinite(hypotheses.z_score(norm)[100:]).all()
 
 
+def test_the_curvature_along_the_gradient_goes_by_the_threshold_of_full_batches():
+    """Half of it is ten times the threshold of small batches, 2/lr, which is 38/lr only in the matrix of Bai et al."""
+    row = verdicts(facts(np.random.default_rng(13), curvature=measured_by(lambda onset: np.full(T, 0.5))))
+    row = row.loc["curvature along the gradient"]
+    assert row["verdict"] == CONTRADICTED
+    assert "the threshold of full batches" in row["prediction"]
+
+
 def test_a_loss_that_is_clipped_nowhere_is_no_cause():
     found = facts(np.random.default_rng(11), curvature=measured_by(lambda onset: np.zeros(T)))
     row = verdicts(found).loc["gradient lost beyond the clip"]

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from quasarcurves.analysis.causes import precursors
-from quasarcurves.analysis.causes.alignment import align
+from quasarcurves.analysis.causes.alignment import align, align_runs
 from quasarcurves.analysis.causes.precursors import LEADS, predictors
 from quasarcurves.analysis.stats import resampling
 from support.planted_runs import T, correlated, history, measures, onsets_and_ends, ramp, spike_table
@@ -17,14 +17,15 @@ NAMES = ["one", "two", "three"]
 
 def study(rng, runs=5, spikes=8, plant=None):
     """Replicates with spikes; `plant` may change the measures before them."""
-    made = []
+    histories, tables = [], []
     for replicate in range(runs):
         onset, end = onsets_and_ends(rng, spikes)
         steps = measures(rng, onset, end)
         if plant:
             plant(steps, onset)
-        made.append(align(history(steps, replicate), spike_table(onset, end)))
-    return made
+        histories.append(history(steps, replicate))
+        tables.append(spike_table(onset, end))
+    return align_runs(histories, tables)
 
 
 def step_grows(steps, onset):

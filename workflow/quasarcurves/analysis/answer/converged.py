@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -39,6 +41,7 @@ def _of(study: Study, name: str) -> Reply:
     )
     value, low, high = (np.nan if middle is None else middle[f"change_train{end}"] for end in ("", "_low", "_high"))
     stop, do = _stopping(study, name)
+    stop = " ".join([*_late_stops(runs), stop])
     training = runs[runs["convergence"].isin(["still falling", CANNOT_SAY])]
     return Reply(
         name,
@@ -73,6 +76,20 @@ def judged(runs: pd.DataFrame) -> str:
 def _middle(runs: pd.DataFrame) -> pd.Series | None:
     known = runs[np.isfinite(runs["change_train"])].sort_values("change_train")
     return None if known.empty else known.iloc[(len(known) - 1) // 2]
+
+
+def _late_stops(runs: pd.DataFrame) -> Iterator[str]:
+    """Say how many of the late epochs are bad ones to stop at."""
+    runs = runs[runs["stop_late_epochs"] > 0]
+    if runs.empty:
+        return
+    worse, epochs = (int(runs[f"stop_late_{what}"].sum()) for what in ("worse", "epochs"))
+    validated = runs["validations_late"] > 0
+    loss = "validation loss" if validated.all() else "loss" if validated.any() else "training loss"
+    yield (
+        f"Of {count(epochs, 'late epoch')}, {worse:,} would be bad to stop at, with a {loss} more than 10 % above "
+        "their run's median there."
+    )
 
 
 def _stopping(study: Study, name: str) -> tuple[str, str]:

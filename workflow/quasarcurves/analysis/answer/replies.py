@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.stats.rates import poisson_interval
+from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 
 YES, NO, CANNOT_SAY = "yes", "no", "cannot say"
@@ -53,18 +53,40 @@ class Reply:
     metric: str = ""
 
 
-class Found(NamedTuple):
-    """Sustained spikes of some runs, and the steps that were searched for them."""
+@dataclass(frozen=True)
+class Found:
+    """Sustained spikes of some runs, and the steps that were searched for them.
 
-    spikes: int
-    steps: int
+    Parameters
+    ----------
+    counts : Counts
+        Spikes and thousands of steps of each replicate that was searched.
+    """
+
+    counts: Counts
 
     @property
+    def spikes(self) -> int:
+        """Spikes of all replicates."""
+        return int(self.counts.total)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all replicates."""
+        return round(1000 * self.counts.exposure)
+
+    @property
+    def replicates(self) -> int:
+        """Replicates that were searched."""
+        return len(self.counts.events)
+
+    @cached_property
     def rate(self) -> tuple[float, float, float]:
-        """Spikes per 1,000 steps with the exact 95 % interval of a Poisson count; NaN if no step was searched."""
-        if not self.steps:
-            return np.nan, np.nan, np.nan
-        return 1000 * self.spikes / self.steps, *poisson_interval(self.spikes, self.steps / 1000)
+        """Spikes per 1,000 steps with the 95 % interval of `stats.rates.rate`; NaN if no step was searched.
+
+        Replicates are its runs, as in cures.csv. That of one replicate holds for no other.
+        """
+        return rate(self.counts) if self.replicates else (np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -100,12 +122,13 @@ class Study:
         table = self.spike_statistics
         return table[(table["scale"] == "step") & (table["steps"] >= SHORTEST)]
 
-    def found(self, optimizer: str, n_train: float | None = None) -> Found:
-        """Return the sustained spikes of an optimizer, at all sizes or at one."""
-        rows = self.searched[self.searched["optimizer"] == optimizer]
-        if n_train is not None:
-            rows = rows[rows["n_train"] == n_train]
-        return Found(int(rows["spikes"].sum()), int(rows["steps"].sum()))
+    def found(self, optimizer: str | None = None, n_train: float | None = None) -> Found:
+        """Return the sustained spikes of all optimizers or of one, at all sizes or at one."""
+        rows = self.searched
+        for key, value in (("optimizer", optimizer), ("n_train", n_train)):
+            rows = rows if value is None else rows[rows[key] == value]
+        sums = rows.groupby("replicate")[["spikes", "steps"]].sum()
+        return Found(Counts(sums["spikes"].to_numpy(float), sums["steps"].to_numpy(float) / 1000))
 
     def sizes(self, optimizer: str) -> list[float]:
         """Return the numbers of training spectra of an optimizer, the largest first."""
@@ -157,11 +180,12 @@ def bounds(low: float, high: float, scale: float = 1.0, unit: str = "") -> str:
 
 
 def rate_of(found: Found) -> str:
-    """Write a rate with its interval, or its upper limit where there is no spike."""
+    """Write a rate with its interval, or its upper limit where there is no spike, and whether it holds for others."""
     value, low, high = found.rate
+    of = "within this one replicate" if found.replicates == 1 else f"by {found.replicates} replicates"
     if not found.spikes:
-        return f"fewer than {number(high)} per 1,000 steps"
-    return f"{number(value)} {bounds(low, high)} per 1,000 steps"
+        return f"fewer than {number(high)} per 1,000 steps {of}"
+    return f"{number(value)} {bounds(low, high)} per 1,000 steps {of}"
 
 
 def listed(parts: Iterable[Any]) -> str:

@@ -21,6 +21,7 @@ from quasarcurves.analysis.answer.replies import (
     listed,
     rate_of,
     removal,
+    sentence,
 )
 from quasarcurves.analysis.causes.hypotheses import CONTRADICTED, NOT_MEASURED, NOT_SETTLED, SUPPORTED
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
@@ -47,6 +48,7 @@ def answer(study: Study) -> Reply:
         return _without_spikes(study, found)
     supported = study.of(study.hypotheses, worst).query("verdict == @SUPPORTED")
     sentences = [f"{_spikes(study, worst, found[worst])}; {_others(found, worst)}.", *_too_short(study, worst)]
+    sentences += _locked(study, worst)
     shown = list(_step_size(study, worst))
     sentences += [*shown, _causes(study, worst), *_unsearched_epochs(study)]
     short = f"The loss of {worst} has {count(found[worst].spikes, 'sustained spike')}; {_others(found, worst)}."
@@ -56,7 +58,7 @@ def answer(study: Study) -> Reply:
 
 
 def _without_spikes(study: Study, found: dict[str, Found]) -> Reply:
-    total = Found(0, sum(each.steps for each in found.values()))
+    total = study.found()
     unsearched = [name for name, each in found.items() if not each.steps]
     but = f"; the runs of {_names(unsearched)} were not searched" if unsearched else ""
     text = f"The loss has no sustained spike in {count(total.steps, 'step')}, so {rate_of(total)}{but}."
@@ -73,7 +75,7 @@ def _spikes(study: Study, name: str, found: Found) -> str:
         places.append(f"{rest:,} at {count(len(some) - _NAMED, 'other size')}")
     return (
         f"The loss of {name} has {count(found.spikes, 'sustained spike')} in {count(found.steps, 'step')}, "
-        f"{rate_of(found)} within these runs: {listed(places)}"
+        f"{rate_of(found)}: {listed(places)}"
     )
 
 
@@ -123,6 +125,24 @@ def _too_short(study: Study, name: str) -> Iterator[str]:
             f"The runs of {_sizes(short)} stop before step {onsets.min():,.0f}, where the first spike began: "
             "that they have none means nothing."
         )
+
+
+_FOLLOWS = {
+    "steps": "they follow steps: a rate fixed per epoch is refused (p = {epochs}), one per step is not ({steps})",
+    "epochs": "they follow epochs: a rate fixed per step is refused (p = {steps}), one per epoch is not ({epochs})",
+    "neither": "they follow neither steps nor epochs: both are refused (p = {steps} and {epochs})",
+}
+
+
+def _locked(study: Study, name: str) -> Iterator[str]:
+    """Say whether spikes come at a rate fixed per step or per epoch, or why that cannot be told."""
+    rows = study.of(study.spike_trends, name)
+    for trend in tables.records(rows[rows["scale"] == "step"].head(1)):
+        if trend["verdict"] in _FOLLOWS:
+            values = {unit: number(trend[f"{unit}_p"]) for unit in ("steps", "epochs")}
+            yield sentence(f"{_FOLLOWS[str(trend['verdict'])].format(**values)}.")
+        else:
+            yield f"Whether they follow steps or epochs cannot be told: {trend['reason']}."
 
 
 def _sizes(sizes: list[float]) -> str:

@@ -7,18 +7,22 @@ with another time in an equal wake. Slow signals remain: no measure is divided b
 Onsets are found in the loss of single steps. Two things follow. At onset the loss, and with it the gradient of that
 batch, is high by definition: only the steps before it show what came first. One step before it the loss is on its
 course by definition: where the question is what moves first, that step does not count either.
+
+A run with few spikes has few such times, so quiet windows of the other replicates count as well. Runs differ in level.
+So each run has as many quiet windows as spikes: what a run has more of than others is in both sides alike.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import optimize, sparse
 
 from quasarcurves.analysis.spikes import SETTLED_EPOCH
 from quasarcurves.analysis.spikes.detection import memory_of
@@ -51,6 +55,7 @@ ABSOLUTE = {
 KINDS = ("spike", "baseline")
 EVERY = "every"
 _MATCHING_SEED = 41
+_NEARNESS = 0.3
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,10 @@ class RunEvents:
     onsets : (m,) int array
         Of all spikes after the loss has settled.
     centres : dict of str to (n,) int array
-        `spike`: onsets that have a match; `baseline`: centres of the quiet windows matched to them, in the same order;
+        `spike`: onsets that have a match; `baseline`: centres of quiet windows matched to spikes of this or other runs;
         `every`: all onsets that no other spike precedes within a window.
+    pairs : dict of str to (n,) str array
+        The spike that each window of `centres` belongs to, by fraction, replicate and onset (see `in_pairs`).
     cadence : float
         Steps between measurements of the curvature, NaN if there are none.
     """
@@ -82,6 +89,7 @@ class RunEvents:
     spike_of: np.ndarray
     onsets: np.ndarray
     centres: Mapping[str, np.ndarray] = field(default_factory=dict)
+    pairs: Mapping[str, np.ndarray] = field(default_factory=dict)
     cadence: float = float("nan")
 
     def windows(self, values: np.ndarray, kind: str) -> np.ndarray:
@@ -153,19 +161,77 @@ def positive(values: np.ndarray) -> np.ndarray:
 
 
 def align(history: History, spikes: pd.DataFrame) -> RunEvents:
-    """Find the events of a run.
+    """Find the events of a run, and quiet windows in it alone: as `align_runs`."""
+    return align_runs([history], [spikes])[0]
+
+
+def align_runs(histories: Sequence[History], spikes: Sequence[pd.DataFrame]) -> list[RunEvents]:
+    """Find the events of the replicates of one optimizer and fraction, and match quiet windows among them.
 
     Parameters
     ----------
-    history : History
-    spikes : DataFrame
-        `onset` and `end` of the sustained spikes in its loss per step, in order.
+    histories : sequence of History
+    spikes : sequence of DataFrame
+        Of each, `onset` and `end` of the sustained spikes in its loss per step, in order.
 
     Raises
     ------
     ValueError
-        If a spike lies outside the run.
+        If a spike lies outside its run.
     """
+    if not histories:
+        return []
+    times = [_times(history, table) for history, table in zip(histories, spikes, strict=True)]
+    runs = [_events(history, each) for history, each in zip(histories, times, strict=True)]
+    rng = np.random.default_rng([_MATCHING_SEED, zlib.crc32(repr([_key(history) for history in histories]).encode())])
+    matched = match(times, _memory(histories[0]), rng)
+    names = np.array([f"{_key(histories[a])[:2]} {onset}" for a, onset, _, _ in matched], str)
+    for i, (run, each) in enumerate(zip(runs, times, strict=True)):
+        own = {"spike": matched[:, 0] == i, "baseline": matched[:, 2] == i}
+        steps = {"spike": matched[own["spike"], 1], "baseline": matched[own["baseline"], 3]}
+        usable = each.onset[(each.onset >= each.first) & (_since(each) >= BEFORE)]
+        pairs = {kind: names[of] for kind, of in own.items()}
+        runs[i] = replace(run, centres={**steps, EVERY: usable}, pairs=pairs)
+    return runs
+
+
+def in_pairs(
+    pairs: Sequence[Mapping[str, np.ndarray]], values: Sequence[Mapping[str, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bring values of spikes and of their quiet windows, which may lie in other runs, into the same order.
+
+    Parameters
+    ----------
+    pairs : sequence of mapping of str to (n,) str array
+        Of each run, as `RunEvents.pairs`.
+    values : sequence of mapping of str to (n, ...) array
+        Of each run, by kind.
+
+    Returns
+    -------
+    spike, baseline : (n, ...) arrays
+        Of all pairs of which both are among these runs.
+    run : (n,) int array
+        The index of the run that the spike is of.
+    """
+    names, found = ({kind: np.concatenate([of[kind] for of in each]) for kind in KINDS} for each in (pairs, values))
+    _, spikes, quiet = np.intersect1d(names["spike"], names["baseline"], return_indices=True)
+    order = np.argsort(spikes)  # runs and onsets in their order
+    spikes, quiet = spikes[order], quiet[order]
+    run = np.repeat(np.arange(len(pairs)), [len(of["spike"]) for of in pairs])
+    return found["spike"][spikes], found["baseline"][quiet], run[spikes]
+
+
+class Times(NamedTuple):
+    """When a run spikes: `onset` and `end` (m,) of all spikes in order, its steps, and the first that may count."""
+
+    onset: np.ndarray
+    end: np.ndarray
+    t: int
+    first: int
+
+
+def _times(history: History, spikes: pd.DataFrame) -> Times:
     t = len(history.steps["loss"])
     onset = spikes["onset"].to_numpy(np.int64)
     end = spikes["end"].fillna(t).to_numpy(np.int64)
@@ -173,18 +239,25 @@ def align(history: History, spikes: pd.DataFrame) -> RunEvents:
         raise ValueError(
             f"run {_key(history)}: expected spikes within its {t} steps, found {onset.min()} to {end.max()}"
         )
-    spike_of = np.full(t, -1, np.int32)
-    for i, (first, last) in enumerate(zip(onset, end, strict=True)):
+    return Times(onset, end, t, max(settled_step(history), BEFORE))
+
+
+def _since(times: Times) -> np.ndarray:
+    """Return the steps (m,) from the end of the spike before to each onset; of the first, from the start."""
+    return times.onset - np.append(0, times.end)[: len(times.onset)]
+
+
+def _events(history: History, times: Times) -> RunEvents:
+    spike_of = np.full(times.t, -1, np.int32)
+    for i, (first, last) in enumerate(zip(times.onset, times.end, strict=True)):
         spike_of[first:last] = i
     settled = settled_step(history)
-    rng = np.random.default_rng([_MATCHING_SEED, zlib.crc32(repr(_key(history)).encode())])
     return RunEvents(
         params=history.params,
         measures=measures_of(history, spike_of),
         settled=settled,
         spike_of=spike_of,
-        onsets=onset[onset >= settled],
-        centres=match(onset, end, t, max(settled, BEFORE), _memory(history), rng),
+        onsets=times.onset[times.onset >= settled],
         cadence=_cadence(history),
     )
 
@@ -285,63 +358,80 @@ def _cadence(history: History) -> float:
     return float(np.median(np.diff(steps))) if len(steps) > 1 else float("nan")
 
 
-def match(
-    onset: np.ndarray, end: np.ndarray, t: int, first: int, memory: float, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Match a quiet window to each spike: another time in an equal wake of the spikes before it.
+def match(runs: Sequence[Times], memory: float, rng: np.random.Generator) -> np.ndarray:
+    """Match a quiet window to each spike: another time in an equal wake, of this or another run.
 
     The wake is the sum over past spikes of exp(-steps since the end / memory), what a running mean of squared gradients
     keeps of spikes that are alike. Between two spikes it falls steadily, so at most one step there has the wake of the
-    onset. The match is drawn from those steps, earlier ones and later ones, that no spike precedes within a window or
-    follows within `CLEAR_AFTER` steps. Earlier ones alone would let every slow change of training look like an effect
-    of spikes; so as many are earlier as later, but for one. The first spike has no match, nor has one without such a
-    step or on whose side there are too many.
+    onset; the first spike of a run is matched with the same step of a run that has had none. No spike precedes a quiet
+    window within a window or follows within `CLEAR_AFTER` steps.
+
+    Of all such steps those are taken that match most spikes, near in step where there is a choice, under two
+    conditions. As many are earlier as later, or one more on a side drawn by lot: else every slow change of training
+    would look like an effect of spikes. Each run has as many quiet windows as matched spikes: else that a run has a
+    higher level than another would.
 
     Parameters
     ----------
-    onset, end : (m,) int arrays
-        In order.
-    t : int
-        Steps of the run.
-    first : int
-        First step that a window may have its centre at.
+    runs : sequence of Times
     memory : float
         Steps.
     rng : Generator
 
     Returns
     -------
-    dict of str to (n,) int array
-        As `RunEvents.centres`.
+    (n, 4) int array
+        Run and onset of each matched spike, run and centre of its quiet window.
     """
-    since = onset - np.append(0, end[:-1]) if len(onset) else onset  # of the first: since the start
-    usable = (onset >= first) & (since >= BEFORE)
-    wakes, after, found = _wakes(end, memory), np.append(onset[1:], t), []
-    for i in np.flatnonzero(usable[1:]) + 1:
-        wake = wakes[i - 1] * np.exp(-since[i] / memory)
-        ages = np.round(memory * np.log(wakes / wake)).astype(np.int64)  # (m,), one after each spike
-        centres = end + ages
-        quiet = (centres >= first) & (ages >= BEFORE) & (centres + CLEAR_AFTER <= after)
-        found.append((int(onset[i]), centres[quiet]))
-    spikes, baselines = np.array(_balanced(found, rng), np.int64).reshape(-1, 2).T
-    return {"spike": spikes, "baseline": baselines, EVERY: onset[usable]}
+    found = _candidates(runs, memory)
+    if not len(found):
+        return found
+    run, onset, quiet_run, centre = found.T
+    pairs = np.arange(len(found))
+    _, spike = np.unique(found[:, :2], axis=0, return_inverse=True)
+    distance = np.abs(centre - onset) / max(np.abs(centre - onset).max(), 1)
+    surplus = sparse.coo_array(
+        (np.repeat([1.0, -1.0], len(found)), (np.append(run, quiet_run), np.tile(pairs, 2))), (len(runs), len(found))
+    )
+    lot = int(rng.integers(2))
+    solved = optimize.milp(
+        # any pair more is worth the distances; equal ones are drawn by lot
+        _NEARNESS * distance - 1 - 1e-3 * rng.random(len(found)),
+        integrality=np.ones(len(found), np.int64),
+        bounds=optimize.Bounds(0, 1),
+        constraints=[
+            optimize.LinearConstraint(sparse.csr_array((np.ones(len(found)), (spike.ravel(), pairs))), 0, 1),
+            optimize.LinearConstraint(surplus.tocsr(), 0, 0),
+            optimize.LinearConstraint(np.sign(centre - onset)[None].astype(float), lot - 1, lot),
+        ],
+        options={"mip_rel_gap": 1e-3},
+    )
+    return found[np.asarray(solved.x) > 0.5]
 
 
-def _balanced(found: Sequence[tuple[int, np.ndarray]], rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Draw a match for each spike from the steps found for it, such that as many are earlier as later, but for one."""
-    chosen: tuple[list[tuple[int, int]], list[tuple[int, int]]] = [], []
-    sides = [(spike, steps[steps < spike], steps[steps > spike]) for spike, steps in found]
-    # spikes that may have either come last, and even out the others
-    for spike, *both in sorted(sides, key=lambda side: len(side[1]) > 0 and len(side[2]) > 0):
-        lacking = int(rng.integers(2)) if len(chosen[0]) == len(chosen[1]) else int(len(chosen[1]) < len(chosen[0]))
-        for side in (lacking, 1 - lacking):
-            if len(both[side]):
-                chosen[side].append((spike, int(rng.choice(both[side]))))
-                break
-    fewer = min(len(chosen[0]), len(chosen[1]))
-    for pairs in chosen:
-        rng.shuffle(pairs)
-    return sorted(chosen[0][: fewer + 1] + chosen[1][: fewer + 1])
+def _candidates(runs: Sequence[Times], memory: float) -> np.ndarray:
+    """Return what `match` chooses from: the nearest steps before and after each onset, in each run."""
+    wakes_of, rows = [_wakes(run.end, memory) for run in runs], []
+    for i, run in enumerate(runs):
+        since, wakes = _since(run), wakes_of[i]
+        for k in np.flatnonzero((run.onset >= run.first) & (since >= BEFORE)):
+            wake = wakes[k - 1] * np.exp(-since[k] / memory) if k else 0.0
+            for j, other in enumerate(runs):
+                if k or j != i:
+                    steps = _quiet_steps(other, wakes_of[j], wake, int(run.onset[k]), memory)
+                    rows += [(i, int(run.onset[k]), j, step) for step in steps]
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def _quiet_steps(run: Times, wakes: np.ndarray, wake: float, at: int, memory: float) -> list[int]:
+    """Return the steps of a run in a wake that are nearest to a step, before and after it."""
+    if wake == 0:
+        until = run.onset[0] if len(run.onset) else run.t
+        return [at] if run.first <= at <= until - CLEAR_AFTER else []
+    ages = np.round(memory * np.log(wakes / wake)).astype(np.int64)  # (m,), one after each spike
+    steps = run.end + ages
+    steps = steps[(steps >= run.first) & (ages >= BEFORE) & (steps + CLEAR_AFTER <= np.append(run.onset, run.t)[1:])]
+    return [int(side[0]) for side in (steps[steps < at][::-1], steps[steps > at]) if len(side)]
 
 
 def _wakes(end: np.ndarray, memory: float) -> np.ndarray:

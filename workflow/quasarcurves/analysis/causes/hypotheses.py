@@ -21,6 +21,7 @@ from quasarcurves.analysis.causes.alignment import (
     REFERENCE,
     MadeOnDemand,
     RunEvents,
+    in_pairs,
     lags,
     median,
     positive,
@@ -146,7 +147,9 @@ CONDITIONS = (
     Condition(
         "curvature along the gradient",
         "Bai et al. 2025",
-        "the curvature along the preconditioned gradient stays above the threshold for 250 steps before a spike",
+        # their 2/lr is of a matrix with a factor (1 - b1)/(1 + b1): (2 + 2 b1)/((1 - b1) lr) of what is recorded
+        "the curvature along the preconditioned gradient stays above the threshold of full batches for 250 steps "
+        "before a spike",
         "gradient_curvature_over_threshold",
         sustained,
         1.0,
@@ -242,6 +245,8 @@ class Facts:
     optimizer : str
     values : mapping of str to mapping of str to (n,) array
         Of each condition whose measure was recorded, by kind of window.
+    pairs : mapping of str to (n,) str array
+        The pair that each window of a kind is of, as `RunEvents.pairs`.
     tiny_batch : bool
         Whether the last batch of its epochs is incomplete.
     by_tiny_batch : (m,) array
@@ -255,6 +260,7 @@ class Facts:
 
     optimizer: str
     values: Mapping[str, Mapping[str, np.ndarray]]
+    pairs: Mapping[str, np.ndarray]
     tiny_batch: bool
     by_tiny_batch: np.ndarray
     growth: tuple[float, float] | None
@@ -277,6 +283,7 @@ def facts_of(run: RunEvents) -> Facts:
     return Facts(
         optimizer=run.params["optimizer"],
         values=values,
+        pairs=run.pairs,
         tiny_batch=_has_tiny_batch(run.params),
         by_tiny_batch=_by_tiny_batch(run),
         growth=_amsgrad_growth(run),
@@ -356,12 +363,12 @@ def _judge_condition(condition: Condition, facts: Sequence[Facts]) -> dict[str, 
     known = [one for one in facts if condition.hypothesis in one.values]
     if not known:
         return _row(about, f"{condition.measure} was not recorded", NOT_MEASURED)
-    values = {kind: np.concatenate([one.values[condition.hypothesis][kind] for one in known]) for kind in KINDS}
-    run = np.repeat(np.arange(len(known)), [len(one.values[condition.hypothesis]["spike"]) for one in known])
-    usable = np.isfinite(values["spike"]) & np.isfinite(values["baseline"])
+    values = [{kind: one.values[condition.hypothesis][kind] for kind in KINDS} for one in known]
+    spike, baseline, run = in_pairs([one.pairs for one in known], values)
+    usable = np.isfinite(spike) & np.isfinite(baseline)
     if usable.sum() < FEWEST_SPIKES:
         return _row(about, f"too few spikes ({usable.sum()})", NOT_SETTLED)
-    spike, baseline, run = values["spike"][usable], values["baseline"][usable], run[usable]
+    spike, baseline, run = spike[usable], baseline[usable], run[usable]
     cadence = np.array([one.cadence for one in known])
     sparse = condition.measure in ABSOLUTE and np.isfinite(cadence).any()
     resolution = f"; measured every {np.nanmedian(cadence):.0f} steps" if sparse else ""

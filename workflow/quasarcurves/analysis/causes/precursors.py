@@ -13,6 +13,7 @@ from quasarcurves.analysis.causes.alignment import (
     ABSOLUTE,
     KINDS,
     RunEvents,
+    in_pairs,
     lags,
     measure_names,
     median,
@@ -63,7 +64,8 @@ def predictors(runs: Sequence[RunEvents]) -> pd.DataFrame:
         - `note`: "too few spikes", or how often it was measured
     """
     names, n_runs = measure_names(runs), sum(len(run.centres["spike"]) > 0 for run in runs)
-    owner = np.repeat(np.arange(len(runs)), [len(run.centres["spike"]) for run in runs])
+    pairs = [run.pairs for run in runs]
+    owner = in_pairs(pairs, pairs)[2]
     table = pd.DataFrame({"measure": names, "n_spikes": len(owner), "n_runs": n_runs})
     if len(owner) < FEWEST_SPIKES:
         return table.assign(**dict.fromkeys(_RESULTS, np.nan), note="too few spikes")
@@ -92,16 +94,17 @@ def stretches(runs: Sequence[RunEvents], names: Sequence[str]) -> np.ndarray:
     (n, measures, LEADS) array
         Median of the relative measure over each stretch, spike minus baseline; NaN where not known.
     """
-    differences = []
-    for run in runs:
-        n = len(run.centres["spike"])
-        rows = np.full((n, len(names), len(LEADS)), np.nan)
-        for i, name in enumerate(names):
-            if name in run.measures and n:
-                spike, quiet = (_by_stretch(run.relative_windows(name, kind)) for kind in KINDS)
-                rows[:, i] = spike - quiet
-        differences.append(rows)
-    return np.concatenate(differences)
+    values = [{kind: _stretches_of(run, names, kind) for kind in KINDS} for run in runs]
+    spike, quiet, _ = in_pairs([run.pairs for run in runs], values)
+    return spike - quiet
+
+
+def _stretches_of(run: RunEvents, names: Sequence[str], kind: str) -> np.ndarray:
+    rows = np.full((len(run.centres[kind]), len(names), len(LEADS)), np.nan)
+    for i, name in enumerate(names):
+        if name in run.measures and len(rows):
+            rows[:, i] = _by_stretch(run.relative_windows(name, kind))
+    return rows
 
 
 def _by_stretch(windows: np.ndarray) -> np.ndarray:
@@ -215,18 +218,17 @@ def spike_aucs(runs: Sequence[RunEvents], measure: str) -> np.ndarray:
 
     The measure counts as it is: a slow signal is one too. NaN where either are unknown.
     """
-    areas = []
-    for run in runs:
-        spikes, quiet = (run.centres[kind] for kind in KINDS)
-        if measure not in run.measures:
-            areas += [np.nan] * len(spikes)
-            continue
-        values = run.measures[measure]
-        areas += [
-            auc(values[onset - HORIZON : onset], values[centre - HORIZON : centre])
-            for onset, centre in zip(spikes, quiet, strict=True)
-        ]
-    return np.array(areas, float)
+    values = [{kind: _last_steps(run, measure, kind) for kind in KINDS} for run in runs]
+    spike, quiet, _ = in_pairs([run.pairs for run in runs], values)
+    return np.array([auc(*both) for both in zip(spike, quiet, strict=True)], float)
+
+
+def _last_steps(run: RunEvents, measure: str, kind: str) -> np.ndarray:
+    """Return a measure (n, HORIZON) at the last steps before onset; NaN where a run does not have it."""
+    centres = run.centres[kind]
+    if measure not in run.measures or not len(centres):
+        return np.full((len(centres), HORIZON), np.nan)
+    return run.measures[measure][centres[:, None] + np.arange(-HORIZON, 0)]
 
 
 def auc(positives: np.ndarray, negatives: np.ndarray) -> float:

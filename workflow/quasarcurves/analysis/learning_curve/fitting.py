@@ -590,7 +590,9 @@ def _unproven(curve: LearningCurve, data: Sizes, limit: float) -> list[str]:
     if data.weights @ (data.log_error - mean) ** 2 <= limit:
         return ["a constant fits as well as any curve"]
     if curve.family not in curve.left_out:
-        return [f"with {len(data)} sizes no family can be checked on the largest"]
+        return [
+            f"{len(data)} sizes are too few to see whether a curve drawn through the smaller ones predicts the largest"
+        ]
     miss = {name: abs(np.log(ratio)) for name, ratio in curve.left_out.items()}
     if miss[curve.family] >= miss[BASELINE]:
         return ["the error of the second-largest size predicts that of the largest as well as any curve"]
