@@ -48,7 +48,10 @@ class Group(NamedTuple):
     stages: Sequence[str]
 
 
-_AFTER_TRAINING = tuple(name for name, step in STEPS.items() if step.per != "run" and not name.startswith("train"))[2:]
+_OF_TRAININGS = ("run", "replayed", "forks")
+_AFTER_TRAINING = tuple(
+    name for name, step in STEPS.items() if step.per not in _OF_TRAININGS and not name.startswith("train")
+)[2:]
 _OF_EPOCHS = ("collect_histories", "plot_loss_by_fraction", "plot_loss_by_optimizer")
 _OF_STEPS = ("collect_histories", "find_spikes", "diagnose_spikes", "plot_detected_spikes", "plot_curvature")
 _OF_RUNS = (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import yaml
 from dag import study
 from growth import OPTIMIZERS, layout
@@ -27,6 +28,10 @@ _LINES = ("LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha", "BA
 _MEASURES = (
     "gradient_norm", "update_norm", "last_layer_norm", "effective_step_mean", "effective_step_q01",
     "effective_step_q50", "effective_step_q99", "rms_worst", "rms_mean",
+)  # fmt: skip
+_MAGNIFIED = (
+    "loss", "square_over_past", "batch_sharpness", "batch_threshold", "update_curvature", "descent_cosine",
+    "clipped_share",
 )  # fmt: skip
 _SPIKE_EVERY, _SPIKE_STEPS = 1000, 60
 _CHUNK = 20_000
@@ -144,6 +149,19 @@ def results(runs: int, epochs: int, steps: int, spectra: int) -> None:
     """Write all that the trainings and evaluations of a study leave behind."""
     predictions(runs, spectra)
     histories(runs, epochs, steps)
+    microscopes(runs)
+
+
+def microscopes(runs: int, spikes: int = 2) -> None:
+    """Write what looking at so many spikes of every run gives, all in one file."""
+    looks = [{**run, "run": name_of(run), "onset": 1000 * spike} for run in layout(runs) for spike in range(spikes)]
+    rng, table = np.random.default_rng(3), pd.DataFrame(looks)
+    for name, rows in (("steps", 121), ("spectra", 20)):
+        whole = table.loc[table.index.repeat(rows)].assign(
+            **{column: rng.random(rows * len(table)) for column in _MAGNIFIED}
+        )
+        whole["offset"] = np.tile(np.arange(-100, rows - 100), len(table))
+        whole.to_csv(f"{name}.csv", index=False)
 
 
 def training(**case: int) -> None:
