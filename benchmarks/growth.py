@@ -48,8 +48,9 @@ class Group(NamedTuple):
     stages: Sequence[str]
 
 
+_OF_TRAININGS = ("run", "replayed", "forks")
 _AFTER_TRAINING = tuple(
-    name for name, step in STEPS.items() if step.per not in ("run", "forks") and not name.startswith("train")
+    name for name, step in STEPS.items() if step.per not in _OF_TRAININGS and not name.startswith("train")
 )[2:]
 _OF_EPOCHS = ("collect_histories", "plot_loss_by_fraction", "plot_loss_by_optimizer")
 _OF_STEPS = ("collect_histories", "find_spikes", "diagnose_spikes", "plot_detected_spikes", "plot_curvature")

@@ -32,6 +32,10 @@ _MEASURES = (
     "effective_step_q50", "effective_step_q99", "rms_worst", "rms_mean",
 )  # fmt: skip
 _OF_FORK = ("onset", "distance", "loss", "effective_step", "sharpness_share", "since_spike", "noise")
+_MAGNIFIED = (
+    "loss", "square_over_past", "batch_sharpness", "batch_threshold", "update_curvature", "descent_cosine",
+    "clipped_share",
+)  # fmt: skip
 _SPIKE_EVERY, _SPIKE_STEPS = 1000, 60
 _CHUNK = 20_000
 
@@ -149,6 +153,7 @@ def results(runs: int, epochs: int, steps: int, spectra: int) -> None:
     predictions(runs, spectra)
     histories(runs, epochs, steps)
     replays(runs)
+    microscopes(runs)
 
 
 def replays(runs: int, forks: int = 10, times: int = 4, arms: int = 12) -> None:
@@ -164,6 +169,18 @@ def replays(runs: int, forks: int = 10, times: int = 4, arms: int = 12) -> None:
                          "first_passage": time if spiked else np.nan, "height": 4.0, "note": ""})  # fmt: skip
     for name, table in (("fork_replays", rows), ("forks", known)):
         pd.DataFrame(table).to_csv(Path(FILES[name].path).name, index=False)
+
+
+def microscopes(runs: int, spikes: int = 2) -> None:
+    """Write what looking at so many spikes of every run gives, all in one file."""
+    looks = [{**run, "run": name_of(run), "onset": 1000 * spike} for run in layout(runs) for spike in range(spikes)]
+    rng, table = np.random.default_rng(3), pd.DataFrame(looks)
+    for name, rows in (("steps", 121), ("spectra", 20)):
+        whole = table.loc[table.index.repeat(rows)].assign(
+            **{column: rng.random(rows * len(table)) for column in _MAGNIFIED}
+        )
+        whole["offset"] = np.tile(np.arange(-100, rows - 100), len(table))
+        whole.to_csv(f"{name}.csv", index=False)
 
 
 def training(**case: int) -> None:

@@ -191,7 +191,7 @@ def request(wildcards, attempt, rulename):
     """Return what a job asks for; Snakemake asks again once the spectra are there."""
     name = STEP_OF[rulename]
     run = None
-    if STEPS[name].per in ("run", "forks"):
+    if STEPS[name].per in ("run", "replayed", "forks"):
         run = run_of(wildcards)
     elif name == "train_pack":
         run = pack_of(wildcards)[0]
@@ -275,6 +275,18 @@ def replay_command():
     settings = json.dumps(study.replay_settings.to_json())
     return command(
         "replay", also=also, modules=modules, backend=study.backend, run=run, replays=settings, groups=study.replay_jobs
+    )
+
+
+def magnify_command():
+    """Return the parameters of the rule that looks at spikes of runs."""
+    return command(
+        "magnify_spikes",
+        also=lambda wildcards, threads: {"threads": threads},
+        modules=lambda wildcards: study.training_modules(run_of(wildcards)),
+        backend=study.backend,
+        run=lambda wildcards: json.dumps(study.run_params(run_of(wildcards))),
+        number=study.magnified_spikes,
     )
 
 

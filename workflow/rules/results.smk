@@ -1,6 +1,6 @@
 """Tables and figures from the records of all runs: a rule for every other line of the table of steps."""
 
-STANDING = {"prepare_spectra", "draw_subset", "train", "train_pack", "replay", "evaluate"}
+STANDING = {"prepare_spectra", "draw_subset", "train", "train_pack", "replay", "magnify_spikes", "evaluate"}
 """Steps whose rules are written out, as they have more to them."""
 
 TOLD = {

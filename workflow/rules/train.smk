@@ -47,6 +47,21 @@ if study.replays:
             **replay_command(),
 
 
+if study.magnifies_spikes:
+
+    use rule train_step as magnify_spikes with:
+        input:
+            **{**inputs("magnify_spikes"), "matched": ancient(matched_history), "receipts": replay_receipts},
+        output:
+            **outputs("magnify_spikes"),
+        log:
+            log_of("magnify_spikes"),
+        benchmark:
+            benchmark_of("magnify_spikes")
+        params:
+            **magnify_command(),
+
+
 use rule step as evaluate with:
     input:
         **inputs("evaluate"),

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from quasarcurves.analysis.causes.alignment import measures_of
 from quasarcurves.analysis.causes.hypotheses import CONDITIONS
-from quasarcurves.training import optimizers
+from quasarcurves.training import backends, optimizers
 from quasarcurves.training.curvature import (
     Curvature,
     batch_sharpness,
@@ -20,6 +20,7 @@ from quasarcurves.training.curvature import (
 )
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.loop import Trainer
+from quasarcurves.training.measures import Loss
 from quasarcurves.training.plan import Plan, Task
 
 
@@ -193,6 +194,34 @@ def test_instability_sets_in_at_the_threshold(spec):
     assert above > 3e-12
 
 
+@pytest.mark.parametrize("spec", [{"class": "SGD", "learning_rate": 0.1}, {"class": "Adam", "learning_rate": 0.1}])
+def test_curvature_along_the_update_is_that_worked_out_by_hand(spec):
+    # loss of the batch: (4 w1^2 + 9 w2^2 / 4) / 4, so H is diagonal, and the gradient H w
+    x, h, w, b1, b2 = np.float32([[2, 0], [0, 1.5]]), np.array([2.0, 1.125]), np.array([0.7, -0.4]), 0.9, 0.999
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    task = Task(model, optimizers.build(spec), lambda out: out**2 / 2, "a")
+    task.optimizer.build(task.weights)
+    model.set_weights([w[:, None]])
+    curvature = Curvature(task, [x], 1)
+    step = backends.active().compile_steps(task, [x], [Loss()], 1)
+    step(np.int32([[0, 1]]))
+    curvature.measure_cheaply()
+    step(np.int32([[0, 1]]))
+    found = curvature.measure_step([x])
+    m = v = np.zeros(2)
+    for t in (1, 2):
+        gradient = h * w
+        m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
+        adam = spec["class"] == "Adam"
+        # P is what a step divides lr m by, in Cohen's convention: the correction of m is in it
+        p = (1 - b1**t) * (np.sqrt(v / (1 - b2**t)) + 1e-7) if adam else np.ones(2)
+        moved = -0.1 * (m if adam else gradient) / p
+        w = w + moved
+    assert found["update_curvature"] == pytest.approx(moved @ (h * moved) / (moved @ (p * moved)), rel=1e-4)
+    assert found["descent_cosine"] == pytest.approx(cosine(moved, -gradient), rel=1e-4)
+    np.testing.assert_allclose(model.get_weights()[0][:, 0], w, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
@@ -216,6 +245,14 @@ def test_threshold_follows_the_schedule():
     history = trainer.record.history()
     np.testing.assert_array_equal(history.curvature["step"], [4, 8, 12])
     np.testing.assert_allclose(history.curvature["threshold"], [38e3, 38e4, 38e4], rtol=1e-5)
+
+
+def test_cheap_measures_are_those_of_the_dear_ones():
+    trainer = trained({"class": "Adam", "learning_rate": 1e-2})
+    curvature = Curvature(trainer.task, examples(), 1, batches())
+    cheap, all_of_them = curvature.measure_cheaply(), curvature.measure()
+    assert cheap.keys() == all_of_them.keys() - {"sharpness", "gradient_curvature", "threshold"}
+    assert cheap == {name: all_of_them[name] for name in cheap}
 
 
 def test_measuring_changes_nothing_of_the_training():

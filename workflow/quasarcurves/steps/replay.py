@@ -30,7 +30,7 @@ from quasarcurves.training.replays import (
     Course,
     Outcome,
     State,
-    cut_batches,
+    example_losses,
     follow,
     own_batches,
     reference_level,
@@ -260,16 +260,10 @@ class Replayer:
 
     def _example_losses(self, step: int) -> np.ndarray:
         """Return the loss of each training spectrum, batch normalisation as in training; (n,)."""
-        setup, data = self.setup, self.course.trainer.data
-        order = np.random.default_rng([self.job.run.seed, _LOSSES, step]).permutation(len(setup.places))
-        size = min(self.job.run.training.batch_size, len(order))
-        batches = [*cut_batches(order, size), order[-size:]]
-        losses = np.zeros(len(order))
-        for batch in batches:
-            x, *targets = (array[setup.places[batch]] for array in data)
-            outputs = self._derivatives.outputs([x, *targets])
-            losses[batch] = np.asarray(setup.task.loss(outputs, *targets)).sum(axis=1)
-        return losses
+        setup, data, run = self.setup, self.course.trainer.data, self.job.run
+        rng = np.random.default_rng([run.seed, _LOSSES, step])
+        outputs = self._derivatives.outputs
+        return example_losses(setup.task, outputs, data, setup.places, run.training.batch_size, rng)
 
     def _sharpness_share(self) -> float:
         found = self._curvature.measure_batches()

@@ -90,6 +90,13 @@ _ARM_COST = {"norm_256": 7, "float64": 2, "batch_x0.5": 1.2}
 """Time of a replay in units of that as it is, where it differs much."""
 
 
+_MAGNIFIED_STEPS, _MAGNIFIED_PROBE, _MAGNIFIED_BATCHES, _MAGNIFIED_SECONDS = 121, 256, 8, 15
+"""Of a spike that is looked at: its steps, spectra of the probe and batches at each; compilation, once."""
+
+_PROBE_GRADIENTS = 1.3
+"""Gradients of the probe that a step looked at takes: one, and the outputs."""
+
+
 def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_every: int, threads: int) -> Need:
     """Estimate the need of a training.
 
@@ -156,6 +163,29 @@ def replay_need(alone: Need, run: RunSettings, replays: ReplaySettings, n_train:
     arms = sum(_ARM_COST.get(arm, 1) for arm in replays.arms)
     seconds = forks / jobs * (replays.replays * arms * per_replay + _FORK_SECONDS)
     return Need(alone.mb + _VARIANT_MB * len(replays.arms), alone.seconds + _ARM_SECONDS * len(replays.arms) + seconds)
+
+
+def microscope_need(alone: Need, run: RunSettings, n_train: int, spikes: int, threads: int) -> Need:
+    """Estimate the need of looking at spikes of a run step by step.
+
+    Parameters
+    ----------
+    alone : Need
+        Of its training, which is gone through again.
+    run : RunSettings
+    n_train : int
+        Spectra that the run trains on.
+    spikes : int
+    threads : int
+    """
+    spectrum = spectrum_seconds(run.network) / threads**_SPEEDUP
+    batch, probe = min(run.training.batch_size, n_train), min(_MAGNIFIED_PROBE, n_train)
+    batches = _BATCH_GRADIENTS * (_MAGNIFIED_BATCHES + 1) * (_STEP_SECONDS + batch * spectrum)
+    step = batches + _PROBE_GRADIENTS * (_STEP_SECONDS + probe * spectrum)
+    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * max(probe, batch) * _activation_bytes(run.network) / 1e6
+    memory += _MAGNIFIED_BATCHES * batch * _SPECTRUM_BYTES / 1e6
+    seconds = _MAGNIFIED_SECONDS + spikes * _MAGNIFIED_STEPS * step
+    return Need(alone.mb + memory, alone.seconds + seconds)
 
 
 def _data_mb(network: NetworkSettings, n_spectra: int, steps: int) -> float:

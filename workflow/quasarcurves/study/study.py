@@ -275,6 +275,16 @@ class Study:
         return self.config["diagnosis"]["replays"]["jobs"]
 
     @property
+    def magnified_spikes(self) -> int:
+        """Sustained spikes of each replayed run that are looked at step by step."""
+        return self.config["diagnosis"]["replays"]["microscope"] if self.replays else 0
+
+    @property
+    def magnifies_spikes(self) -> bool:
+        """Whether spikes are looked at step by step."""
+        return self.magnified_spikes > 0
+
+    @property
     def packs(self) -> bool:
         """Whether there are trainings that are one job."""
         return bool(self.packed)
@@ -293,7 +303,8 @@ class Study:
         if per == "forks":
             groups = range(self.replay_jobs) if self.replays else ()
             return [{**vars(run), "group": group} for run, group in product(self.replayed_runs, groups)]
-        values = {tuple(getattr(run, name) for name in WILDCARDS[per]): None for run in self.runs}
+        runs = self.replayed_runs if per == "replayed" else self.runs
+        values = {tuple(getattr(run, name) for name in WILDCARDS[per]): None for run in runs}
         return [dict(zip(WILDCARDS[per], each, strict=True)) for each in values]
 
     def paths(self, pattern: str, per: str) -> list[str]:
@@ -472,6 +483,10 @@ class Study:
             again = self._need("train", n_spectra, run)
             replayed, n_train = self.run_settings(run), run.n_train(n_spectra)
             return resources.replay_need(again, replayed, self.replay_settings, n_train, **how)
+        if rule == "magnify_spikes":
+            again, looked_at = self._need("train", n_spectra, run), self.run_settings(run)
+            how = {"spikes": self.magnified_spikes, "threads": training["threads"]}
+            return resources.microscope_need(again, looked_at, run.n_train(n_spectra), **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
         return resources.evaluation_need(self.network, n_spectra, self._share(n_spectra, "test_fraction"), models)
 

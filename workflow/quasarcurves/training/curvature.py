@@ -83,22 +83,30 @@ class Curvature:
             - `batch_threshold`: that of `batch_threshold`; left out where none is known, or without batches
             - `clipped_share`: that of `task.clipped` on the probe; left out if the task has none
         """
-        task, probe, derivatives = self._task, self._probe, self._derivatives
-        root = self._inverse_root()
-        gradient = np.float64(derivatives.gradient(probe))
-        product = self._product_on(probe, root)
-        self._before, self._downhill = self._weights(), -gradient * self._matters
+        root, gradient = self._inverse_root(), self._begin_step()
+        product = self._product_on(self._probe, root)
         values = {
             "sharpness": largest_eigenvalue(product, gradient * root),
             "gradient_curvature": rayleigh_quotient(product, gradient * root),
-            "threshold": stability_threshold(task.optimizer),
+            "threshold": stability_threshold(self._task.optimizer),
             **self._measure_batches(root),
-            "clipped_share": float(task.clipped(derivatives.outputs(probe), *probe[1:])) if task.clipped else None,
+            "clipped_share": self._clipped_share(),
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def measure_step(self) -> dict[str, float]:
-        """Measure the step that was taken after `measure`.
+    def measure_cheaply(self) -> dict[str, float]:
+        """Measure what `measure` does, without what takes products of the probe's Hessian."""
+        self._begin_step()
+        values = {**self.measure_batches(), "clipped_share": self._clipped_share()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def measure_step(self, batch: Sequence[Any] | None = None) -> dict[str, float]:
+        """Measure the step that was taken after `measure` or `measure_cheaply`.
+
+        Parameters
+        ----------
+        batch : sequence of (batch, ...) arrays, optional
+            The examples of that step.
 
         Returns
         -------
@@ -106,12 +114,43 @@ class Curvature:
             - `descent_cosine`: cosine of the angle between what the weights moved by and the probe's direction of
               descent, -g, before the step: 1 straight downhill, 0 unrelated to the loss, below 0 uphill
               (Molybog et al. 2023, arXiv:2304.09871)
+            - `update_curvature`: with `batch` only; curvature of its loss before the step along what the weights
+              moved by, d.H d / d.P d, with the P that the step was divided by. NaN if nothing moved
         """
-        return {"descent_cosine": cosine((self._weights() - self._before) * self._matters, self._downhill)}
+        moved = (self._weights() - self._before) * self._matters
+        found = {"descent_cosine": cosine(moved, self._downhill)}
+        return found if batch is None else {**found, "update_curvature": self._update_curvature(moved, batch)}
 
     def measure_batches(self) -> dict[str, float | None]:
         """Measure the batches alone: `batch_sharpness` and `batch_threshold` of `measure`."""
         return self._measure_batches(self._inverse_root())
+
+    def _begin_step(self) -> np.ndarray:
+        """Keep where a step begins; return the probe's gradient there, (n_parameters,)."""
+        gradient = np.asarray(self._derivatives.gradient(self._probe), np.float64)
+        self._before, self._downhill = self._weights(), -gradient * self._matters
+        return gradient
+
+    def _clipped_share(self) -> float | None:
+        task, probe = self._task, self._probe
+        return float(task.clipped(self._derivatives.outputs(probe), *probe[1:])) if task.clipped else None
+
+    def _update_curvature(self, moved: np.ndarray, batch: Sequence[Any]) -> float:
+        length = np.linalg.norm(moved)
+        if not length:
+            return np.nan
+        root, direction, after = self._inverse_root(), moved / length, self._weights()
+        examples = [ops.convert_to_tensor(array) for array in batch]
+        self._put_weights(self._before)
+        along = direction @ np.float64(self._derivatives.product(examples, np.float32(direction)))
+        self._put_weights(after)
+        scaled = np.divide(direction, root, out=np.zeros_like(direction), where=root > 0)
+        return float(along / (scaled @ scaled))
+
+    def _put_weights(self, row: np.ndarray) -> None:
+        variables = self._task.model.trainable_variables
+        for variable, value in zip(variables, like(np.float32(row), variables), strict=True):
+            variable.assign(value)
 
     def _inverse_root(self) -> Any:
         """Return the diagonal of P^-1/2, 0 for what does not matter; (n_parameters,)."""

@@ -243,3 +243,35 @@ def shuffled_epochs(places: np.ndarray, number: int, rng: np.random.Generator) -
     """Return examples in new orders, one epoch after the other, `number` in all; (number,)."""
     epochs: Sequence[np.ndarray] = [rng.permutation(places) for _ in range(-(-number // len(places)))]
     return np.concatenate(epochs)[:number]
+
+
+def example_losses(
+    task: Task, outputs: Any, data: Sequence[np.ndarray], places: np.ndarray, batch_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the loss of each example where a task stands, batch normalisation as in training.
+
+    Parameters
+    ----------
+    task : Task
+    outputs : callable
+        Those of `backends.compile_derivatives`.
+    data : sequence of (n, ...) arrays
+        The model's input, then the targets that `task.loss` takes.
+    places : (k,) int array
+        Examples wanted, by their places in `data`.
+    batch_size : int
+        Examples that share the statistics of batch normalisation; all, if they are fewer.
+    rng : Generator
+        Draws which ones do.
+
+    Returns
+    -------
+    (k,) float64 array
+    """
+    order = rng.permutation(len(places))
+    size = min(batch_size, len(order))
+    losses = np.zeros(len(order))
+    for batch in [*cut_batches(order, size), order[-size:]]:
+        x, *targets = (array[places[batch]] for array in data)
+        losses[batch] = np.asarray(task.loss(outputs([x, *targets]), *targets)).sum(axis=1)
+    return losses
