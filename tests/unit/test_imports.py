@@ -25,6 +25,8 @@ MAY_NEED = (
     "quasarcurves.steps.",
     "quasarcurves.quasarnet.trained_network",
     "quasarcurves.training.",
+    "scripts.magnify_spikes",
+    "scripts.replay",
     "scripts.train",
 )
 """How the names begin of modules that may need TensorFlow, themselves or by what they import, be it only when asked."""
@@ -67,8 +69,9 @@ def test_only_these_modules_need_it(needing):
     assert not {name for name in needing if not name.startswith(MAY_NEED)}
 
 
-def test_training_is_the_only_step_that_needs_it(needing):
-    assert {name for name in needing if name.startswith("scripts.")} == {"scripts.train"}
+def test_steps_that_train_are_the_only_ones_that_need_it(needing):
+    expected = {"scripts.magnify_spikes", "scripts.replay", "scripts.train"}
+    assert {name for name in needing if name.startswith("scripts.")} == expected
 
 
 def test_no_other_module_loads_it_in_a_roundabout_way(modules, needing):
