@@ -19,7 +19,7 @@ from quasarcurves.quasarnet.loss_formula import line_losses
 from quasarcurves.quasarnet.network import build_logits
 from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.training import optimizer_specs, optimizers, replays
-from quasarcurves.training.optimizers.held_adam import HeldAdam
+from quasarcurves.training.held_adam import HeldAdam
 from quasarcurves.training.plan import Task
 
 _LEFT_OUT = 10

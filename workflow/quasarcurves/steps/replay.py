@@ -24,19 +24,9 @@ from quasarcurves.training import backends
 from quasarcurves.training.backends.shared import Derivatives
 from quasarcurves.training.history import History
 from quasarcurves.training.measures import Loss
+from quasarcurves.training.passages import WINDOW, Outcome, follow, reference_level, window_of
 from quasarcurves.training.plan import Task
-from quasarcurves.training.replays import (
-    WINDOW,
-    Course,
-    Outcome,
-    State,
-    example_losses,
-    follow,
-    own_batches,
-    reference_level,
-    shuffled_epochs,
-    window_of,
-)
+from quasarcurves.training.replays import Course, State, example_losses, own_batches, shuffled_epochs
 from quasarcurves.training.run_lock import hold_lock
 from quasarcurves.training.settings import CurvatureSettings, ReplaySettings
 from quasarcurves.training.signals import StopSignals

@@ -15,7 +15,7 @@ from quasarcurves.analysis.replays import BEFORE, GRID, QUIET
 from quasarcurves.analysis.spikes.finding import PER_STEP, find_spikes
 from quasarcurves.analysis.spikes.splitting import SUSTAINED
 from quasarcurves.training.history import History
-from quasarcurves.training.replays import reference_level
+from quasarcurves.training.passages import reference_level
 from quasarcurves.training.settings import ReplaySettings
 
 COLUMNS = ["fork_step", "kind", "onset", "distance", "loss", "effective_step", "since_spike", "noise"]
