@@ -25,7 +25,7 @@ def test_default_study_is_a_dry_run_away(tmp_path, snakemake):
     shutil.copy(ROOT / "config.yaml", tmp_path)
     result = snakemake(tmp_path, "-n")
     assert result.returncode == 0, result.stdout
-    assert re.search(r"^train +28$", result.stdout, re.MULTILINE)
+    assert re.search(r"^train +35$", result.stdout, re.MULTILINE)
     assert "results/quickstart/figures/loss_by_optimizer.svg" in result.stdout
 
 
