@@ -43,9 +43,10 @@ def _replays(study: Study, n_spectra: int) -> Iterator[str]:
         return
     from quasarcurves.analysis.replays.power import power  # noqa: PLC0415  (slow to import)
 
-    exposure = float(len(runs) * forks * settings.replays * settings.steps)
-    arms = len(settings.arms) - 1
-    found = [power(each, exposure, forks, len(runs), replays=settings.replays, arms=max(arms, 1)) for each in HAZARDS]
+    # runs of one optimizer and size are compared with themselves alone
+    alike = len(runs) // len({(run.optimizer, run.fraction) for run in runs})
+    exposure, arms = float(alike * forks * settings.replays * settings.steps), max(len(settings.arms) - 1, 1)
+    found = [power(each, exposure, forks, alike, replays=settings.replays, arms=arms) for each in HAZARDS]
     chances = ", ".join(f"{each.chance:.0%} at {hazard:g}" for hazard, each in zip(HAZARDS, found, strict=True))
     yield (
         "The grid alone shows an arm that takes the hazard to a fifth with a chance of "
