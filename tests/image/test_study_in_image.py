@@ -96,7 +96,7 @@ def test_the_default_study_runs_where_there_is_no_other(image, folder):
     result = image.containers.study(folder, "--cores", "2", "-n", options=AS_ANYBODY)
     assert result.returncode == 0, result.stdout
     assert "results/quickstart/" in result.stdout
-    assert [line.split() for line in result.stdout.splitlines()].count(["train", "28"]) == 2
+    assert [line.split() for line in result.stdout.splitlines()].count(["train", "35"]) == 2
 
 
 def test_a_folders_own_study_is_run_without_being_named(image, folder):
