@@ -36,7 +36,7 @@ def test_a_replay_ends_some_time_after_it_has_spiked_and_its_exposure_when_it_do
 
 def test_a_replay_without_a_spike_counts_all_its_steps():
     found = passages.follow(lambda batches: np.full(batches.shape[:2], 2.0), np.zeros((1, 300, 4), int), 1.0, 32)
-    assert found == [passages.Outcome(300, False, 2.0)]
+    assert found == [passages.Outcome(300, False, 2.0, 2.0)]
 
 
 def test_replays_taken_together_come_to_what_each_does_alone():

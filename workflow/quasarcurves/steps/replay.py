@@ -37,7 +37,7 @@ _ORDER, _OWN, _LOSSES = 5, 6, 7
 _PROBE, _BATCHES, _RECENT = 64, 16, 200
 """Spectra and batches that the curvature at a fork is measured on, and steps before it that are recent."""
 
-REPLAY_COLUMNS = ["fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "note"]
+REPLAY_COLUMNS = ["fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "note"]
 FORK_COLUMNS = [*forks.COLUMNS, "sharpness_share"]
 
 _Program = Callable[[Sequence[Sequence[np.ndarray]]], Callable[[np.ndarray], np.ndarray]]
@@ -324,6 +324,7 @@ def _row(fork: Fork, arm: str, replay: int, outcome: Outcome, note: str = "") ->
         "spiked": int(outcome.spiked),
         "first_passage": passage,
         "height": outcome.height,
+        "loss_after": outcome.loss_after,
         "note": note,
     }
     return dict(values)

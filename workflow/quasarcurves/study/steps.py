@@ -225,7 +225,7 @@ _STEPS = (
         when="replays", makes=(
         _table("replays"), File("all_forks", "forks.csv"),
         _table("hazards", "a row per run, fork and arm of the replays: spikes, exposure and hazard per 1,000 steps, and its ratio to that as it is, with exact 95 % intervals."),
-        _table("interventions", "a row per arm: its hazard on the grid of forks, its ratio to that as it is over all forks with a 95 % interval, and a verdict adjusted for the number of arms."),
+        _table("interventions", "a row per arm: its hazard on the grid of forks, its ratio to that as it is over all forks with a 95 % interval, a verdict adjusted for the number of arms, and the training loss at which its replays end."),
         _table("survival"),
         _table("hazard_model", "a row per measure: how the hazard depends on it, of what is known at a fork."),
         _table("replay_findings", "a row per decision rule: what was asked, yes, no or cannot say, the ratio that decides, and a sentence."))),

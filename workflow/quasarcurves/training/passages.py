@@ -34,11 +34,14 @@ class Outcome:
     spiked : bool
     height : float
         Highest mean loss over a window, over the mean before the fork; infinite where the loss is not finite.
+    loss_after : float
+        Mean loss over the last window, over the mean before the fork; NaN where it spiked or there is no window.
     """
 
     steps: int
     spiked: bool
     height: float
+    loss_after: float = np.nan
 
 
 def reference_level(record: np.ndarray, step: int) -> float:
@@ -76,8 +79,10 @@ def follow(run: Callable[[np.ndarray], np.ndarray], batches: np.ndarray, referen
 def _outcome(losses: np.ndarray, reference: float, width: int) -> Outcome:
     passage = first_passage(losses, reference, width)
     if passage is None:
-        means = window_means(losses, width)
-        return Outcome(len(losses), False, float(means.max(initial=-np.inf)) / reference if means.size else np.nan)
+        means = window_means(losses, width) / reference
+        if not means.size:
+            return Outcome(len(losses), False, np.nan)
+        return Outcome(len(losses), False, float(means.max()), float(means[-1]))
     # replays that are taken together go on for different times after they have spiked
     means = window_means(losses[: passage + _AFTER], width) / reference
     return Outcome(passage, True, float(means.max()) if np.isfinite(means).all() else np.inf)

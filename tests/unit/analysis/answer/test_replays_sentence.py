@@ -36,5 +36,13 @@ def test_the_arm_that_lowers_most_and_the_rules_are_named():
     assert len(page.splitlines()) <= compose.MOST_LINES
 
 
+def test_the_cheapest_arm_that_takes_the_hazard_under_a_tenth_is_named_with_its_price():
+    prices = {"as_it_is": 1.0, "step_x0.5": 0.8, "v_x4": 0.95, "m_0": 0.5}
+    text = said.sentence(studied(runs=5, hazard=4.0, arms=ARMS, replays=16, prices=prices))
+    assert "the cheapest that takes it under a tenth is step_x0.5, which ends at 0.79" in text
+    weaker = said.sentence(studied(runs=5, hazard=4.0, arms={"step_x0.5": 0.3}, replays=16))
+    assert "none is shown to take it under a tenth" in weaker
+
+
 def test_no_spike_is_said():
     assert said.sentence(studied(process="none")) == "adam, 1,024 spectra: of 96 replays as it is none spiked."

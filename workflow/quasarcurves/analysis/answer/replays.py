@@ -13,6 +13,9 @@ from quasarcurves.analysis.replays import AS_IT_IS, GROUP
 from quasarcurves.analysis.replays.interventions import LOWERS, NOT_SHOWN, RAISES
 from quasarcurves.analysis.wording import interval, number
 
+A_TENTH = 0.1
+"""Share of the hazard under which a change is one to advise."""
+
 
 def _sentence_of(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> str:
     """Say in one sentence what the replays of one optimizer, size and learning rate show.
@@ -32,6 +35,7 @@ def _sentence_of(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str,
         parts.append(f"{best['arm']} lowers that most, to {interval(best, 'ratio')} times")
     raising = [row["arm"] for row in rows if row["verdict"] == RAISES]
     parts += [f"{listed(raising)} {'raises' if len(raising) == 1 else 'raise'} it"] if raising else []
+    parts += [_cheapest(lowering)] if lowering else []
     if not lowering and not raising:
         open_ = sum(row["verdict"] == NOT_SHOWN for row in rows)
         parts.append(f"none of {count(open_, 'arm')} is shown to change that")
@@ -40,6 +44,16 @@ def _sentence_of(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str,
     parts += [", ".join(rules)] if rules else []
     parts += [f"not settled: {', '.join(unsettled)}"] if unsettled else []
     return "; ".join(parts)
+
+
+def _cheapest(lowering: Sequence[Mapping[str, Any]]) -> str:
+    """Say which arm takes the hazard under a tenth for certain at the lowest training loss, and what that loss is."""
+    enough = [row for row in lowering if row["ratio_high"] < A_TENTH]
+    if not enough:
+        return "none is shown to take it under a tenth"
+    row = min(enough, key=lambda row: np.nan_to_num(row["loss_ratio"], nan=np.inf))
+    cost = interval(row, "loss_ratio")
+    return f"the cheapest that takes it under a tenth is {row['arm']}, which ends at {cost} times the training loss"
 
 
 def _level(own: Mapping[str, Any]) -> str:

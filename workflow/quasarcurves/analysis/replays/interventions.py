@@ -10,6 +10,7 @@ import pandas as pd
 from quasarcurves.analysis.replays import AS_IT_IS, GRID, GROUP
 from quasarcurves.analysis.replays.hazards import level
 from quasarcurves.analysis.replays.outcomes import Outcomes
+from quasarcurves.analysis.replays.prices import price
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.analysis.stats.comparisons import holm
 from quasarcurves.analysis.stats.matched import matched_ratio
@@ -19,7 +20,7 @@ LOWERS, RAISES, NOT_SHOWN, ABSENT, REFERENCE = "lowers", "raises", "no differenc
 COLUMNS = [
     *GROUP, "arm", "runs", "forks", "replays", "events", "exposure", "events_as_it_is", "exposure_as_it_is",
     "grid_forks", "grid_events", "grid_exposure", "hazard", "hazard_low", "hazard_high",
-    "ratio", "ratio_low", "ratio_high", "p", "p_holm", "verdict",
+    "ratio", "ratio_low", "ratio_high", "p", "p_holm", "verdict", "loss_ratio", "loss_ratio_low", "loss_ratio_high",
 ]  # fmt: skip
 
 
@@ -34,6 +35,7 @@ def compare(outcomes: Outcomes) -> pd.DataFrame:
       what a state's own hazard is does not enter, nor do runs' hazards. One run speaks for itself alone.
     - p_holm: p adjusted for the number of arms of the group
     - verdict: lowers, raises, no difference shown, cannot be had (and why), or reference
+    - loss_ratio, loss_ratio_low, loss_ratio_high: price of the arm, the training loss that it ends at (`prices.price`)
     """
     rows: list[dict[str, Any]] = []
     for keys, group in outcomes.groups():
@@ -68,6 +70,7 @@ def _row(group: Outcomes, arm: str, counts: pd.DataFrame, grid: pd.DataFrame) ->
     both = group.matched(arm)
     row |= {"events_as_it_is": both.others.sum(), "exposure_as_it_is": both.other_exposures.sum()}
     found = matched_ratio(both)
+    row |= dict(zip(("loss_ratio", "loss_ratio_low", "loss_ratio_high"), price(group, arm), strict=True))
     return row | {"ratio": found.value, "ratio_low": found.low, "ratio_high": found.high, "p": found.p}
 
 

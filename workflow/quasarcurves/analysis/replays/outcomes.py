@@ -15,7 +15,9 @@ from quasarcurves.analysis.replays import AS_IT_IS, GROUP
 from quasarcurves.analysis.stats.matched import Matched
 
 _RUN = ["run", *tables.RUN_KEYS, "n_train", "learning_rate"]
-REPLAY_COLUMNS = [*_RUN, "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "note"]
+REPLAY_COLUMNS = [
+    *_RUN, "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "note",
+]  # fmt: skip
 FORK_COLUMNS = [
     *_RUN, "fork_step", "kind", "onset", "distance", "loss", "effective_step", "sharpness_share", "since_spike",
     "noise",
