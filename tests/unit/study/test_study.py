@@ -103,7 +103,7 @@ def assert_one_message(message, *parts):
         ({"optimizers__adam__class": "Adamm"}, ["optimizers.adam", "'Adamm'", "did you mean 'Adam'?"]),
         ({"optimizers__adam__class": "Optimizer"}, ["optimizers.adam", "'Optimizer'", "expected one of", "SGD"]),
         ({"optimizers__adam__amsgrd": True}, ["optimizers.adam", "Adam", "'amsgrd'", "did you mean 'amsgrad'?"]),
-        ({"optimizers__adam__name": "x"}, ["optimizers.adam", "Adam", "'name'"]),
+        ({"optimizers__adam__name": "x"}, ["optimizers.adam", "Adam", "Adam's name is not supported"]),
         ({"optimizers__adam__learning_rate": "fast"}, ["optimizers.adam.learning_rate", "'fast'", "number"]),
         ({"optimizers__adam__learning_rate": 0}, ["optimizers.adam.learning_rate", "is 0", "above 0"]),
         ({"optimizers__adam__learning_rate": -1}, ["optimizers.adam.learning_rate", "-1", "above 0"]),

@@ -147,6 +147,8 @@ def _explain(error: ValidationError) -> str:
             return f"{place}: {repeated[0]!r} is listed twice"
         case "pattern":
             return f"{place}: {found!r} is no name; letters, digits, '_', '-' and '.' only, a letter or digit first"
+        case "maxLength":
+            return f"{place}: {found!r} has {len(found)} letters, expected at most {expected}"
         case "minItems" | "minProperties" | "minLength":
             return f"{place} is empty"
     return f"{place}: {error.message}"

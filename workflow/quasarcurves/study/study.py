@@ -15,7 +15,7 @@ import yaml
 from quasarcurves.files import workflow_root
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
-from quasarcurves.study import resources
+from quasarcurves.study import reading, resources
 from quasarcurves.study.schema import StudyError, validate, with_sources
 from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
 from quasarcurves.training import optimizer_specs
@@ -28,6 +28,9 @@ from quasarcurves.training.settings import (
     StateSettings,
     TrainingSettings,
 )
+
+_MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
+"""Names that tables take for a missing value."""
 
 _LENGTHS = {"epochs", "steps"}
 """Keys that say how long a training is; there may be one of them."""
@@ -112,15 +115,12 @@ class Study:
 
     @classmethod
     def load(cls, path: str | Path) -> Study:
-        """Read a study from a YAML file."""
-        with Path(path).open() as file:
-            config = yaml.safe_load(file)
-        if not isinstance(config, Mapping):
-            raise StudyError(f"{path}: expected a mapping of keys, found {type(config).__name__}")
-        return cls.from_config(config)
+        """Read a study from a YAML file; `reading.read` says what is refused besides what `from_config` refuses."""
+        return cls.from_config(reading.read(path))
 
     def _check_optimizers(self) -> None:
         specs = self.config["optimizers"]
+        _check_names(specs)
         for name, spec in specs.items():
             optimizer_specs.check(_spec_alone(spec), f"optimizers.{name}")
             if "match" in spec:
@@ -530,6 +530,19 @@ def _spike_limits() -> Limits:
 def _spec_alone(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes the optimizer, without how and on what it trains."""
     return {key: value for key, value in spec.items() if key not in ("training", "fractions")}
+
+
+def _check_names(optimizers: Mapping[str, Any]) -> None:
+    """Refuse names of optimizers that paths or tables cannot tell apart."""
+    known: dict[str, str] = {}
+    for name in optimizers:
+        if name in _MISSING:
+            raise StudyError(f"optimizers.{name}: tables take this name for a missing value, expected another one")
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise StudyError(
+                f"optimizers.{name} and {other} differ by capital letters alone; some disks have one file for both"
+            )
 
 
 def _check_lengths(config: Mapping[str, Any]) -> None:

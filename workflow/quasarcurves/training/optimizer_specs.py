@@ -16,7 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from quasarcurves.training import optimizer_traits
+from quasarcurves.training import optimizer_traits, optimizer_values
+from quasarcurves.training.optimizer_values import REQUIRED
 from quasarcurves.training.suggestions import nearest
 
 _MATCHED = "MatchedAdam"
@@ -28,8 +29,12 @@ _NOT_ARGUMENTS = ("class", "schedule", "match")
 _WRAPPERS = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "LearningRateSchedule"}
 """Classes that Keras exports beside the optimizers and schedules, but that need another object to work on."""
 
-_UNSUPPORTED = {"name", "loss_scale_factor", "gradient_accumulation_steps"}
-"""Arguments refused: the first has no effect, the others make a step mean something else than in the step record."""
+_UNSUPPORTED = {
+    "name": "it has no effect",
+    "loss_scale_factor": "a step would mean something else than in the step record",
+    "gradient_accumulation_steps": "a step would mean something else than in the step record",
+}
+"""Arguments that are refused, and why."""
 
 
 def check(spec: Mapping[str, Any], where: str) -> None:
@@ -51,9 +56,7 @@ def check(spec: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: 'class' is missing, expected one of {', '.join(sorted(optimizer_classes()))}")
     arguments = class_arguments(spec)
     _check_class(spec["class"], arguments, optimizer_classes(), "keras.optimizers", where)
-    clipping = [key for key in _CLIPPING if arguments.get(key) is not None]
-    if len(clipping) > 1:
-        raise ValueError(f"{where}: {' and '.join(clipping)} are given, expected one of them at most")
+    optimizer_values.check_together(where, arguments)
     if "schedule" in spec:
         _check_schedule(spec, f"{where}.schedule")
     if "match" in spec and (spec["class"] != "Adam" or spec.get("amsgrad") or "schedule" in spec):
@@ -155,9 +158,10 @@ def _check_schedule(spec: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: expected a mapping with 'class', one of {', '.join(sorted(schedule_classes()))}")
     arguments = {key: value for key, value in schedule.items() if key != "class"}
     _check_class(schedule["class"], arguments, schedule_classes(), "keras.optimizers.schedules", where)
+    optimizer_values.check_together(where, arguments)
     complete = schedule_arguments(spec, total_steps=1)
     for name, default in _signature(schedule_classes()[schedule["class"]], schedule["class"]).items():
-        if default is _REQUIRED and name not in complete:
+        if default is REQUIRED and name not in complete:
             raise ValueError(f"{where}: {schedule['class']} needs the argument {name!r}")
 
 
@@ -167,34 +171,10 @@ def _check_class(name: Any, arguments: Mapping[str, Any], classes: Mapping[str, 
     signature = _signature(classes[name], name)
     for key, value in arguments.items():
         if key not in signature:
+            if key in _UNSUPPORTED and key in _full_signature(classes[name], name):
+                raise ValueError(f"{where}: {name}'s {key} is not supported: {_UNSUPPORTED[key]}")
             raise ValueError(f"{where}: {name} has no argument {key!r}; {nearest(key, signature)}")
-        _check_value(f"{where}.{key}", key, value, signature[key])
-
-
-def _check_value(where: str, key: str, value: Any, default: object) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise ValueError(f"{where} is {value!r}, expected true or false")
-    if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
-        raise ValueError(f"{where} is {value!r}, expected a number")
-    if (default is None or default is _REQUIRED) and key not in _LISTS and value is not None and not is_number:
-        raise ValueError(f"{where} is {value!r}, expected a number")
-    if key in _CLIPPING and is_number and value <= 0:
-        raise ValueError(f"{where} is {value!r}, expected a number above 0")
-    if key in ("learning_rate", "initial_learning_rate") and not (is_number and value > 0):
-        raise ValueError(f"{where} is {value!r}, expected a number above 0")
-    if key.startswith("beta_") and not (is_number and 0 <= value < 1):
-        raise ValueError(f"{where} is {value!r}, expected a number from 0 to below 1")
-
-
-_REQUIRED = object()
-"""Stands for the default of an argument that has none."""
-
-_LISTS = ("boundaries", "values", "exclude_layers")
-"""Arguments that are lists; all others without a default are numbers."""
-
-_CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
-"""Arguments of which Keras takes one at most."""
+        optimizer_values.check(f"{where}.{key}", key, value, signature[key])
 
 
 def _exported_classes(face: str) -> dict[str, Path]:
@@ -212,16 +192,21 @@ def _exported_classes(face: str) -> dict[str, Path]:
     return classes
 
 
-@cache
 def _signature(source: Path, name: str) -> dict[str, Any]:
-    """Arguments of a class's constructor with their defaults, as written in its source."""
+    """Return the arguments of a class that a study may give, with their defaults."""
+    return {key: value for key, value in _full_signature(source, name).items() if key not in _UNSUPPORTED}
+
+
+@cache
+def _full_signature(source: Path, name: str) -> dict[str, Any]:
+    """Return the arguments of a class's constructor with their defaults, as written in its source."""
     tree = ast.parse(source.read_text())
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name).body
     init = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     names = [argument.arg for argument in init.args.args[1:]]
     defaults = [_literal(node) for node in init.args.defaults]
-    padded = [_REQUIRED] * (len(names) - len(defaults)) + defaults
-    return {key: value for key, value in zip(names, padded, strict=True) if key not in _UNSUPPORTED}
+    padded = [REQUIRED] * (len(names) - len(defaults)) + defaults
+    return dict(zip(names, padded, strict=True))
 
 
 def _literal(node: ast.expr) -> object:

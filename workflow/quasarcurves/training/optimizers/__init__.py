@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from quasarcurves.training import optimizer_specs, optimizer_traits
+from quasarcurves.training.optimizer_values import as_keras_wants
 
 
 def works_by_element(optimizer: keras.optimizers.Optimizer) -> bool:
@@ -44,14 +45,14 @@ def build(
         If the specification is not one that Keras could build, or the effective step is missing.
     """
     optimizer_specs.check(spec, "optimizer")
-    arguments = optimizer_specs.class_arguments(spec)
+    arguments = as_keras_wants(optimizer_specs.class_arguments(spec))
     if "match" in spec:
         if effective_step is None:
             raise ValueError(f"optimizer: the effective step of {spec['match']!r}, which it is held to, is not given")
         arguments["effective_step"] = effective_step
     if "schedule" in spec:
         schedule = getattr(keras.optimizers.schedules, spec["schedule"]["class"])
-        arguments["learning_rate"] = schedule(**optimizer_specs.schedule_arguments(spec, total_steps))
+        arguments["learning_rate"] = schedule(**as_keras_wants(optimizer_specs.schedule_arguments(spec, total_steps)))
     own = optimizer_specs.own_class(spec)
     module = import_module(own.module) if own else keras.optimizers
     return getattr(module, optimizer_specs.class_name(spec))(**arguments)
