@@ -143,3 +143,11 @@ def test_lint_is_clean():
         [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_snakemake_refuses_a_study_that_says_a_thing_twice(snakemake, tmp_path):
+    study = tmp_path / "twice.yaml"
+    study.write_text(f"training: {{epochs: 1}}\n{(ROOT / 'workflow/studies/smoke.yaml').read_text()}")
+    result = snakemake(tmp_path, "--dry-run", "--cores", 1, "--configfile", study)
+    assert result.returncode == 1
+    assert f"{study}, line 7: training is written twice, in line 1 and here" in result.stdout
