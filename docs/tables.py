@@ -1,6 +1,6 @@
-"""Fill the tables of controls.md from the CSV files beside it: `python docs/tables.py`.
+"""Fill the tables of findings_tables.md from the CSV files of findings/: `python docs/tables.py`.
 
-A table stands between `<!-- cures: STUDY FRACTION REFERENCE -->` and `<!-- end -->`.
+A table stands between `<!-- cures: STUDY FRACTION REFERENCE -->`, or `metrics` for `cures`, and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "controls.md"
-_BLOCK = re.compile(r"(<!-- cures: (\S+) (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGE = DOCS / "findings_tables.md"
+_BLOCK = re.compile(r"(<!-- (cures|metrics): (\S+) (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _HEADINGS = (
     "optimizer",
     "runs",
@@ -27,16 +27,27 @@ _HEADINGS = (
 )
 
 
-def filled(text: str, folder: Path = DOCS / "controls") -> str:
+_METRICS = {
+    "optimizer": "",
+    "completeness": "difference_completeness",
+    "purity": "difference_purity",
+    "completeness of broad absorption lines": "difference_bal_completeness",
+    "sigma dv / {}": "ratio_sigma_dv",
+}
+"""Headings of a table of metrics, and the columns below them."""
+
+
+def filled(text: str, folder: Path = DOCS / "findings") -> str:
     """Return the text of a page, its tables filled from the CSV files of a folder."""
-    return _BLOCK.sub(lambda found: found[1] + _table(folder, *found.group(2, 3, 4)) + found[5], text)
+    return _BLOCK.sub(lambda found: found[1] + _table(folder, *found.group(2, 3, 4, 5)) + found[6], text)
 
 
-def _table(folder: Path, study: str, fraction: str, reference: str) -> str:
+def _table(folder: Path, kind: str, study: str, fraction: str, reference: str) -> str:
     table = pd.read_csv(folder / study / "cures.csv")
     rows = table[(table["fraction"] == float(fraction)) & (table["reference"] == reference)]
-    lines = [[heading.format(reference) for heading in _HEADINGS], ["---"] + ["---:"] * (len(_HEADINGS) - 1)]
-    lines += [_row(row) for row in rows.to_dict("records")]
+    headings, make = (_HEADINGS, _row) if kind == "cures" else (tuple(_METRICS), _metrics)
+    lines = [[heading.format(reference) for heading in headings], ["---"] + ["---:"] * (len(headings) - 1)]
+    lines += [make(row) for row in rows.to_dict("records")]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -51,6 +62,10 @@ def _row(row: dict) -> list[str]:
         row["removes_spikes_adjusted"] if isinstance(row["removes_spikes_adjusted"], str) else "",
         *(_interval(row, name) for name in ratios),
     ]
+
+
+def _metrics(row: dict) -> list[str]:
+    return [row["optimizer"], *(_interval(row, name) for name in list(_METRICS.values())[1:])]
 
 
 def _interval(row: dict, name: str) -> str:

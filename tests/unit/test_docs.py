@@ -17,7 +17,7 @@ from quasarcurves import cli
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGE = (DOCS / "controls.md").read_text()
+PAGE = (DOCS / "findings_tables.md").read_text()
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")
 PAGES = [ROOT / name for name in BESIDE] + sorted(DOCS.glob("*.md"))
 tables = runpy.run_path(str(DOCS / "tables.py"))
@@ -33,7 +33,7 @@ def test_tables_are_those_of_the_files():
 def test_a_changed_file_changes_its_table(tmp_path):
     block = re.search(r"<!-- cures: (\S+) (\S+) (\S+) -->.*?<!-- end -->", PAGE, re.DOTALL)
     study, fraction, reference = block.groups()
-    cures = pd.read_csv(DOCS / "controls" / study / "cures.csv")
+    cures = pd.read_csv(DOCS / "findings" / study / "cures.csv")
     rows = (cures["fraction"] == float(fraction)) & (cures["reference"] == reference)
     cures.loc[rows, "price_train"] = 0.123
     (tmp_path / study).mkdir()
