@@ -1,6 +1,7 @@
 """Keras is imported without packages that it does not need, and these can be used afterwards."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -44,3 +45,21 @@ def test_they_come_back_after_a_fault(monkeypatch):
     with pytest.raises(KeyError), keras_import.hidden_packages("colorsys"):
         raise KeyError
     assert "colorsys" not in sys.modules
+
+
+def test_a_keras_json_of_the_user_changes_nothing_and_none_is_written(tmp_path):
+    kept = tmp_path / ".keras" / "keras.json"
+    kept.parent.mkdir()
+    text = '{"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first", "backend": "torch"}'
+    kept.write_text(text)
+    program = (
+        "from quasarcurves.training import keras_import\nkeras_import.import_keras()\n"
+        "from keras import config\nprint(config.floatx(), config.epsilon(), config.image_data_format())"
+    )
+    for home in (tmp_path, tmp_path / "empty"):
+        environment = {**os.environ, "HOME": str(home), "KERAS_BACKEND": "numpy"}
+        command = [sys.executable, "-c", program]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert result.stdout == "float32 1e-07 channels_last\n", result.stderr
+    assert kept.read_text() == text
+    assert not (tmp_path / "empty").exists()

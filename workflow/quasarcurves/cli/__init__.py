@@ -9,6 +9,7 @@ import quasarcurves
 from quasarcurves.cli import models, results, studies
 from quasarcurves.cli.command import Command
 from quasarcurves.training.extras import install_hint
+from quasarcurves.training.keras_import import ignore_user_settings
 from quasarcurves.training.suggestions import nearest
 
 GROUPS = {
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         After `--help` and `--version`, and with status 2 if the arguments are wrong.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    ignore_user_settings()
     parser = _parser()
     if not arguments:
         parser.print_help()

@@ -19,6 +19,11 @@ from quasarcurves.training.extras import install_hint
 _NEEDLESS = ("matplotlib", "pandas")
 
 
+def ignore_user_settings() -> None:
+    """Keep a user's keras.json (type of numbers, order of axes, backend) from changing results; before Keras comes."""
+    os.environ["KERAS_HOME"] = os.devnull  # no folder: Keras finds no file there, and writes none
+
+
 def import_keras() -> None:
     """Import Keras and its backend. To be called before anything else imports them.
 
@@ -27,6 +32,7 @@ def import_keras() -> None:
     ModuleNotFoundError
         If the backend is not installed, with the extra that brings it.
     """
+    ignore_user_settings()
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if find_spec(backend) is None:
         raise ModuleNotFoundError(install_hint(backend), name=backend)
