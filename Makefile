@@ -19,7 +19,7 @@ setup-dev:  ## the same, with what tests and development need
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not image"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not image" $(COVERAGE)
 
 test-slow: setup-dev  ## the long ones alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m slow
