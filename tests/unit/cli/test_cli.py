@@ -185,7 +185,7 @@ def test_import_of_a_network_of_keras_2(call, tmp_path, survey):
         ),
         (
             ["export", RUN.name, "--quasarnp", "a.keras"],
-            "error: --quasarnp a.keras: expected a name such as weights.h5",
+            "error: a.keras: expected a name that ends in .h5 or .hdf5",
         ),
         (["import", "test_weights.h5", "a.h5"], "error: a.h5: expected a name that ends in .keras"),
         (

@@ -158,3 +158,13 @@ def test_an_imported_network_is_the_same_as_a_keras_file(survey, tmp_path):
     x = np.load(survey / "desi" / "coadd_x.npy")
     direct = from_quasarnp(survey / "desi" / "test_weights.h5").predict_on_batch(x[..., None].astype(np.float32))
     np.testing.assert_array_equal(again.apply(x).confidence, np.float64(direct[..., :13].max(axis=-1)[:, :6]))
+
+
+@pytest.mark.parametrize("name", ["model.keras", "weights.h5"])
+def test_a_network_whose_training_diverged_is_refused(tmp_path, name):
+    model = network.build(filters=4, n_lines=len(LINES) + 1)
+    kernel = model.layers[1].weights[0]
+    kernel.assign(np.where(np.arange(kernel.shape[-1]) == 2, np.nan, kernel.numpy()))
+    Trained(model, list(LINES), ["CIV(1548)"]).save(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name}: .*kernel.* has .*values that are not finite"):
+        Trained.load(tmp_path / name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from quasarcurves.cli.bar import bar
 from quasarcurves.cli.command import Command, add_configfile
+from quasarcurves.cli.outputs import add_overwrite, check_output
 from quasarcurves.spectra import sources
 from quasarcurves.study import Study
 
@@ -47,6 +48,7 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
     parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")
+    add_overwrite(parser)
     _add_choice(parser, "--weights")
     add_configfile(parser)
 
@@ -57,6 +59,7 @@ def _predict(options: argparse.Namespace) -> int:
             f"--threshold {options.threshold:g} --n-detect {options.n_detect}: expected 0 to 1, and 1 or more"
         )
     path = _model_file(options.model, options)
+    check_output(options.out, [path, *options.spectra], options.overwrite, (".fits", ".fits.gz"))
     config = {"source": options.source or sources.guess(options.spectra), "spectra": options.spectra}
     sources.check_spectra(config)
     _quiet_tensorflow()
@@ -76,14 +79,14 @@ def _predict(options: argparse.Namespace) -> int:
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN_OR_FILE", help=_RUN_OR_FILE)
     parser.add_argument("--quasarnp", metavar="FILE", type=Path, required=True, help="HDF5 file to write")
+    add_overwrite(parser)
     _add_choice(parser, "--model")
     add_configfile(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
-    if options.quasarnp.suffix == ".keras":
-        raise ValueError(f"--quasarnp {options.quasarnp}: expected a name such as weights.h5")
     path = _model_file(options.run, options)
+    check_output(options.quasarnp, [path], options.overwrite, (".h5", ".hdf5"))
     _quiet_tensorflow()
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
 
@@ -98,11 +101,11 @@ def _export(options: argparse.Namespace) -> int:
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("quasarnp", metavar="QUASARNP", type=Path, help="HDF5 file of QuasarNP, desispec or QuasarNET")
     parser.add_argument("out", metavar="OUT", type=Path, help="Keras file to write, its name ending in .keras")
+    add_overwrite(parser)
 
 
 def _import(options: argparse.Namespace) -> int:
-    if options.out.suffix != ".keras":
-        raise ValueError(f"{options.out}: expected a name that ends in .keras")
+    check_output(options.out, [options.quasarnp], options.overwrite, (".keras",))
     _quiet_tensorflow()
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
 

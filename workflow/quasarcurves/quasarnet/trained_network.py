@@ -97,7 +97,7 @@ class Trained:
         ------
         FileNotFoundError
         ValueError
-            If it is neither, holds code, or does not say which lines its outputs are.
+            If it is neither, holds code, has weights that are not finite, or does not say which lines its outputs are.
         """
         path = Path(path)
         if not path.is_file():
@@ -108,8 +108,19 @@ class Trained:
             model, about = model_files.load_keras(path), model_files.read_about(path)
         else:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
+        _require_finite(model, path)
         about = about or _published(model, path)
         return cls(model, about["lines"], about["bal_lines"], about.get("name") or path.name)
+
+
+def _require_finite(model: keras.Model, path: Path) -> None:
+    for layer in model.layers:
+        for variable in layer.weights:
+            if not np.isfinite(variable.numpy()).all():
+                raise ValueError(
+                    f"{path}: {layer.name}/{variable.name} has values that are not finite, as after a training that "
+                    "diverged; expected finite weights"
+                )
 
 
 def _published(model: keras.Model, path: Path) -> dict[str, Any]:
