@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from quasarcurves.provenance.status import GOOD, STATES, Standing
 from quasarcurves.study import Study
 
+_WIDTH = 100
 _MOST_NAMES = 3
 _MOST_REASONS = 6
 """Names of jobs, and different reasons, that a summary tells."""
@@ -59,7 +61,9 @@ def _not_current(found: Sequence[Standing]) -> Iterator[str]:
         yield ""
     ordered = sorted(groups.items(), key=lambda group: (STATES.index(group[0][1]), -len(group[1])))
     for (kind, state, why), names in ordered[:_MOST_REASONS]:
-        yield f"{kind}, {state}: {why or 'not made yet'} ({_names(names)})"
+        yield from textwrap.wrap(
+            f"{kind}, {state}: {why or 'not made yet'} ({_names(names)})", _WIDTH, subsequent_indent="  "
+        )
     if len(ordered) > _MOST_REASONS:
         yield f"and {len(ordered) - _MOST_REASONS} more reasons: --all lists everything"
     if follow := sum(not each.why and bool(each.after) for each in found):
