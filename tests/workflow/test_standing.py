@@ -131,3 +131,15 @@ def test_models_of_a_training_that_fails_are_kept_and_it_is_not_taken_for_done(a
     assert (found.state, found.why) == ("missing", ("files of an earlier training are kept until it is done",))
     assert "These results are not current" in (study.results / "answer.md").read_text()
     assert receipts.verify(study.results) == []
+
+
+def test_receipts_of_a_pack_are_deleted_before_it_starts_as_that_of_a_training_is(snakemake, smoke_config, tmp_path):
+    config = copy.deepcopy(smoke_config)
+    for settings in ({}, {"backend": "jax", "pack": True}):
+        config["training"] |= settings
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+        outputs = re.findall(
+            r"^    output: (.*)$", snakemake(tmp_path, "-n", "--configfile", "study.yaml").stdout, re.MULTILINE
+        )
+        of_trainings = ", ".join(line for line in outputs if "model.keras" in line).split(", ")
+        assert of_trainings and all(path.endswith("(update)") != ("receipts" in path) for path in of_trainings)
