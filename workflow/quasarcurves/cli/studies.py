@@ -11,9 +11,11 @@ import yaml
 from rich.console import Console
 
 from quasarcurves.cli import monitor, summary
+from quasarcurves.cli.check import CHECK
 from quasarcurves.cli.command import Command, add_configfile
 from quasarcurves.files import workflow_root
-from quasarcurves.study import Study, limits, outlook
+from quasarcurves.provenance import outdated
+from quasarcurves.study import Study, limits
 from quasarcurves.training.extras import install_hint
 
 _LOG = logging.getLogger(__name__)
@@ -63,20 +65,10 @@ def _run(options: argparse.Namespace) -> int:
     if unanswered := limits.warning(study, study.n_spectra(study.results / "data" / "spectra.h5")):
         _LOG.warning(unanswered)
     status = monitor.run(study, command)
+    outdated.mark(study)  # also where nothing was to be done, or the run was stopped
     if status == 0 and (study.results / "runs.csv").exists():  # not where only some steps were asked for
         summary.show(study.results, Console())
     return status
-
-
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", type=Path, nargs="?", help="file of the study (default: config.yaml)")
-
-
-def _check(options: argparse.Namespace) -> int:
-    study = Study.load(options.study or Path("config.yaml"))
-    for line in outlook.describe(study, study.n_spectra(study.results / "data" / "spectra.h5")):
-        print(line)
-    return 0
 
 
 def _study_and_rest(options: argparse.Namespace) -> tuple[Path, list[str]]:
@@ -127,7 +119,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 COMMANDS = (
     Command("init", "write a study to begin with, its keys explained", _init_arguments, _init),
-    Command("check", "say what a study will do, and what its replays can show", _check_arguments, _check),
+    CHECK,
     Command("run", "run a study and show its progress", _run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
     Command(
         "summary",
