@@ -124,7 +124,8 @@ def predictions(runs: int, spectra: int, spikes: int = 5) -> None:
         path = Path("runs", name_of(run), "predictions.h5")
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
-            file.attrs["run"] = json.dumps(run)
+            network = {"lines": _LINES[:-1], "bal_lines": [_LINES[-1].removeprefix("BAL ")]}
+            file.attrs["run"] = json.dumps({**run, "network": network})
             file["row"], file["target_id"] = np.arange(len(truth)), truth.target_id
             for name in ("final", "best"):
                 _predict(file.create_group(name), truth, run["fraction"], rng)

@@ -24,12 +24,14 @@ FIGURES = {
     ("rate of spikes against final loss", "all", "all"): "cures.png",
     ("purity, completeness and dv on the test set", "adam", "all"): "purity_completeness_adam.png",
     ("purity, completeness and dv on the test set", "amsgrad", "all"): "purity_completeness_amsgrad.png",
+    ("the worst spectra of the test set", "adam", "all"): "gallery_adam.png",
+    ("the worst spectra of the test set", "amsgrad", "all"): "gallery_amsgrad.png",
     ("test errors against training-set size", "all", "all"): "learning_curve.png",
 }
 TABLES = {
     "answer.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
     "predictors.csv", "cures.csv", "cures_overall.csv", "stopping.csv", "convergence.csv", "test_losses.csv",
-    "test_summary.csv", "test_metrics.csv", "learning_curve.csv",
+    "test_summary.csv", "test_metrics.csv", "learning_curve.csv", "confusion.csv", "error_counts.csv", "examples.csv",
 }  # fmt: skip
 
 

@@ -47,10 +47,11 @@ ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
 TABLES: set[Job] = {("show_tables",)}
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
 PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_completeness", "amsgrad")}
+GALLERY: set[Job] = {("choose_examples",), ("plot_gallery", "adam"), ("plot_gallery", "amsgrad")}
 LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curve",), ("write_answer",)}
 METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
 OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
-OF_PREDICTIONS = TEST_LOSSES | STOPPING | JUDGE | CURES | METRICS | TABLES
+OF_PREDICTIONS = TEST_LOSSES | STOPPING | JUDGE | CURES | METRICS | GALLERY | TABLES
 DOWNSTREAM = OF_HISTORIES | OF_PREDICTIONS
 
 
@@ -68,6 +69,7 @@ def plots_of(optimizer: str) -> set[Job]:
             "plot_detected_spikes",
             "plot_aligned",
             "plot_purity_completeness",
+            "plot_gallery",
         )
     }
 

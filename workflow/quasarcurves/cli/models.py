@@ -8,14 +8,29 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quasarcurves.cli.bar import bar
-from quasarcurves.cli.command import Command, add_configfile
+from quasarcurves.cli.command import Command, add_configfile, add_study, load_study
 from quasarcurves.cli.outputs import add_overwrite, check_output
 from quasarcurves.spectra import sources
 from quasarcurves.study import Study
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WORST = 12
+_MOST = 100
+"""Spectra of each kind of error on the pages of a gallery, unless told; and at most."""
+
+_ERRORS = {
+    "missed": "quasars missed",
+    "contaminant": "stars and galaxies called quasars",
+    "redshift": "quasars with a wrong redshift",
+    "bal": "wrong on broad absorption",
+}
 _FILES = {"final": "model.keras", "best": "best.keras"}
 _RUN_OR_FILE = "a run of the study, such as f0.8_r0/adam, or a model file: .keras, or .h5 as of QuasarNP"
 
@@ -23,6 +38,7 @@ _EXAMPLES_PREDICT = """\
 examples:
   quasarcurves predict --model f0.8_r0/adam coadd-*.fits --out qn.fits
   quasarcurves predict --model weights.h5 spec-3655-55240-0026.fits.gz --out qn.fits --threshold 0.8 --n-detect 2
+  quasarcurves predict --model f0.8_r0/adam coadd-*.fits --out qn.fits --catalogue zcat.fits
 
 The table has a row per spectrum: TARGETID, ZBEST, IS_QSO, confidence and redshift of each line, S/N and a FLAG that
 is not 0 where there was no signal. The TARGETID of SDSS spectra is plate, MJD and fibre in one number.
@@ -46,6 +62,12 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", choices=sources.file_sources(), help="format of the spectra (default: as the first is)"
     )
+    parser.add_argument(
+        "--catalogue", metavar="FILE", type=Path, nargs="+", help="what is known of them: make a gallery of the errors"
+    )
+    parser.add_argument(
+        "--gallery", metavar="FOLDER", type=Path, help="where (default: beside --out, with _gallery for .fits)"
+    )
     parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
     parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")
     add_overwrite(parser)
@@ -64,6 +86,7 @@ def _predict(options: argparse.Namespace) -> int:
     sources.check_spectra(config)
     _quiet_tensorflow()
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
+    from quasarcurves.steps import gallery  # noqa: PLC0415
     from quasarcurves.steps.prediction import predict  # noqa: PLC0415
 
     trained, criterion = Trained.load(path), {"threshold": options.threshold, "n_detect": options.n_detect}
@@ -73,7 +96,47 @@ def _predict(options: argparse.Namespace) -> int:
         f"{options.out}: {counts.spectra} spectra, {counts.quasars} quasars, {counts.unusable} without signal "
         f"({trained.name}, id {trained.id})"
     )
+    if options.catalogue:
+        folder = options.gallery or options.out.with_name(f"{options.out.stem}_gallery")
+        model = gallery.Model.of_table(options.out, options.catalogue)
+        print(f"{len(model.rows)} of them are in the catalogue and have a signal")
+        found = model.tables(_WORST)
+        _show_gallery(found, gallery.write(model, gallery.read_flux(config, found["examples"]), found, folder))
     return 0
+
+
+def _gallery_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="such as f0.8_r0/adam")
+    add_study(parser)
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, help="where (default: gallery/RUN/MODEL in the study's results)"
+    )
+    _add_choice(parser, "--model")
+    parser.add_argument(
+        "--n", metavar="N", type=int, default=_WORST, help=f"spectra of each kind of error (default: {_WORST})"
+    )
+
+
+def _gallery(options: argparse.Namespace) -> int:
+    if not 1 <= options.n <= _MOST:
+        raise ValueError(f"--n {options.n}: expected 1 to {_MOST}")
+    from quasarcurves.steps import gallery  # noqa: PLC0415
+
+    results = load_study(options).results
+    model = gallery.Model.of_run(results, options.run, options.weights)
+    found = model.tables(options.n)
+    flux = gallery.prepared_flux(results / "data" / "spectra.h5", found["examples"])
+    folder = options.out or results / "gallery" / options.run / options.weights
+    _show_gallery(found, gallery.write(model, flux, found, folder))
+    return 0
+
+
+def _show_gallery(found: Mapping[str, pd.DataFrame], pages: list[Path]) -> None:
+    calls = found["confusion"][found["confusion"]["spectra"] > 0]
+    print(calls.drop(columns="n_detect").rename(columns=lambda name: name.replace("_", " ")).to_string(index=False))
+    for kind, errors, among in found["error_counts"].itertuples(index=False):
+        print(f"{_ERRORS[str(kind)]:<36} {errors:>6} of {among}")
+    print("\n".join(map(str, pages)))
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +219,12 @@ COMMANDS = (
         _predict_arguments,
         _predict,
         _EXAMPLES_PREDICT,
+    ),
+    Command(
+        "gallery",
+        "draw the worst spectra of a run on the test set, by kind of error",
+        _gallery_arguments,
+        _gallery,
     ),
     Command("export", "write a model for QuasarNP and desispec", _export_arguments, _export, _EXAMPLES_EXPORT),
     Command("import", "read a model of QuasarNP or desispec", _import_arguments, _import, _EXAMPLES_IMPORT),

@@ -29,7 +29,7 @@ FEWEST_TRAINED = 100
 kinds."""
 
 TINY_BATCH = 0.25
-"""Of a batch: an incomplete last one of that share or less makes spikes of its own (docs/controls.md)."""
+"""Of a batch: an incomplete last one of that share or less makes spikes of its own (docs/findings.md)."""
 
 _LOOKED_AT = 8192
 """Spectra of a source that are looked at for a second class, before any are prepared."""

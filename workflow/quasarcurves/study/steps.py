@@ -211,6 +211,12 @@ _STEPS = (
     Step("compare_stopping", lambda s: Need(153 + 7e-3 * s.tested, 2 + 0.1 * s.runs + 1e-4 * s.scored),
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
         _table("stopping", "a row per run and metric: is the model that the validation set calls the best better than the last, on the same test objects?"),)),
+    Step("choose_examples", lambda s: Need(155 + 2e-3 * s.tested, 2 + 0.05 * s.runs + 5e-6 * s.scored), light=True,
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
+        _table("confusion", "a row per run, model, number of lines and class: test spectra called quasars with a right redshift or a wrong one, and not called."),
+        _table("error_counts", "a row per run, model and kind of error: missed quasars, stars and galaxies called quasars, wrong redshifts, wrong on broad absorption, and among how many spectra."),
+        _table("examples", "the worst spectra of each kind of error, of each optimizer at its largest size: which, their redshifts, confidences per line, which line was taken for which, and how many replicates make the same error."),
+        _table("redshift_counts"))),
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
@@ -270,6 +276,8 @@ _STEPS = (
         lambda s: Need(208 + 0.1 * s.groups, 5 + 0.02 * s.runs)),
     _plot("purity_completeness", ("metrics", "test_metrics", "dv_histogram"), "purity, completeness and dv on the test set",
         "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer"),
+    _plot("gallery", ("examples", "confusion", "error_counts", "redshift_counts", "spectra"), "the worst spectra of the test set",
+        "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary"), "the test set before, in and after spikes", "Spikes",

@@ -14,6 +14,8 @@ spectra_files(config)      list the files that hold spectra
 check_spectrum(hdus, path) refuse a file that is not of this format
 read_binned(config, rows)  yield every spectrum on the grid, with or without truth
 
+and one that reads what is known of objects: read_catalogue(path), or read_truth(paths) if there may be several.
+
 A source is imported only when it is used: what another one does is no part of a study's results.
 """
 
@@ -29,6 +31,7 @@ from typing import Any
 
 from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
 from quasarcurves.spectra.reading.fits_files import check_files, open_fits
+from quasarcurves.spectra.reading.truth import Truth
 from quasarcurves.spectra.table import Spectra
 
 
@@ -149,6 +152,22 @@ def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
         In the order of the files and of their rows, including spectra without signal.
     """
     yield from _file_module(config).read_binned(config, rows)
+
+
+def read_truth(source: str, paths: Sequence[Path]) -> Truth:
+    """Read what is known of objects: the catalogue of a source that reads files, or the truth files of QuasarNET.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there are more files than the source takes, one cannot be read, or the source reads none.
+    """
+    module = _file_module({"source": source})
+    if hasattr(module, "read_truth"):
+        return module.read_truth(list(paths))
+    if len(paths) != 1:
+        raise ValueError(f"{', '.join(map(str, paths))}: expected one catalogue for spectra of {source}")
+    return module.read_catalogue(paths[0])
 
 
 def _import(source: str) -> ModuleType:
