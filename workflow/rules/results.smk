@@ -10,6 +10,12 @@ TOLD = {
         "targets": json.dumps(study.config["learning_curve"]["targets"]),
         "costs": json.dumps({key: value for key, value in study.config["learning_curve"].items() if key != "targets"}),
     },
+    "write_page": {
+        "shown": json.dumps(shown_on_page()),
+        "templates": fingerprint.digest([fingerprint.file_hash(path) for path in templates.paths()]),
+        # untracked: what the page shows of the study changes with what was made by it
+        "also": lambda wildcards, threads: {"study": json.dumps(study.config)},
+    },
     **{f"plot_{name}": {"style": json.dumps(style)} for name, style in study.config["figures"].items()},
 }
 
