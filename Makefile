@@ -4,7 +4,7 @@ STUDY ?= config.yaml
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: study help setup setup-dev test test-slow test-cluster test-image bench docs lint lock
+.PHONY: study help setup setup-dev test test-slow test-cluster test-page test-image bench docs lint lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
@@ -19,7 +19,7 @@ setup-dev:  ## the same, with what tests and development need
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not image" $(COVERAGE)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not page and not image" $(COVERAGE)
 
 test-slow: setup-dev  ## the long ones alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m slow
@@ -27,6 +27,10 @@ test-slow: setup-dev  ## the long ones alone
 test-cluster: setup-dev  ## the profile for SLURM, on a cluster made of this machine; as root, on Debian
 	sh tests/cluster/install.sh
 	$(BIN)/python -m pytest -m cluster tests/cluster
+
+test-page: setup-dev  ## open the pages of studies in Chromium; as root, on Debian
+	sh tests/page/install.sh
+	$(BIN)/python -m pytest -m page tests/page
 
 test-image: setup-dev  ## build the container image and run the smoke study in it; as root, on Debian
 	sh tests/image/install.sh

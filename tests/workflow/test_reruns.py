@@ -44,7 +44,8 @@ STOPPING: set[Job] = {("compare_stopping",)}
 JUDGE: set[Job] = {("judge_convergence",), ("compare_optimizers",), ("write_answer",)}
 CURES: set[Job] = {("plot_cures",)}
 ALIGNED: set[Job] = {("plot_aligned", "adam"), ("plot_aligned", "amsgrad")}
-TABLES: set[Job] = {("show_tables",)}
+PAGE: set[Job] = {("write_page",)}
+TABLES: set[Job] = {("show_tables",)} | PAGE
 TEST_LOSSES: set[Job] = {("collect_test_losses",)}
 PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_completeness", "amsgrad")}
 GALLERY: set[Job] = {("choose_examples",), ("plot_gallery", "adam"), ("plot_gallery", "amsgrad")}
@@ -253,10 +254,10 @@ SCENARIOS = {
     "comments, docstrings, layout, type hints": (edit_without_effect, set()),
     "log lines": (reword_log_lines, set()),
     "how a training is reported": (change_code("quasarcurves/training/progress.py"), set()),
-    "a figure module": (change_code("quasarcurves/figures/loss_by_optimizer.py"), OPTIMIZERS),
+    "a figure module": (change_code("quasarcurves/figures/loss_by_optimizer.py"), OPTIMIZERS | PAGE),
     "a figure's style in the config": (
         lambda p: p.configure(lambda c: c.update(figures={"loss_by_optimizer": {"loss_range": [0.1, 10]}})),
-        OPTIMIZERS,
+        OPTIMIZERS | PAGE,
     ),
     "spikes": (change_code("quasarcurves/analysis/spikes/finding.py"), DOWNSTREAM),
     "alignment of spikes": (
@@ -273,7 +274,7 @@ SCENARIOS = {
     "the network": (change_code("quasarcurves/quasarnet/network.py"), TRAIN | DOWNSTREAM),
     "whose numbers the figure of purity shows": (
         lambda p: p.configure(lambda c: c.update(figures={"purity_completeness": {"published": "farr2020"}})),
-        PURITY,
+        PURITY | PAGE,
     ),
     "the answer": (
         change_code("quasarcurves/analysis/answer/why.py"),
@@ -317,7 +318,7 @@ SCENARIOS = {
     "results and .snakemake copied elsewhere": (copy_without_ages, set()),
     "a history deleted": (delete("runs/f0.8_r0/adam/history.h5"), trainings([("0.8", "adam")]) | DOWNSTREAM),
     "a model deleted": (delete("runs/f0.2_r0/amsgrad/model.keras"), trainings([("0.2", "amsgrad")]) | DOWNSTREAM),
-    "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS),
+    "a figure deleted": (delete("figures/loss_by_optimizer.svg"), OPTIMIZERS | PAGE),
     "predictions deleted": (
         delete("runs/f0.8_r0/adam/predictions.h5"),
         {("evaluate", "0.8", "0", "adam")} | OF_PREDICTIONS,

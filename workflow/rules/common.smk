@@ -72,7 +72,18 @@ def inputs(name):
     # a step that learns of files through another's receipt names them only where they have to be brought
     named = {file: paths for file, paths in files.items() if file not in step.through or STORED}
     receipts = [path for maker in makers for path in for_job(receipt(maker), STEPS[maker], step)]
+    if step.figures:
+        drawing = [each for each in study.steps if each.figure]
+        named["figures"] = [
+            path for each in drawing for file in pngs(each) for path in study.paths(file.path, each.per)
+        ]
+        receipts += [path for each in drawing for path in study.paths(receipt(each.name), each.per)]
     return {**{file: ancient(paths) for file, paths in named.items()}, "receipts": receipts}
+
+
+def pngs(step):
+    """Return the files of a figure that every browser shows alike."""
+    return [file for file in step.makes if file.path.endswith(".png")]
 
 
 def outputs(name):
@@ -101,7 +112,7 @@ def for_report(step, path):
         labels = {"figure": step.figure.shows, "optimizer": "all", "fraction": "all"}
         labels |= {name: f"{{{name}}}" for name in WILDCARDS[step.per]}
         return report(path, caption="../report/figure.rst", category=step.figure.category, labels=labels)
-    if path.endswith(".html"):
+    if step.together == "tables":
         labels = {"table": Path(path).stem}
         return report(path, caption="../report/table.rst", category="Tables", labels=labels)
     return path
@@ -112,7 +123,20 @@ def caption(name):
     step = STEPS[name]
     if step.figure:
         return lambda wildcards, input: captions.of_figure(step.draws, wildcards)
-    return {FILES[file].path: FILES[file].text for file in read_files(step)} if step.together else ""
+    return {FILES[file].path: FILES[file].text for file in read_files(step)} if step.together == "tables" else ""
+
+
+def shown_on_page():
+    """Return what the page says of tables and figures, by their paths below the results."""
+    texts = {FILES[name].path: FILES[name].text for name in read_files(STEPS["write_page"])}
+    figures = {
+        file.path.format(**each): {**step.figure._asdict(), "draws": step.draws, "of": each}
+        for step in study.steps
+        if step.figure
+        for file in pngs(step)
+        for each in study.wildcards(step.per)
+    }
+    return {"tables": {path: text for path, text in texts.items() if text}, "figures": figures}
 
 
 def log_of(name):

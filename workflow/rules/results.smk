@@ -8,6 +8,12 @@ TOLD = {
     name: {key: value if isinstance(value, str) else json.dumps(value) for key, value in keys.items()}
     for name, keys in told.keys(study).items()
 }
+TOLD["write_page"] = {
+    "shown": json.dumps(shown_on_page()),
+    "templates": fingerprint.digest([fingerprint.file_hash(path) for path in templates.paths()]),
+    # untracked: what the page shows of the study changes with what was made by it
+    "also": lambda wildcards, threads: {"study": json.dumps(study.config)},
+}
 
 for _name in [name for name in STEPS if name not in STANDING]:
 

@@ -134,6 +134,8 @@ class Step:
         The one option that names all files read, if they are alike; each has its own otherwise.
     when : str
         The property of a study without which the step is not done; always done if empty.
+    figures : bool
+        Whether it reads the figures of all steps as well, as PNG.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Step:
     through: Mapping[str, str] = field(default_factory=dict)
     together: str = ""
     when: str = ""
+    figures: bool = False
 
     @property
     def draws(self) -> str:
@@ -295,10 +298,20 @@ _SHOW_TABLES = Step(
     makes=tuple(File("pages", f"report/{file.path}.html", when=when) for file, when in _SHOWN),
 )
 
-STEPS: Mapping[str, Step] = {step.name: step for step in (*_STEPS, _SHOW_TABLES)}
+_WRITE_PAGE = Step(
+    "write_page",
+    lambda s: Need(260 + 1e-5 * s.longest_steps + 0.1 * s.runs, 8 + 0.05 * s.runs + 1e-7 * s.steps),
+    light=True,
+    reads=("answer_json", "histories", *(file.name for file, _ in _SHOWN)),
+    together="files",
+    figures=True,
+    makes=(File("page", "index.html"),),
+)
+
+STEPS: Mapping[str, Step] = {step.name: step for step in (*_STEPS, _SHOW_TABLES, _WRITE_PAGE)}
 
 MAKERS: Mapping[str, Step] = {file.name: step for step in _STEPS if not step.figure for file in step.makes}
-"""The step that makes each file, by the file's name. Figures are nobody's input."""
+"""The step that makes each file, by the file's name. Figures have no names: who reads them reads all (`Step.figures`)."""
 
 FILES: Mapping[str, File] = {file.name: file for step in _STEPS if not step.figure for file in step.makes}
 
