@@ -273,7 +273,7 @@ def test_a_pack_needs_what_its_trainings_do_but_shares_import_and_spectra():
     config["study"] = {"name": "packed", "replicates": 3}
     study = Study.from_config(config)
     runs, n = study.pack(study.fractions[0]), 100_000
-    alone = [study._need("train", n, run) for run in runs]
-    together = study._need("train_pack", n, runs[0])
+    alone = [study.need("train", n, run) for run in runs]
+    together = study.need("train_pack", n, runs[0])
     assert together.seconds == pytest.approx(sum(need.seconds for need in alone))
     assert max(need.mb for need in alone) < together.mb < sum(need.mb for need in alone) - (len(runs) - 1) * 300

@@ -17,6 +17,9 @@ GROUPS = {
     "Use its models": models.COMMANDS,
 }
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of a shell."""
+
 _EXAMPLES = """\
 Examples:
   quasarcurves init my-study
@@ -39,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 also for the help that a call without arguments prints.
+        Exit status: 0 also for the help that a call without arguments prints, 130 after Ctrl-C.
 
     Raises
     ------
@@ -62,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(hint)
     except (ValueError, OSError) as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:

@@ -443,13 +443,14 @@ class Study:
         gpu : bool
             Whether the job is given one.
         """
-        return resources.request(rule, self._need(rule, n_spectra, run), len(self.runs), attempt, gpu)
+        return resources.request(rule, self.need(rule, n_spectra, run), len(self.runs), attempt, gpu)
 
     def seconds(self, rule: str, n_spectra: int, run: Run) -> float:
         """Return the time that a training, or a job of replays, of a run is expected to take."""
-        return self._need(rule, n_spectra, run).seconds
+        return self.need(rule, n_spectra, run).seconds
 
-    def _need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
+    def need(self, rule: str, n_spectra: int, run: Run | None = None) -> Need:
+        """Return the memory and time that a job is expected to take; `run` as `resources` has it."""
         # replicates need the same, and thousands of jobs ask
         key = rule, n_spectra, run and (run.fraction, run.optimizer)
         if key not in self._needs:
@@ -475,16 +476,16 @@ class Study:
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
             return resources.training_need(self.run_settings(run), run.n_train(n_spectra), n_validation, **how)
         if rule == "train_pack":
-            alone = [self._need("train", n_spectra, each) for each in self.pack(run.fraction)]
+            alone = [self.need("train", n_spectra, each) for each in self.pack(run.fraction)]
             each = run.n_train(n_spectra) + n_validation
             return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
         if rule == "replay":
             how = {"jobs": self.replay_jobs, "threads": training["threads"]}
-            again = self._need("train", n_spectra, run)
+            again = self.need("train", n_spectra, run)
             replayed, n_train = self.run_settings(run), run.n_train(n_spectra)
             return resources.replay_need(again, replayed, self.replay_settings, n_train, **how)
         if rule == "magnify_spikes":
-            again, looked_at = self._need("train", n_spectra, run), self.run_settings(run)
+            again, looked_at = self.need("train", n_spectra, run), self.run_settings(run)
             how = {"spikes": self.magnified_spikes, "threads": training["threads"]}
             return resources.microscope_need(again, looked_at, run.n_train(n_spectra), **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
