@@ -29,6 +29,10 @@ STORED = workflow.storage_settings.default_storage_provider is not None
 
 if STORED:
 
+    def update(file):
+        # Snakemake would fetch the file that is to be replaced
+        return file
+
     def ensure(file, **_):
         # Snakemake (9.27) would ask for the file's size in storage before it has sent it there, and fail the job
         return file
@@ -78,7 +82,16 @@ def outputs(name):
     # an optional file is a list, so that a script is told of none
     alone = {file.name for file in step.makes if len(files.get(file.name, [])) == 1 and not file.when}
     found = {key: ensure(paths[0] if key in alone else paths, non_empty=True) for key, paths in files.items()}
-    return {**found, "receipt": at(receipt(name))}
+    return {**(kept(found) if name == "train" else found), "receipt": at(receipt(name))}
+
+
+def kept(files):
+    """Mark files that stay until they are replaced, where Snakemake deletes what a job makes before it starts.
+
+    A training may be stopped, and hours pass until it goes on. The receipt is no such file: by its absence Snakemake
+    knows that the training is not done, as for files that stay it notes the new parameters even if the job fails.
+    """
+    return {name: update(paths) for name, paths in files.items()}
 
 
 def for_report(step, path):
@@ -166,10 +179,9 @@ def own(step, wildcards, output):
     """Return what a job is done for, as options: one optimizer, say, or the runs that a step for the whole study reads."""
     if step.figure:
         return {name: wildcards[name] for name in WILDCARDS[step.per]}
-    if step.per == "study" and any(MAKERS[name].per == "run" for name in step.reads):
+    if runs := told.runs(study, step):
         # the runs by what they are made of: thousands of paths would not fit on a command line
-        folder = str(Path(output[0]).parent / "runs")
-        return {"folder": folder, "subsets": study.subset_names, "optimizers": study.optimizers, "absent": study.absent}
+        return {"folder": str(Path(output[0]).parent / "runs"), **runs}
     return {}
 
 
@@ -311,4 +323,5 @@ def pack_inputs():
 def pack_outputs():
     """Return what trainings of a pack make; each has its receipt, as if trained by itself."""
     files = {file.name: file.path for file in STEPS["train"].makes if study.has(file)} | {"receipt": receipt("train")}
-    return {name: ensure([at(path) for path in packed(pattern)], non_empty=True) for name, pattern in files.items()}
+    found = {name: ensure([at(path) for path in packed(pattern)], non_empty=True) for name, pattern in files.items()}
+    return {**kept(found), "receipt": found["receipt"]}

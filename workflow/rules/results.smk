@@ -3,14 +3,10 @@
 STANDING = {"prepare_spectra", "draw_subset", "train", "train_pack", "replay", "magnify_spikes", "evaluate"}
 """Steps whose rules are written out, as they have more to them."""
 
+# dicts and lists as a command line has them
 TOLD = {
-    # what others are compared with: plain Adam where the study has it
-    "compare_optimizers": {"reference": "adam" if "adam" in study.optimizers else study.optimizers[0]},
-    "fit_learning_curves": {
-        "targets": json.dumps(study.config["learning_curve"]["targets"]),
-        "costs": json.dumps({key: value for key, value in study.config["learning_curve"].items() if key != "targets"}),
-    },
-    **{f"plot_{name}": {"style": json.dumps(style)} for name, style in study.config["figures"].items()},
+    name: {key: value if isinstance(value, str) else json.dumps(value) for key, value in keys.items()}
+    for name, keys in told.keys(study).items()
 }
 
 for _name in [name for name in STEPS if name not in STANDING]:

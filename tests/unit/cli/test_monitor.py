@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,7 +107,7 @@ def test_it_begins_with_what_will_happen(study, plays, tmp_path, capsys):
     assert monitor.run(study, ["--cores", "2"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert first.startswith("Study planted: all 4 trainings to do; 1 other step; about ")
-    assert first.endswith("on 2 cores.")
+    assert re.search(r" on 2 cores, [\d.]+ GB of memory; all results take \d+ MB of disk\.$", first)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from quasarcurves.cli import summary
+from quasarcurves.page import banner
 
 
 @pytest.fixture
@@ -98,6 +99,15 @@ def test_it_leads_with_the_answer(results):
     assert "  [cannot] be said: 2 sizes." in lines
     assert lines[-2].startswith("Page:")  # there are no figures here
     assert lines[-1].startswith("Answers:")
+
+
+def test_an_answer_that_is_not_current_says_so_first(results):
+    page = "# Answer\n\nThe headline.\n\n**Why does the loss spike?** More.\n"
+    (results / "answer.md").write_text(banner.put(page, "train f0.8_r0/adam is outdated."))
+    (results / "answer.json").write_text(json.dumps(dict.fromkeys(("cures", "converged", "enough_data"), [])
+        | {"why": reply("adam", "It.")}))  # fmt: skip
+    lines = [line.strip() for line in shown(results).splitlines()]
+    assert lines[:2] == ["These results are not current. train f0.8_r0/adam is outdated.", "The headline."]
 
 
 def test_columns_are_explained_and_none_invites_to_stop_by_loss(results):

@@ -48,3 +48,8 @@ def test_changed_missing_and_damaged(results):
     assert found["results/b.csv"] == "missing"
     assert any("not a receipt" in what for what in found.values())
     assert len(found) == 3
+
+
+def test_a_study_that_was_never_run_is_not_verified(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing to verify, the study was never run here"):
+        receipts.verify(tmp_path / "results")

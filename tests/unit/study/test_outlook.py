@@ -2,8 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 
+from quasarcurves.spectra import Spectra, subsets
+from quasarcurves.spectra.sources import read_chunks
+from quasarcurves.spectra.table import STAR
 from quasarcurves.study import Study, outlook
 
 STUDY = {
@@ -15,15 +19,50 @@ STUDY = {
 }
 
 
+def looked_at(chunks=None, **changed):
+    study = Study.from_config(STUDY | changed)
+    return outlook.look(study, read_chunks(study.data) if chunks is None else chunks)
+
+
 def described(**replays):
-    study = Study.from_config(STUDY | ({"diagnosis": {"replays": replays}} if replays else {}))
-    return "\n".join(outlook.describe(study, 400))
+    return "\n".join(outlook.describe(looked_at(**({"diagnosis": {"replays": replays}} if replays else {}))))
 
 
-def test_a_study_without_replays_has_its_trainings_and_what_it_cannot_tell():
+def test_all_that_is_known_beforehand_is_said():
     text = described()
-    assert re.match(r"8 trainings: about \d+ min on one core\.\nWhat this study cannot tell: ", text)
+    for words in (
+        r"^400 usable spectra, 0 rejected$", r"^Classes: star \d+, galaxy \d+, quasar", r"^test +60 +\d+$",
+        r"^training, fraction 0.4 +160 +\d+ to \d+$", r"^8 trainings: about \d+ min on one core",
+        r"^Memory: \d+ MB for the largest job", "Disk: \\d+ MB", r"^Spikes to expect of adam",
+        r"^WARNING: cannot tell how many spectra are enough", "quasars in the test set: a completeness of 90%",
+    ):  # fmt: skip
+        assert re.search(words, text, re.MULTILINE), words
     assert "eplay" not in text
+
+
+def test_sizes_of_sets_are_those_that_are_drawn():
+    found = looked_at()
+    drawn = [subsets.draw(np.arange(400), **found.study.subset_params(0.1, replicate)) for replicate in range(4)]
+    quasars = [int(found.census.is_quasar[each.train].sum()) for each in drawn]
+    assert found.sets[-1] == outlook.SetSize("training, fraction 0.1", (40, 40), (min(quasars), max(quasars)))
+
+
+def test_forty_spectra_of_one_class_are_warned_of():
+    only = Spectra.concatenate(read_chunks({"source": "simulated", "n_spectra": 400, "seed": 1}))
+    stars = only.take(np.flatnonzero(only.label == STAR)[:40])
+    found = "\n".join(looked_at([stars], data={"source": "simulated", "n_spectra": 40}).warnings)
+    assert "the set test has no quasar" in found and "fewer than 100" in found
+
+
+def test_conflicts_and_copies_are_warned_of():
+    spectra = Spectra.concatenate(read_chunks({"source": "simulated", "n_spectra": 400, "seed": 1}))
+    other = np.flatnonzero(spectra.label == STAR)[0]
+    quasar = np.flatnonzero(spectra.is_quasar)[0]
+    spectra.target_id[other] = spectra.target_id[quasar]
+    spectra.flux[5] = spectra.flux[6]
+    found = looked_at([spectra]).warnings
+    assert f"1 object with more than one class: {spectra.target_id[quasar]}" in found
+    assert "1 spectrum with the flux of another target id: what is tested may have been trained on" in found
 
 
 def test_forks_on_the_grid_are_as_many_as_a_quiet_training_has():

@@ -24,6 +24,8 @@ from rich.table import Table
 from quasarcurves.cli.snakemake_log import Job, SnakemakeLog, without_start_up
 from quasarcurves.cli.view import StudyView, cores_of, in_words
 from quasarcurves.study import Study
+from quasarcurves.study.forecast import forecast
+from quasarcurves.study.outlook import size_words
 
 _REFRESH_SECONDS = 0.5
 _LINE_SECONDS, _LINE_SHARE = 15.0, 0.12
@@ -183,9 +185,11 @@ def plan(view: StudyView) -> str:
     steps = f"{others} other {'step' if others == 1 else 'steps'}"
     todo = f"all {every} trainings" if trainings == every else f"{trainings} of {every} trainings"
     rest = f", {every - trainings} up to date or not asked for" if trainings < every else ""
-    time_left = in_words(view.seconds_left() or 0)
+    time_left, cost = in_words(view.seconds_left() or 0), forecast(view.study, view.n_spectra)
+    memory, disk = size_words(1e6 * cost.memory_mb(view.cores)), size_words(cost.disk_bytes)
     return (
-        f"Study {name}: {todo} to do{rest}; {steps}; {time_left} on {view.cores} cores.\n"
+        f"Study {name}: {todo} to do{rest}; {steps}; {time_left} on {view.cores} cores, "
+        f"{memory} of memory; all results take {disk} of disk.\n"
         f"Results go to {view.study.results}, Snakemake's log is {view.study.log}"
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from quasarcurves.cli import standing
 from quasarcurves.cli.command import Command, add_study, load_study
-from quasarcurves.provenance import inventory, receipts
+from quasarcurves.provenance import inventory, outdated, receipts, status
 
 
 def _why_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,8 @@ def _why_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _why(options: argparse.Namespace) -> int:
-    for what, then, now in inventory.explain(load_study(options), options.run):
+    # sorted keeps the order of those that are alike
+    for what, then, now in sorted(inventory.explain(load_study(options), options.run), key=lambda line: not line[2]):
         print(f"{what:<44} {then}" + (f"   NOW {now}" if now else ""))
     return 0
 
@@ -28,7 +30,8 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    damages = receipts.verify(load_study(options).results)
+    study = load_study(options)
+    damages = receipts.verify(study.results)
     for damage in damages:
         print(f"{damage.path}: {damage.what}")
         if options.remove:
@@ -37,6 +40,21 @@ def _verify(options: argparse.Namespace) -> int:
         print(f"{len(damages)} damaged" + (", removed: the next run makes them again" if options.remove else ""))
         return 0 if options.remove else 1
     print("every file is as it was made")
+    if missing := [each for each in status.standings(study) if each.state not in (*status.GOOD, "outdated")]:
+        print(f"{len(missing)} of the study's jobs have no result, {missing[0].job} first (quasarcurves status)")
+    return 0
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    add_study(parser)
+    parser.add_argument("--all", action="store_true", help="list every job")
+
+
+def _status(options: argparse.Namespace) -> int:
+    study = load_study(options)
+    found = status.standings(study)
+    outdated.mark(study, found)
+    print("\n".join(standing.everything(found) if options.all else standing.summary(study, found)))
     return 0
 
 
@@ -67,6 +85,9 @@ def _print_orphans(found: list[inventory.Orphan]) -> None:
 
 
 COMMANDS = (
+    Command(
+        "status", "say what is current, outdated and why, missing, stopped or diverged", _status_arguments, _status
+    ),
     Command("why", "say what the result of a run depends on, and what has changed since", _why_arguments, _why),
     Command("verify", "compare every file of a study's results with what was made", _verify_arguments, _verify),
     Command("orphans", "list what is on disk of runs that the study does not have any more", add_study, _orphans),

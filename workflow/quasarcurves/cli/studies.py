@@ -11,10 +11,12 @@ import yaml
 from rich.console import Console
 
 from quasarcurves.cli import monitor, summary
+from quasarcurves.cli.check import CHECK
 from quasarcurves.cli.command import Command, add_configfile
 from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.files import workflow_root
-from quasarcurves.study import Study, limits, outlook
+from quasarcurves.provenance import outdated
+from quasarcurves.study import Study, limits
 from quasarcurves.training.extras import install_hint
 
 _LOG = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     if unanswered := limits.warning(study, study.n_spectra(study.results / "data" / "spectra.h5")):
         _LOG.warning(unanswered)
     status = monitor.run(study, command)
+    outdated.mark(study)  # also where nothing was to be done, or the run was stopped
     if status == 0:
         _show_end(study, only_some=bool(further))
     return status
@@ -83,17 +86,6 @@ def _show_end(study: Study, only_some: bool) -> None:
         summary.show(study.results, Console())
     else:
         print(f"Done: all that was asked for is in {study.results}")
-
-
-def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("study", metavar="STUDY", type=Path, nargs="?", help="file of the study (default: config.yaml)")
-
-
-def _check(options: argparse.Namespace) -> int:
-    study = Study.load(options.study or Path("config.yaml"))
-    for line in outlook.describe(study, study.n_spectra(study.results / "data" / "spectra.h5")):
-        print(line)
-    return 0
 
 
 def _study_and_rest(options: argparse.Namespace) -> tuple[Path, list[str]]:
@@ -158,7 +150,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 COMMANDS = (
     Command("init", "write a study to begin with, its keys explained", _init_arguments, _init),
-    Command("check", "say what a study will do, and what its replays can show", _check_arguments, _check),
+    CHECK,
     Command("run", "run a study and show its progress", _run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
     Command(
         "summary",

@@ -64,8 +64,10 @@ def _answer(results: Path) -> Iterator[tuple[str, str]]:
         page, replies = (results / "answer.md").read_text(), json.loads((results / "answer.json").read_text())
     except FileNotFoundError:
         return
-    # its first lines are the title and, as one paragraph, the headline
-    yield page.split("\n\n")[1], "bold"
+    # before the answers come the title, the headline, and first of all a banner where they are not current
+    for paragraph in page.partition("\n**")[0].split("\n\n"):
+        if paragraph.strip() and not paragraph.startswith("# "):
+            yield paragraph.removeprefix("> ").replace("**", "").strip(), "bold"
     for question, title in QUESTIONS.items():
         some = replies[question]
         yield "", ""

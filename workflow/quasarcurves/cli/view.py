@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quasarcurves.cli.snakemake_log import Job, SnakemakeLog
-from quasarcurves.study import Run, Study
+from quasarcurves.study import Run, Study, forecast
 from quasarcurves.study.steps import STEPS, Step
 from quasarcurves.training import progress
 
@@ -89,12 +88,12 @@ class StudyView:
         self.study, self.log, self.cores, self._since = study, log, max(cores, 1), since
         self.reports: dict[Run, progress.Report] = {}
         self._missing: dict[tuple[str, int], bool] = {}
-        self._n_spectra = self._count_spectra()
+        self.n_spectra = self._count_spectra()
 
     def update(self) -> None:
         """Read log and progress files again."""
         self.log.update()
-        self._n_spectra = self._count_spectra()
+        self.n_spectra = self._count_spectra()
         for run in self.study.runs:
             folder = self.study.results / "state" / run.name
             known = self.reports.get(run)
@@ -241,7 +240,7 @@ class StudyView:
             run = Run(float(each["fraction"]), int(each["replicate"]), each["optimizer"])
         if run and run.optimizer not in self.study.optimizers:  # of a study that was changed since
             return 0.0
-        return self.study.need(step.name, self._n_spectra, run).seconds
+        return self.study.need(step.name, self.n_spectra, run).seconds
 
     def _count_spectra(self) -> int:
         return self.study.n_spectra(self.study.results / "data" / "spectra.h5")
@@ -267,7 +266,7 @@ def _trains(step: Step) -> bool:
 
 def cores_of(arguments: list[str]) -> int:
     """Return the number of cores, or of jobs, that options of Snakemake allow; by default those of this machine."""
-    found = len(os.sched_getaffinity(0))
+    found = forecast.cores()
     for option, value in pairwise(arguments):
         if option in {"--cores", "-c", "--jobs", "-j"} and value.isdigit():
             found = int(value)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.files import whole_file
+from quasarcurves.page import banner
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -40,7 +41,7 @@ def write(source: Path, path: Path) -> None:
     if source.suffix == ".csv":
         title, body = _of_table(source.name, tables.read(source))
     else:
-        title, body = source.name, f"<pre>{html.escape(source.read_text())}</pre>"
+        title, body = source.name, f"<pre>{html.escape(banner.without(source.read_text()))}</pre>"
     with whole_file(path) as temporary:
         temporary.write_text(_PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from quasarcurves.provenance import fingerprint
 from quasarcurves.provenance.receipts import FOLDER, Receipt
+from quasarcurves.provenance.status import flat, module_now, settings_of
 from quasarcurves.study import Study
 from quasarcurves.study.steps import PLACES, STEPS
 
@@ -77,14 +77,12 @@ def explain(study: Study, name: str) -> list[tuple[str, str, str]]:
         raise FileNotFoundError(f"{path}: no receipt of a run {name!r}; there are {', '.join(known) or 'none'}")
     receipt = Receipt.load(path)
     run = next((run for run in study.runs if run.name == name), None)
-    settings = dict(_flat(study.run_params(run))) if run else {}
-    # receipts from before there were packs have all in one
-    made_with = {**receipt.settings.get("shared", {}), **receipt.settings["run"]}
+    settings = dict(flat(study.run_params(run))) if run else {}
     versions = fingerprint.versions()
     kinds = (
-        ("setting", dict(_flat(made_with)), lambda key: settings.get(key, "no longer in the study")),
+        ("setting", dict(flat(settings_of(receipt, {}))), lambda key: settings.get(key, "no longer in the study")),
         ("data", receipt.inputs, lambda file: _hash_now(Path(file))),
-        ("code", receipt.code, _module_now),
+        ("code", receipt.code, module_now),
         ("version", receipt.versions, lambda package: versions.get(package, "not installed")),
     )
     return [
@@ -133,20 +131,5 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", json.dumps(value)
-
-
 def _hash_now(path: Path) -> str:
     return fingerprint.file_hash(path) if path.is_file() else "missing"
-
-
-def _module_now(name: str) -> str:
-    try:
-        return fingerprint.module_hash(name)
-    except FileNotFoundError:
-        return "removed"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+import numpy as np
+
+from quasarcurves.spectra.sources import read_chunks
+from quasarcurves.spectra.table import is_quasar, load_column
 from quasarcurves.study.study import Study
+from quasarcurves.training.settings import TrainingSettings
 
 SETTLED_EPOCH = 50
 """Tall spikes are searched for after this epoch, as `analysis.spikes` has it (which is slow to import)."""
@@ -14,6 +19,20 @@ FEWEST_STEPS = 101
 
 FEWEST_SIZES = 5
 """Sizes from which on a number of spectra can be told, as `analysis.answer` has it."""
+
+FEWEST_TESTED = 100
+"""Spectra of the test set: with half of them quasars, a completeness of 90 % is known to 8 % either way (two standard
+deviations of a binomial)."""
+
+FEWEST_TRAINED = 100
+"""Spectra of the largest training set: the published curve begins at 6,000, and below 100 nothing is learnt of rare
+kinds."""
+
+TINY_BATCH = 0.25
+"""Of a batch: an incomplete last one of that share or less makes spikes of its own (docs/controls.md)."""
+
+_LOOKED_AT = 8192
+"""Spectra of a source that are looked at for a second class, before any are prepared."""
 
 
 def warning(study: Study, n_spectra: int) -> str:
@@ -25,25 +44,83 @@ def warning(study: Study, n_spectra: int) -> str:
     n_spectra : int
         Prepared spectra, roughly.
     """
-    found = list(_unanswered(study, n_spectra))
+    found = list(unanswered(study, n_spectra))
     return f"What this study cannot tell: {'; '.join(found)}." if found else ""
 
 
-def _unanswered(study: Study, n_spectra: int) -> Iterator[str]:
+def unanswered(study: Study, n_spectra: int) -> Iterator[str]:
+    """Yield each thing that a study cannot tell, with the reason."""
+    yield from _of_lengths(study, n_spectra)
+    yield from _of_spectra(study, n_spectra)
+    if study.config["subsets"]["validation_fraction"] == 0:
+        yield "which model validation calls best, as there is no validation set"
+    if study.config["study"]["replicates"] == 1:
+        yield "how runs differ, as there is one replicate"
+    optimizers = [optimizer for optimizer, _ in {(run.optimizer, run.n_train(n_spectra)) for run in study.runs}]
+    sizes = max(map(optimizers.count, optimizers))  # of the optimizer that has most
+    if sizes < FEWEST_SIZES:
+        yield f"how many spectra are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
+
+
+def _of_lengths(study: Study, n_spectra: int) -> Iterator[str]:
     groups = {(run.optimizer, run.n_train(n_spectra)) for run in study.runs}
     lengths = [(study.training_settings(optimizer), n_train) for optimizer, n_train in groups]
     if all(settings.n_steps(n_train) < FEWEST_STEPS for settings, n_train in lengths):
         yield f"spikes, as no training has {FEWEST_STEPS} steps"
     elif all(settings.n_epochs(n_train) <= SETTLED_EPOCH for settings, n_train in lengths):
         yield f"tall spikes of epochs, as no training has more than {SETTLED_EPOCH}"
-    if study.config["subsets"]["validation_fraction"] == 0:
-        yield "which model validation calls best, as there is no validation set"
-    if study.config["study"]["replicates"] == 1:
-        yield "how runs differ, as there is one replicate"
-    optimizers = [optimizer for optimizer, _ in groups]
-    sizes = max(map(optimizers.count, optimizers))  # of the optimizer that has most
-    if sizes < FEWEST_SIZES:
-        yield f"how many spectra are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
+    if tiny := sorted(set(tiny_batches(lengths))):
+        last, batch, n_train = tiny[0]
+        yield (
+            f"the optimizer's spikes from those of a tiny last batch, which has {last} of {batch} spectra where "
+            f"{n_train:,} are trained on (training.last_batch: drop leaves it out)"
+        )
+
+
+def _of_spectra(study: Study, n_spectra: int) -> Iterator[str]:
+    tested = round(study.config["subsets"]["test_fraction"] * n_spectra)
+    trained = max(run.n_train(n_spectra) for run in study.runs)
+    if trained < FEWEST_TRAINED:
+        yield f"what a useful network does, as {trained} spectra are trained on at most, fewer than {FEWEST_TRAINED}"
+    if tested < FEWEST_TESTED:
+        yield f"purity and completeness well, as {tested} spectra are tested, fewer than {FEWEST_TESTED}"
+    if only := only_class(study):
+        yield f"quasars from others, as {only}"
+
+
+def tiny_batches(lengths: Iterable[tuple[TrainingSettings, int]]) -> Iterator[tuple[int, int, int]]:
+    """Yield the last batch, the batch size and the training spectra of trainings whose last batch is tiny.
+
+    Parameters
+    ----------
+    lengths : iterable of (TrainingSettings, int)
+        Settings and training spectra of each.
+    """
+    for settings, n_train in lengths:
+        last, batch = n_train % settings.batch_size, settings.batch_size
+        if settings.last_batch == "keep" and n_train > batch and 0 < last <= TINY_BATCH * batch:
+            yield last, batch, n_train
+
+
+def only_class(study: Study) -> str:
+    """Say that all spectra are quasars, or none is; empty where there are both.
+
+    All prepared spectra are looked at or, before they are prepared, the first ones of the source until both have come.
+    """
+    prepared = study.results / "data" / "spectra.h5"
+    if prepared.exists():
+        parts: Iterable[np.ndarray] = [is_quasar(load_column(prepared, "label"))]
+    else:
+        parts = (chunk.is_quasar for chunk in read_chunks(study.data))
+    seen, quasars = 0, 0
+    for part in parts:
+        seen, quasars = seen + len(part), quasars + int(part.sum())
+        if 0 < quasars < seen or seen >= _LOOKED_AT:
+            break
+    if not seen or 0 < quasars < seen:
+        return ""
+    which = "all of them" if prepared.exists() or seen < _LOOKED_AT else f"the first {seen:,} spectra"
+    return f"{which} are quasars" if quasars else f"{which} are no quasars"
 
 
 def _are(sizes: int) -> str:

@@ -1,42 +1,184 @@
-"""What a study will do, and what its replays can show, before anything is trained."""
+"""What a study will do, what it takes, and what it can show, before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from quasarcurves.study import limits
+import numpy as np
+
+from quasarcurves.spectra import Spectra, census, subsets
+from quasarcurves.spectra.census import Census
+from quasarcurves.study import chances, limits
+from quasarcurves.study.forecast import Forecast, cores, forecast
 from quasarcurves.study.study import Study
 
 HAZARDS = (0.1, 0.3, 1.0)
-"""Spikes per 1,000 steps that the power of replays is told for. Adam has about 0.3 at the usual learning rate, from the
-middle of a training on, and 1 at three times that rate."""
+"""Spikes per 1,000 steps that the power of replays is told for; those of `chances.RATES`, and a lower one."""
+
+_WORST_SHARE = 0.9
+"""Completeness for which the uncertainty of the test set is told."""
 
 
-def describe(study: Study, n_spectra: int) -> Iterator[str]:
-    """Yield lines on the trainings of a study, its replays, and what it cannot tell.
+@dataclass(frozen=True)
+class SetSize:
+    """Spectra and quasars of a set; of replicates the least and the most.
+
+    Parameters
+    ----------
+    name : str
+    spectra, quasars : (int, int)
+    """
+
+    name: str
+    spectra: tuple[int, int]
+    quasars: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known of a study before it is run.
 
     Parameters
     ----------
     study : Study
-    n_spectra : int
-        Prepared spectra, roughly.
+    census : Census
+        Of its spectra.
+    sets : list of SetSize
+        Test and validation set, and the training sets, the largest first.
+    forecast : Forecast
+    cores : int
+        Of this machine.
+    chances : list of str
+        How many spikes to expect, and what they can show.
+    warnings : list of str
+        What should be looked at before the study is run.
     """
-    seconds = sum(study.seconds("train", n_spectra, run) for run in study.runs)
-    yield f"{_count(len(study.runs), 'training')}: about {_time(seconds)} on one core."
-    if study.replays:
-        yield from _replays(study, n_spectra)
-    if unanswered := limits.warning(study, n_spectra):
-        yield unanswered
+
+    study: Study
+    census: Census
+    sets: list[SetSize]
+    forecast: Forecast
+    cores: int
+    chances: list[str]
+    warnings: list[str]
 
 
-def _replays(study: Study, n_spectra: int) -> Iterator[str]:
+def look(study: Study, chunks: Iterable[Spectra]) -> Outlook:
+    """Find out what can be known of a study before it is run.
+
+    Parameters
+    ----------
+    study : Study
+    chunks : iterable of Spectra
+        Its spectra: as its source reads them, or as they were prepared.
+
+    Raises
+    ------
+    ValueError
+        If there is no usable spectrum, or the subsets cannot be drawn.
+    """
+    found = census.take(chunks)
+    sets, n = list(_sets(study, found)), len(found)
+    told = [*chances.of_spikes(study, n), *_of_replays(study, n), _of_the_test_set(sets[0])]
+    warnings = [*_about_spectra(found, sets), *(f"cannot tell {each}" for each in limits.unanswered(study, n))]
+    return Outlook(study, found, sets, forecast(study, n), cores(), told, warnings)
+
+
+def describe(outlook: Outlook) -> Iterator[str]:
+    """Yield lines on a study's spectra, sets, trainings, what they take and can show, and what to look at."""
+    yield from about_spectra(outlook.census)
+    yield ""
+    yield f"{'set':<28}{'spectra':>14}{'of them quasars':>18}"
+    yield from (f"{each.name:<28}{between(each.spectra):>14}{between(each.quasars):>18}" for each in outlook.sets)
+    yield ""
+    yield from about_cost(outlook)
+    yield ""
+    yield from outlook.chances
+    yield ""
+    yield from (f"WARNING: {each}" for each in outlook.warnings)
+    if not outlook.warnings:
+        yield "Nothing to warn of."
+
+
+def about_spectra(found: Census) -> Iterator[str]:
+    """Yield lines on spectra: how many, of which classes, their redshifts and S/N, what is double or contradictory."""
+    rejected = sum(found.rejected.values())
+    yield f"{_count(len(found), 'usable spectrum', 'usable spectra')}, {rejected:,} rejected" + _each(found.rejected)
+    yield f"Classes: {', '.join(f'{name} {count:,}' for name, count in found.classes.items())}"
+    redshifts, snr = found.columns["z"][found.is_quasar], found.columns["snr"]
+    yield f"Redshifts of quasars: {_spread(redshifts)}; S/N per bin: {_spread(snr)}"
+    conflicts = found.conflicts()
+    yield (
+        f"Repeat observations: {found.repeated_observations:,}; the same flux under another id: {found.copies:,}; "
+        f"objects of two classes: {len(conflicts['class']):,}, of two redshifts: {len(conflicts['redshift']):,}"
+    )
+
+
+def about_cost(outlook: Outlook) -> Iterator[str]:
+    """Yield lines on trainings, time, memory and disk."""
+    cost, n = outlook.forecast, outlook.cores
+    yield (
+        f"{_count(cost.trainings, 'training')}: about {time_words(cost.wall_seconds(1))} on one core, "
+        f"{time_words(cost.wall_seconds(n))} on the {n} of this machine; {_count(cost.jobs, 'job')} in all."
+    )
+    yield (
+        f"Memory: {size_words(cost.job_mb * 1e6)} for the largest job, {size_words(cost.memory_mb(n) * 1e6)} with {n} "
+        f"at once. Disk: {size_words(cost.disk_bytes)}."
+    )
+
+
+def _sets(study: Study, found: Census) -> Iterator[SetSize]:
+    """Yield the sizes of all sets, drawn as the study draws them."""
+    target_id, quasar = found.columns["target_id"], found.is_quasar
+    by_fraction: dict[float, list[subsets.Subset]] = {}
+    for each in study.wildcards("subset"):
+        drawn = subsets.draw(target_id, **study.subset_params(each["fraction"], each["replicate"]))
+        by_fraction.setdefault(each["fraction"], []).append(drawn)
+    first = next(iter(by_fraction.values()))[0]
+    for name, rows in {"test": first.test, "validation": first.validation}.items():
+        yield _size(name, [rows], quasar)
+    for fraction, replicates in by_fraction.items():
+        yield _size(f"training, fraction {fraction:g}", [each.train for each in replicates], quasar)
+
+
+def _size(name: str, rows: list[np.ndarray], quasar: np.ndarray) -> SetSize:
+    spectra, quasars = [len(each) for each in rows], [int(quasar[each].sum()) for each in rows]
+    return SetSize(name, (min(spectra), max(spectra)), (min(quasars), max(quasars)))
+
+
+def _about_spectra(found: Census, sets: list[SetSize]) -> Iterator[str]:
+    """Yield what is wrong with spectra and sets."""
+    for kind, ids in found.conflicts().items():
+        if len(ids):
+            yield f"{_count(len(ids), 'object')} with more than one {kind}: {_some(ids)}"
+    if found.copies:
+        copied = _count(found.copies, "spectrum", "spectra")
+        yield f"{copied} with the flux of another target id: what is tested may have been trained on"
+    for each in sets:
+        if each.quasars[0] == 0 and each.spectra[1]:
+            yield f"the set {each.name} has no quasar"
+
+
+def _of_the_test_set(tested: SetSize) -> str:
+    n = max(tested.quasars[0], 1)
+    error = 2 * np.sqrt(_WORST_SHARE * (1 - _WORST_SHARE) / n)
+    return (
+        f"{_count(tested.quasars[0], 'quasar')} in the test set: a completeness of {_WORST_SHARE:.0%} is known to "
+        f"{error:.1%} either way."
+    )
+
+
+def _of_replays(study: Study, n_spectra: int) -> Iterator[str]:
+    if not study.replays:
+        return
     settings, runs = study.replay_settings, study.replayed_runs
     seconds = study.replay_jobs * sum(study.seconds("replay", n_spectra, run) for run in runs)
     forks = grid_forks(study, n_spectra)
     yield (
         f"Replays of {_count(len(runs), 'training')}: {_count(forks, 'fork')} on the grid of each, and more for its "
         f"spikes; {len(settings.arms)} arms with {_count(settings.replays, 'replay')} of {settings.steps:,} steps at "
-        f"each; about {_time(seconds)} on one core."
+        f"each; about {time_words(seconds)} on one core."
     )
     if not forks:
         yield "What they can show cannot be said beforehand: it depends on the spikes."
@@ -47,10 +189,9 @@ def _replays(study: Study, n_spectra: int) -> Iterator[str]:
     alike = len(runs) // len({(run.optimizer, run.fraction) for run in runs})
     exposure, arms = float(alike * forks * settings.replays * settings.steps), max(len(settings.arms) - 1, 1)
     found = [power(each, exposure, forks, alike, replays=settings.replays, arms=arms) for each in HAZARDS]
-    chances = ", ".join(f"{each.chance:.0%} at {hazard:g}" for hazard, each in zip(HAZARDS, found, strict=True))
+    shown = ", ".join(f"{each.chance:.0%} at {hazard:g}" for hazard, each in zip(HAZARDS, found, strict=True))
     yield (
-        "The grid alone shows an arm that takes the hazard to a fifth with a chance of "
-        f"{chances} spikes per 1,000 steps."
+        f"The grid alone shows an arm that takes the hazard to a fifth with a chance of {shown} spikes per 1,000 steps."
     )
 
 
@@ -69,10 +210,38 @@ def grid_forks(study: Study, n_spectra: int) -> int:
     return max(found)
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun if n == 1 else noun + 's'}"
+def between(ends: tuple[int, int]) -> str:
+    """Return a number or a range in words."""
+    return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,} to {ends[1]:,}"
 
 
-def _time(seconds: float) -> str:
+def time_words(seconds: float) -> str:
+    """Return a length of time in words."""
     minutes = seconds / 60
     return f"{max(1, round(minutes)):,} min" if minutes < 120 else f"{minutes / 60:,.0f} h"
+
+
+def size_words(size: float) -> str:
+    """Return a number of bytes in words."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 1):,.0f} MB"
+
+
+def _count(n: int, noun: str, plural: str = "") -> str:
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def _each(counts: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{reason} {count:,}' for reason, count in counts.items())})" if counts else ""
+
+
+def _spread(values: np.ndarray) -> str:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return "none known"
+    low, middle, high = np.percentile(finite, [5, 50, 95])
+    return f"median {middle:.3g}, 5 to 95 % {low:.3g} to {high:.3g}"
+
+
+def _some(ids: np.ndarray, most: int = 5) -> str:
+    shown = ", ".join(map(str, ids[:most]))
+    return shown if len(ids) <= most else f"{shown} and {len(ids) - most:,} more"

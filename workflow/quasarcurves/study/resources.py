@@ -229,10 +229,10 @@ def spectrum_seconds(network: NetworkSettings) -> float:
 
 def _activation_bytes(network: NetworkSettings) -> int:
     """Size of what the convolutions give for one spectrum."""
-    return 4 * network.filters * sum(_lengths(network.layers))
+    return 4 * network.filters * sum(bins_after(network.layers))
 
 
-def _lengths(layers: int) -> list[int]:
+def bins_after(layers: int) -> list[int]:
     """Bins left by each convolution."""
     lengths = [N_BINS]
     for _ in range(layers):
@@ -242,7 +242,7 @@ def _lengths(layers: int) -> list[int]:
 
 def flops_per_spectrum(network: NetworkSettings) -> float:
     """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
-    filters, lengths = network.filters, _lengths(network.layers)
+    filters, lengths = network.filters, bins_after(network.layers)
     products = lengths[0] * _KERNEL * filters + sum(lengths[1:]) * _KERNEL * filters**2
     heads = 2 * network.boxes * network.n_lines
     return 3 * 2 * (products + lengths[-1] * filters**2 + filters * heads)

@@ -106,6 +106,8 @@ class Study:
             study._check_pack()
             study._check_replays()
             sources.check(study.data)
+        except FileNotFoundError as error:
+            raise StudyError(f"{error}{_where_from(study.config['study'])}") from error
         except (ValueError, OSError) as error:
             raise StudyError(str(error)) from error
         return study
@@ -526,6 +528,11 @@ def _spike_limits() -> Limits:
     from quasarcurves.analysis.spikes import finding  # noqa: PLC0415  (slow to import, and few studies need it)
 
     return Limits(finding.EPOCH_WINDOW, finding.SETTLED_EPOCH, course=finding.BACK_RATIO, high=finding.HIGH_RATIO)
+
+
+def _where_from(block: Mapping[str, Any]) -> str:
+    """Return what a study says of files that are not there."""
+    return f"\n{block['data_from']}" if "data_from" in block else ""
 
 
 def _spec_alone(spec: Mapping[str, Any]) -> dict[str, Any]:

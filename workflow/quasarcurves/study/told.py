@@ -1,0 +1,62 @@
+"""What steps are told of a study besides files: a change of it reruns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quasarcurves.study.steps import MAKERS, Step
+from quasarcurves.study.study import Run, Study
+
+
+def keys(study: Study) -> dict[str, dict[str, Any]]:
+    """Return, by step, what the steps for the whole study and the figures are told of its keys."""
+    curve = study.config["learning_curve"]
+    return {
+        # what others are compared with: plain Adam where the study has it
+        "compare_optimizers": {"reference": "adam" if "adam" in study.optimizers else study.optimizers[0]},
+        "fit_learning_curves": {
+            "targets": curve["targets"],
+            "costs": {key: value for key, value in curve.items() if key != "targets"},
+        },
+        **{f"plot_{name}": {"style": style} for name, style in study.config["figures"].items()},
+    }
+
+
+def runs(study: Study, step: Step) -> dict[str, list[str]]:
+    """Return the runs that a step for the whole study reads files of, by what they are made of; empty for others."""
+    if step.per == "study" and any(MAKERS[name].per == "run" for name in step.reads):
+        return {"subsets": study.subset_names, "optimizers": study.optimizers, "absent": study.absent}
+    return {}
+
+
+def settings(study: Study, step: Step, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the receipt of a job holds of the study, were it done now.
+
+    Parameters
+    ----------
+    study : Study
+    step : Step
+    job : mapping
+        Its wildcards.
+    """
+    if step.name == "prepare_spectra":
+        return {"data": study.data}
+    if step.name == "draw_subset":
+        return {"settings": study.subset_params(float(job["fraction"]), int(job["replicate"]))}
+    if step.per in ("run", "replayed", "forks"):
+        return _of_run(study, step, Run(float(job["fraction"]), int(job["replicate"]), job["optimizer"]))
+    return {**runs(study, step), **keys(study).get(step.name, {})}
+
+
+def _of_run(study: Study, step: Step, run: Run) -> dict[str, Any]:
+    if step.name == "train":
+        return study.run_params(run)
+    if step.name == "evaluate":
+        return {"run": study.evaluation_params(run)}
+    if step.name == "replay":
+        replays = study.replay_settings.to_json()
+        return {"run": study.run_params(run), "replays": replays, "groups": study.replay_jobs}
+    if step.name == "magnify_spikes":
+        return {"run": study.run_params(run), "number": study.magnified_spikes}
+    return {}
