@@ -1,6 +1,7 @@
 """Ctrl-C in the middle of a study, and the study run again by Snakemake alone."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def test_ctrl_c_saves_every_training_and_the_next_call_goes_on(tmp_path, snakema
         list(map(str, command)),
         cwd=tmp_path,
         start_new_session=True,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
         preexec_fn=heeds,  # noqa: PLW1509  (no thread of this process is running yet)
     )
     end = time.monotonic() + 120
@@ -42,7 +44,10 @@ def test_ctrl_c_saves_every_training_and_the_next_call_goes_on(tmp_path, snakema
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does
-    assert process.wait(30) != 0
+    lines = process.communicate(timeout=60)[0].splitlines()
+    assert process.returncode == 130
+    assert lines[-2].startswith("Stopping: ")
+    assert re.fullmatch(r"Stopped .* at \d+ of 500 epochs; the same command goes on\.", lines[-1])
     assert len(list(tmp_path.glob("results/smoke/state/*/*/*/newest.h5"))) == 2
     assert not list(tmp_path.glob("results/smoke/runs/*/*/*"))
 

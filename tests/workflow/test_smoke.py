@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.training.history import History, runs_of
@@ -147,10 +148,16 @@ def test_every_job_has_a_log_and_a_benchmark(results):
     assert "320 spectra kept" in (results / "logs" / "prepare_spectra.log").read_text()
 
 
-def test_ends_with_the_main_numbers_and_where_the_figures_are(finished):
+def test_ends_with_the_answer_the_main_numbers_and_where_the_figures_are(finished, results):
     output = (finished / "output.txt").read_text()
-    assert "results/smoke/figures/loss_by_optimizer.png" in output
-    table = output.split("Figures:")[0].split("optimizer")[-1]
+    words = " ".join(output.split())
+    assert (results / "answer.md").read_text().split("\n\n")[1] in words
+    places = [words.index(f"{question}?") for question in (
+        "Why does the loss spike", "Does anything cure it", "Has each model converged", "How much data is enough",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert "Figures: results/smoke/figures" in output
+    table = output.split("Figures:")[0].split("optimizer ")[-1].split("Spikes:")[0]
     assert table.count("amsgrad") == table.count("adam") == 2
     assert "256" in table
 
@@ -159,9 +166,28 @@ def test_says_how_far_it_is_while_it_runs(finished):
     """Plain lines where the output is no terminal."""
     lines = (finished / "output.txt").read_text().splitlines()
     assert lines[0].startswith("What this study cannot tell: how runs differ, as there is one replicate; ")
-    assert lines[1] == "Study smoke: 4 runs. Snakemake's log is results/smoke/logs/snakemake.log"
-    assert any(re.fullmatch(r"\d\d:\d\d:\d\d \d of 4 runs trained.*", line) for line in lines)
+    assert lines[1].startswith("Study smoke: all 4 trainings to do; 29 other steps; about ")
+    shown = [line for line in lines if re.match(r"\d\d:\d\d:\d\d ", line)]
+    assert 4 < len(shown) < 40
+    assert all(re.search(r"\w+ \d+ of \d+; (about .*|a few seconds) left$", line) for line in shown), shown
+    assert "0:00:00" not in "".join(lines)
     assert not any("\x1b" in line or "\r" in line for line in lines)
+
+
+def test_the_log_of_snakemake_is_read_as_it_is(results):
+    """If another Snakemake writes another log, the terminal would be silent."""
+    log = SnakemakeLog(results / "logs" / "snakemake.log")
+    log.update()
+    assert log.planned["train"] == 4
+    assert len(log.jobs) == sum(log.planned.values()) + 1  # `all` is a job, too
+    assert all(job.ended >= job.began for job in log.jobs.values())
+    assert {job.run.name for job in log.begun("train")} == set(RUNS)
+    assert {job.name for job in log.begun("plot_aligned")} == {"plot_aligned adam", "plot_aligned amsgrad"}
+
+
+def test_no_log_has_the_lines_that_tensorflow_starts_with(results):
+    for path in results.rglob("*.log"):
+        assert "absl::InitializeLog" not in path.read_text(), path
 
 
 def test_a_second_call_has_nothing_to_do(finished, snakemake, smoke_config):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import quasarcurves
 from quasarcurves import cli
@@ -96,9 +97,51 @@ def test_init_refuses_what_no_study_can_be_called(capsys):
 def test_run_tells_the_study_from_options_of_snakemake(started, arguments, given):
     assert cli.main(["run", *(argument.format(study=SMOKE) for argument in arguments)]) == 0
     (command,) = started
-    at = command.index("--configfile")
-    assert command[at : at + 2] == ["--configfile", str(SMOKE)]
-    assert command[at + 2 :] == given
+    assert command[:3] == ["--configfile", str(SMOKE), "--cores"]  # no word of another kind is taken for a study
+    assert command[len(command) - len(given) :] == given
+
+
+def test_run_gives_snakemake_the_study_alone(started, monkeypatch):
+    """Also beside a config.yaml; Snakemake would merge what it is given besides."""
+    Path("config.yaml").write_text((workflow_root() / "config.yaml").read_text())
+    only_sgd = yaml.safe_load(SMOKE.read_text()) | {"optimizers": {"sgd": {"class": "SGD"}}}
+    Path("deep").mkdir()
+    Path("deep/sgd.yaml").write_text(yaml.safe_dump(only_sgd))
+    studies = []
+    monkeypatch.setattr(
+        monitor, "run", lambda study, arguments: studies.append(study) or started.append(arguments) or 1
+    )
+    cli.main(["run", "deep/sgd.yaml", "--", "train_all"])
+    assert studies[0].optimizers == ["sgd"]
+    (command,) = started
+    assert [word for word in command if word.endswith(".yaml")] == ["deep/sgd.yaml"]
+    assert not command[2].endswith("train_all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--keep-going", "mine.yaml"], "mine.yaml: the study is config.yaml; another one stands first"),
+        (["a.yaml", "--resources", "gpu=2", "b.yml"], "b.yml: the study is a.yaml; another one stands first"),
+        (["a.yaml", "train_all"], "train_all: targets stand behind --: quasarcurves run a.yaml -- train_all"),
+        (["a.yaml", "--", "--configfile", "b.yaml"], "--configfile: would change the study, which is what a.yaml says"),
+        (["a.yaml", "--", "--config=x=1"], "--config=x=1: would change the study"),
+        (["none.yaml"], "none.yaml: no such file; quasarcurves run STUDY"),
+    ],
+)
+def test_what_may_be_meant_for_another_study_is_refused(started, capsys, arguments, message):
+    assert cli.main(["run", *arguments]) == 1
+    assert f"error: {message}" in capsys.readouterr().err
+    assert not started
+
+
+def test_ctrl_c_in_any_command_is_no_traceback(monkeypatch, capsys):
+    def interrupted(study, arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(monitor, "run", interrupted)
+    assert cli.main(["run", str(SMOKE)]) == 130
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["-n"], ["--dry-run"], ["--", "-n"]])

@@ -1,12 +1,14 @@
 """The table at the end of a study."""
 
 import io
+import json
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from quasarcurves.cli import summary
+from quasarcurves.page import banner
 
 
 @pytest.fixture
@@ -50,8 +52,69 @@ def test_crossing_points_are_those_of_final_models(results):
     pd.DataFrame(rows, columns=columns).to_csv(results / "test_summary.csv", index=False)
     text = shown(results)
     assert "95.4 %" in row(text, "adam")
-    assert "1 of 2" in row(text, "adam")
     assert "%" not in row(text, "sgd")
+
+
+def test_runs_and_those_that_diverged_are_counted(results):
+    text = shown(results)
+    assert row(text, "adam").split()[2:4] == ["2", "1"]
+    assert row(text, "sgd").split()[2:4] == ["2", "0"]
+
+
+def test_converged_runs_are_counted(results):
+    assert row(shown(results), "adam").split()[5] == "-"
+    rows = [
+        (0.8, r, name, verdict) for name, verdict in (("adam", "still falling"), ("sgd", "converged")) for r in (0, 1)
+    ]
+    pd.DataFrame(rows, columns=["fraction", "replicate", "optimizer", "convergence"]).to_csv(
+        results / "convergence.csv", index=False
+    )
+    text = shown(results)
+    assert "0 of 2" in row(text, "adam")
+    assert "2 of 2" in row(text, "sgd")
+
+
+def reply(optimizer, sentence):
+    return {"optimizer": optimizer, "sentence": sentence}
+
+
+def test_it_leads_with_the_answer(results):
+    (results / "answer.md").write_text("# Answer\n\nThe headline, 0.5 of it.\n\n**Why does the loss spike?** More.\n")
+    replies = {
+        "why": reply("adam", "It has 3 spikes, 0.15 (0.1 to 0.2) per 1,000 steps; more. And more."),
+        "cures": [reply(name, f"{name} does not. Really.") for name in ("a", "b", "c", "d", "e")],
+        "converged": [reply("adam", "adam: no."), reply("adam", "by another metric.")],
+        "enough_data": [reply("adam", "[cannot] be said: 2 sizes.")],
+    }
+    (results / "answer.json").write_text(json.dumps(replies))
+    (results / "index.html").touch()
+    lines = [line.rstrip() for line in shown(results).splitlines()]
+    assert lines[0] == "The headline, 0.5 of it."
+    assert lines[2:4] == ["Why does the loss spike?", "  It has 3 spikes, 0.15 (0.1 to 0.2) per 1,000 steps."]
+    cures = lines.index("Does anything cure it?")
+    assert lines[cures + 1 : cures + 5] == [
+        "  a does not.", "  b does not.", "  c does not.", "  and 2 further optimizers: answer.json"
+    ]  # fmt: skip
+    assert lines[lines.index("Has each model converged?") + 1 :][:2] == ["  adam: no.", ""]
+    assert "  [cannot] be said: 2 sizes." in lines
+    assert lines[-2].startswith("Page:")  # there are no figures here
+    assert lines[-1].startswith("Answers:")
+
+
+def test_an_answer_that_is_not_current_says_so_first(results):
+    page = "# Answer\n\nThe headline.\n\n**Why does the loss spike?** More.\n"
+    (results / "answer.md").write_text(banner.put(page, "train f0.8_r0/adam is outdated."))
+    (results / "answer.json").write_text(json.dumps(dict.fromkeys(("cures", "converged", "enough_data"), [])
+        | {"why": reply("adam", "It.")}))  # fmt: skip
+    lines = [line.strip() for line in shown(results).splitlines()]
+    assert lines[:2] == ["These results are not current. train f0.8_r0/adam is outdated.", "The headline."]
+
+
+def test_columns_are_explained_and_none_invites_to_stop_by_loss(results):
+    text = " ".join(shown(results).split())
+    for column in ("Spikes:", "Converged:", "Last loss:", "Crossing:"):
+        assert column in text
+    assert "val" not in text
 
 
 def test_a_study_without_evaluation_has_none(results):

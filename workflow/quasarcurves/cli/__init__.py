@@ -18,6 +18,9 @@ GROUPS = {
     "Use its models": models.COMMANDS,
 }
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of a shell."""
+
 _EXAMPLES = """\
 Examples:
   quasarcurves init my-study
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 also for the help that a call without arguments prints.
+        Exit status: 0 also for the help that a call without arguments prints, 130 after Ctrl-C.
 
     Raises
     ------
@@ -64,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(hint)
     except (ValueError, OSError) as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:

@@ -1,109 +1,39 @@
-"""Runs a study and shows its progress: which runs are training, their epoch and loss, and the time left.
+"""Runs a study through Snakemake and shows how far it is; says how it ended.
 
-Snakemake runs as a process of its own and writes to a log. The progress is read from the progress files of the runs.
+Snakemake runs as a process of its own and writes to a log, from which it is told what it does (`view.StudyView`).
 """
 
 from __future__ import annotations
 
-import math
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
-from quasarcurves.study import Run, Study
-from quasarcurves.training import progress
+from quasarcurves.cli.snakemake_log import Job, SnakemakeLog, without_start_up
+from quasarcurves.cli.view import StudyView, cores_of, in_words
+from quasarcurves.study import Study
+from quasarcurves.study.forecast import forecast
+from quasarcurves.study.outlook import size_words
 
 _REFRESH_SECONDS = 0.5
-_LINE_SECONDS = 15.0
-_TAIL_LINES = 40
+_LINE_SECONDS, _LINE_SHARE = 15.0, 0.12
+"""A log gets a line after that many seconds, later after that share of the time since the start: 40 in an hour."""
 
-
-class StudyView:
-    """The progress of a study: which of its runs are done and which are training.
-
-    Parameters
-    ----------
-    study : Study
-    since : float
-        Time (seconds since the epoch) at which this call began. Older progress files belong to earlier calls.
-    """
-
-    def __init__(self, study: Study, since: float) -> None:
-        self._study, self._since = study, since
-        self._done_before = {run for run in study.runs if (self._folder("runs", run) / "history.h5").exists()}
-        self.reports: dict[Run, progress.Report] = {}
-
-    def update(self) -> None:
-        """Read the progress files again."""
-        for run in self._study.runs:
-            folder = self._folder("state", run)
-            known = self.reports.get(run)
-            if (known is None or known.state == "training") and self._is_of_this_call(folder):
-                report = progress.read(folder)
-                if report is not None:
-                    self.reports[run] = report
-
-    @property
-    def n_runs(self) -> int:
-        """Number of runs of the study."""
-        return len(self._study.runs)
-
-    @property
-    def training(self) -> dict[Run, progress.Report]:
-        """Runs under way."""
-        return {run: report for run, report in self.reports.items() if report.state == "training"}
-
-    @property
-    def n_done(self) -> int:
-        """Number of runs that are over, those of earlier calls included."""
-        over = {run for run, report in self.reports.items() if report.state != "training"}
-        return len((self._done_before - self.training.keys()) | over)
-
-    def work(self) -> tuple[float, float]:
-        """Work done by this call, and work left; a unit is one epoch over all spectra."""
-        n_spectra = self._study.n_spectra(self._study.results / "data" / "spectra.h5")
-        done = sum(run.fraction * report.epoch for run, report in self.reports.items())
-        over = {run for run, report in self.reports.items() if report.state != "training"} | self._done_before
-        left = sum(run.fraction * self._epochs(run, n_spectra) for run in self._study.runs if run not in over)
-        left -= sum(run.fraction * report.epoch for run, report in self.training.items() if run not in over)
-        return done, max(left, 0.0)
-
-    def time_left(self) -> str:
-        """Time until all trainings are over, at the pace so far; empty while there is none."""
-        done, left = self.work()
-        if not done:
-            return ""
-        return str(timedelta(seconds=round((time.time() - self._since) * left / done)))
-
-    def headline(self) -> str:
-        """One line about the whole study."""
-        left = self.time_left()
-        return f"{self.n_done} of {self.n_runs} runs trained" + (f", {left} left" if left else "")
-
-    def _epochs(self, run: Run, n_spectra: int) -> int:
-        """Return the epochs of a run: those it reports, else what its settings say."""
-        if run in self.reports:
-            return self.reports[run].epochs
-        return self._study.training_settings(run.optimizer).n_epochs(run.n_train(n_spectra))
-
-    def _folder(self, kind: str, run: Run) -> Path:
-        return self._study.results / kind / run.name
-
-    def _is_of_this_call(self, folder: Path) -> bool:
-        try:
-            return (folder / progress.FILE_NAME).stat().st_mtime >= self._since
-        except OSError:
-            return False
+_SHOWN_TRAININGS, _SHOWN_FAILURES, _NAMED_STOPS = 8, 3, 3
+_TAIL_LINES, _MESSAGE_LINES = 12, 15
+_INTERRUPTED = 130
 
 
 def run(study: Study, arguments: Sequence[str]) -> int:
@@ -118,33 +48,42 @@ def run(study: Study, arguments: Sequence[str]) -> int:
     Returns
     -------
     int
-        Snakemake's exit status. If it failed, the end of its log has been printed.
+        Snakemake's exit status, or 130 after Ctrl-C. If it is not 0, what went wrong has been printed.
     """
-    console = Console()
-    log = study.log
-    log.parent.mkdir(parents=True, exist_ok=True)
-    console.print(f"Study {study.name}: {len(study.runs)} runs. Snakemake's log is {log}", highlight=False)
-    view = StudyView(study, time.time())
-    with log.open("w") as output:
+    study.log.parent.mkdir(parents=True, exist_ok=True)
+    view = StudyView(study, SnakemakeLog(study.log), cores_of(list(arguments)), time.time())
+    interrupted = False
+    with _held(study.log), study.log.open("w") as output:
         _stop_as_by_ctrl_c()
         # In a session of its own, so that Ctrl-C reaches this process alone, as a container's engine does. This process
         # then stops Snakemake, in one way for both.
         process = subprocess.Popen(
-            _snakemake(arguments), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            _snakemake(arguments),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "1", **os.environ},  # TensorFlow's start-up lines fill the logs of jobs
         )
-        watch = _watch_terminal if console.is_terminal else _watch_lines
+        watch = _watch_terminal if Console().is_terminal else _watch_lines
+        told = _Told(view)
         while True:
             try:
-                watch(process, view, console)
+                watch(process, view, told)
                 break
             except KeyboardInterrupt:
-                console.print("stopping ...")
+                if not interrupted:
+                    _say("Stopping: trainings save their state ...")
+                interrupted, watch = True, _wait
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGINT)
+    view.update()
+    if interrupted and process.returncode:
+        _say(f"Stopped {_where(view)}; the same command goes on.")
+        return _INTERRUPTED
+    told.plan()
     if process.returncode:
-        tail = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        console.print("\n".join(tail), markup=False, highlight=False, soft_wrap=True)
-        console.print(f"The study failed; the whole log is {log}", style="bold red", highlight=False)
+        told.failures()
+        _say(_last_words(view, told))
     return process.returncode
 
 
@@ -168,6 +107,23 @@ def _snakemake(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "snakemake", "--show-failed-logs", "--rerun-incomplete", *arguments]
 
 
+@contextmanager
+def _held(log: Path) -> Iterator[None]:
+    """Keep other calls from writing to a log.
+
+    Raises
+    ------
+    BlockingIOError
+        If another call is writing to it.
+    """
+    with log.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(f"this study is being run already, by the process that writes {log}") from error
+        yield
+
+
 def _stop_as_by_ctrl_c() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as by nohup
@@ -178,53 +134,174 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _watch_lines(process: subprocess.Popen, view: StudyView, console: Console) -> None:
-    """Print a line per training now and then: for logs and pipes."""
-    last = time.monotonic()
-    while process.poll() is None:
-        time.sleep(_REFRESH_SECONDS)
-        if time.monotonic() - last >= _LINE_SECONDS:
-            last = time.monotonic()
-            view.update()
-            print(time.strftime("%H:%M:%S"), view.headline(), flush=True)
-            for run, report in view.training.items():
-                print(
-                    f"         {run.name}  epoch {report.epoch}/{report.epochs}  loss {report.loss:.4g}",
-                    flush=True,
-                )
+def _say(text: str) -> None:
+    # a console of rich says a text twice if Ctrl-C comes while it does
+    print(text, flush=True)
 
 
-def _watch_terminal(process: subprocess.Popen, view: StudyView, console: Console) -> None:
-    """Draw a bar per training."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
-        TextColumn("{task.fields[note]}"),
+class _Told:
+    """What is said once, as soon as it is known: what will happen, and which jobs have failed.
+
+    Parameters
+    ----------
+    view : StudyView
+    """
+
+    def __init__(self, view: StudyView) -> None:
+        self._view = view
+        self._begun = False
+        self.failed: set[int] = set()
+
+    def update(self) -> None:
+        """Say what is new."""
+        self._view.update()
+        self.plan()
+        if self._view.log.failed - self.failed:
+            self.failures()
+            if self._view.log.under_way():
+                _say("What is under way is finished first; Ctrl-C stops it.")
+
+    def plan(self) -> None:
+        """Say what will happen."""
+        if self._view.planned and not self._begun:
+            self._begun = True
+            _say(plan(self._view))
+
+    def failures(self) -> None:
+        """Say which jobs have failed, of some of them how."""
+        new = sorted(self._view.log.failed - self.failed)
+        for number in new[: max(_SHOWN_FAILURES - len(self.failed), 0)]:
+            _say("\n".join(_failure(self._view.log.jobs[number])))
+        self.failed |= set(new)
+
+
+def plan(view: StudyView) -> str:
+    """Write what a call will do, once Snakemake has said it."""
+    name, every = view.study.name, len(view.study.runs)
+    trainings, stages = view.trainings_to_do(), view.stages()
+    if not stages:
+        return f"Study {name}: nothing to do, all that was asked for is up to date."
+    others = sum(stage.total for stage in stages if stage.name != "trainings")
+    steps = f"{others} other {'step' if others == 1 else 'steps'}"
+    todo = f"all {every} trainings" if trainings == every else f"{trainings} of {every} trainings"
+    rest = f", {every - trainings} up to date or not asked for" if trainings < every else ""
+    time_left, cost = in_words(view.seconds_left() or 0), forecast(view.study, view.n_spectra)
+    memory, disk = size_words(1e6 * cost.memory_mb(view.cores)), size_words(cost.disk_bytes)
+    return (
+        f"Study {name}: {todo} to do{rest}; {steps}; {time_left} on {view.cores} cores, "
+        f"{memory} of memory; all results take {disk} of disk.\n"
+        f"Results go to {view.study.results}, Snakemake's log is {view.study.log}"
     )
-    with Progress(*columns, console=console) as bars:
-        whole = bars.add_task("study", total=1, unit="", note="")
-        tasks: dict[Run, TaskID] = {}
-        while process.poll() is None:
-            time.sleep(_REFRESH_SECONDS)
-            view.update()
-            _update_bars(bars, tasks, view)
-            bars.update(whole, completed=view.n_done, total=view.n_runs, unit="runs", note=_phase(view))
 
 
-def _phase(view: StudyView) -> str:
-    if view.n_done == view.n_runs:
-        return "tables and figures"
-    left = view.time_left()
-    return f"{left} left" if left else "preparing"
+def _failure(job: Job) -> Iterator[str]:
+    """Yield the name of a job that has failed, the last lines of its log, and where that is."""
+    yield f"{job.name} failed:"
+    try:
+        lines = Path(job.log).read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    tail = [line for line in without_start_up(lines) if line.strip()][-_TAIL_LINES:]
+    yield from (f"  {line}" for line in tail or ["(it wrote nothing)"])
+    if job.log:
+        yield f"  its log: {job.log}"
 
 
-def _update_bars(bars: Progress, tasks: dict[Run, TaskID], view: StudyView) -> None:
-    for run, report in view.training.items():
-        if run not in tasks:
-            tasks[run] = bars.add_task(run.name, total=report.epochs, unit="epochs", note="")
-        known = math.isfinite(report.seconds_left)
-        left = f", {timedelta(seconds=round(report.seconds_left))} left" if known else ""
-        bars.update(tasks[run], completed=report.epoch, note=f"loss {report.loss:.4g}{left}")
-    for run in tasks.keys() - view.training.keys():
-        bars.remove_task(tasks.pop(run))
+def _last_words(view: StudyView, told: _Told) -> str:
+    more = len(told.failed) - _SHOWN_FAILURES
+    if told.failed:
+        others = f" {more} more jobs failed." if more > 0 else ""
+        return f"The study failed.{others} Mend it, and the same command goes on. Snakemake's log is {view.study.log}"
+    message = view.log.message(_MESSAGE_LINES) or ["Snakemake ended without a word."]
+    return "\n".join([*message, f"This was Snakemake; its log is {view.study.log}"])
+
+
+def _where(view: StudyView) -> str:
+    """Write how far what was under way had come."""
+    stops = [f"{run.name} at {report.epoch} of {report.epochs} epochs" for run, report in view.training.items()]
+    if len(stops) == 1:
+        return stops[0]
+    if stops:
+        more = [f"{len(stops) - _NAMED_STOPS} more"] if len(stops) > _NAMED_STOPS else []
+        return f"{len(stops)} trainings: {', '.join([*stops[:_NAMED_STOPS], *more])}"
+    open_stages = [f"{stage.name} at {stage.done} of {stage.total}" for stage in view.stages() if stage.active]
+    unfinished = [f"before {stage.name}" for stage in view.stages() if stage.done < stage.total]
+    return ([*open_stages, *unfinished] or ["before anything was begun"])[0]
+
+
+# a log or a pipe ------------------------------------------------------------------------------------------------------
+
+
+def _watch_lines(process: subprocess.Popen, view: StudyView, told: _Told) -> None:
+    """Print a line now and then, ever more seldom, and one for each stage that is over."""
+    start = last = time.monotonic()
+    over: set[str] = set()
+    while _is_alive(process):
+        told.update()
+        finished = {stage.name for stage in view.stages() if stage.done == stage.total} - over
+        now = time.monotonic()
+        if finished or now - last >= max(_LINE_SECONDS, _LINE_SHARE * (now - start)):
+            last, over = now, over | finished
+            if view.stages():
+                _say(f"{time.strftime('%H:%M:%S')} {headline(view)}")
+
+
+def headline(view: StudyView) -> str:
+    """Write how far a study is, in one line: the stages that are under way or just over, and the time left."""
+    stages = view.stages()
+    shown = [stage for stage in stages if stage.active or 0 < stage.done < stage.total]
+    shown = shown or [stage for stage in stages if not stage.done][:1] or stages[-1:]
+    parts = ", ".join(f"{stage.name} {stage.done} of {stage.total}" for stage in shown)
+    return f"{parts}; {in_words(view.seconds_left() or 0)} left"
+
+
+# a terminal -----------------------------------------------------------------------------------------------------------
+
+
+def _watch_terminal(process: subprocess.Popen, view: StudyView, told: _Told) -> None:
+    """Draw a bar per stage and per training."""
+    with Live(auto_refresh=False) as live:
+        while _is_alive(process):
+            told.update()
+            live.update(_screen(view), refresh=True)
+        told.update()
+        live.update(_screen(view), refresh=True)
+
+
+def _wait(process: subprocess.Popen, view: StudyView, told: _Told) -> None:
+    """Wait for what is stopping."""
+    process.wait()
+
+
+def _is_alive(process: subprocess.Popen) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_REFRESH_SECONDS)
+    return process.returncode is None
+
+
+def _screen(view: StudyView) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(width=24)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    if not view.planned:
+        grid.add_row("Snakemake works out what is to do ...")
+        return grid
+    for stage in view.stages():
+        part = sum(report.epoch / max(report.epochs, 1) for report in view.training.values())
+        done = stage.done + (min(part, stage.total - stage.done) if stage.name == "trainings" else 0)
+        grid.add_row(stage.name, ProgressBar(stage.total, done, width=24), f"{stage.done}/{stage.total}", "")
+        if stage.name == "trainings":
+            _add_trainings(grid, view)
+    grid.add_row("time left", "", in_words(view.seconds_left() or 0))
+    return grid
+
+
+def _add_trainings(grid: Table, view: StudyView) -> None:
+    training = list(view.training.items())
+    for run, report in training[:_SHOWN_TRAININGS]:
+        bar = ProgressBar(report.epochs, report.epoch, width=24)
+        grid.add_row(f"  {run.name}", bar, f"{report.epoch}/{report.epochs} epochs", f"loss {report.loss:.4g}")
+    if len(training) > _SHOWN_TRAININGS:
+        grid.add_row(f"  and {len(training) - _SHOWN_TRAININGS} more")

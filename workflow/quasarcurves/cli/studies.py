@@ -13,6 +13,7 @@ from rich.console import Console
 from quasarcurves.cli import monitor, summary
 from quasarcurves.cli.check import CHECK
 from quasarcurves.cli.command import Command, add_configfile
+from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.files import workflow_root
 from quasarcurves.provenance import outdated
 from quasarcurves.study import Study, limits
@@ -23,9 +24,12 @@ _LOG = logging.getLogger(__name__)
 _TEMPLATE = Path(__file__).with_name("study_template.yaml")
 _DRY_RUN = {"-n", "--dry-run", "--dryrun"}
 
-_RUN_USAGE = "quasarcurves run [STUDY] [--cores CORES] [-n] [-- SNAKEMAKE_OPTIONS]"
+_CHANGE_STUDY = {"--configfile", "--configfiles", "--config", "-C"}
+
+_RUN_USAGE = "quasarcurves run [STUDY] [--cores CORES] [-n] [-- TARGETS_AND_OPTIONS_OF_SNAKEMAKE]"
 _RUN_EPILOG = """\
-Options that stand after -- go to Snakemake:
+Targets and options that stand behind -- go to Snakemake:
+  quasarcurves run my-study.yaml -- train_all
   quasarcurves run my-study.yaml -- --forcerun train --keep-going
 """
 
@@ -57,8 +61,11 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     path, further = _study_and_rest(options)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; quasarcurves run STUDY takes the file of a study")
     study = Study.load(path)
-    command = [*_workflow_options(further), "--cores", options.cores, "--configfile", str(path), *further]
+    # Snakemake takes every word after --configfile for a file to merge, so an option of another kind follows it
+    command = ["--configfile", str(path), "--cores", options.cores, *_workflow_options(further), *further]
     if options.dry_run or _DRY_RUN & set(further):
         return monitor.ask([*command, "--dry-run"] if options.dry_run else command)
     _require_backend(study)
@@ -66,19 +73,43 @@ def _run(options: argparse.Namespace) -> int:
         _LOG.warning(unanswered)
     status = monitor.run(study, command)
     outdated.mark(study)  # also where nothing was to be done, or the run was stopped
-    if status == 0 and (study.results / "runs.csv").exists():  # not where only some steps were asked for
-        summary.show(study.results, Console())
+    if status == 0:
+        _show_end(study, only_some=bool(further))
     return status
 
 
+def _show_end(study: Study, only_some: bool) -> None:
+    """Print what was found, unless only some steps were asked for: the answer may be an old one then."""
+    log = SnakemakeLog(study.log)
+    log.update()
+    if (study.results / "runs.csv").exists() and (log.begun("write_answer") or not only_some):
+        summary.show(study.results, Console())
+    else:
+        print(f"Done: all that was asked for is in {study.results}")
+
+
 def _study_and_rest(options: argparse.Namespace) -> tuple[Path, list[str]]:
-    """Split off the study, which stands before all options of Snakemake, from these."""
+    """Split off the study, which stands before all options of Snakemake, from these.
+
+    Raises
+    ------
+    ValueError
+        If something else may be meant to be the study, or to change it: it would be ignored, or merged into the other.
+    """
     rest: list[str] = options.rest
-    named = bool(rest) and not rest[0].startswith("-")
-    path = Path(rest[0]) if named else options.configfile
-    further = rest[1:] if named else rest
-    if "--" in further:
-        further.remove("--")
+    end = rest.index("--") if "--" in rest else len(rest)
+    before, behind = rest[:end], rest[end + 1 :]
+    named = bool(before) and not before[0].startswith("-")
+    path, before = (Path(before[0]), before[1:]) if named else (options.configfile, before)
+    for word in before:
+        if word.endswith((".yaml", ".yml")):
+            raise ValueError(f"{word}: the study is {path}; another one stands first: quasarcurves run {word} ...")
+    if before and not before[0].startswith("-"):
+        raise ValueError(f"{before[0]}: targets stand behind --: quasarcurves run {path} -- {before[0]}")
+    further = [*before, *behind]
+    for word in further:
+        if word.split("=")[0] in _CHANGE_STUDY:
+            raise ValueError(f"{word}: would change the study, which is what {path} says; write it there")
     return path, further
 
 

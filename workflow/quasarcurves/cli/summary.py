@@ -1,8 +1,13 @@
-"""What a study found, in one small table."""
+"""What a study found: the answer, then one small table and where the rest is."""
 
 from __future__ import annotations
 
+import json
+import re
+import textwrap
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -10,12 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.answer.compose import QUESTIONS
 
-_COLUMNS = ("spectra", "optimizer", "last loss", "val. loss", "spikes", "highest", "diverged", "crossing")
+_COLUMNS = ("spectra", "optimizer", "runs", "diverged", "spikes", "converged", "last loss", "crossing")
+
+_SHOWN = 3
+"""Optimizers that a question speaks of here; answer.md and answer.json have all."""
 
 
 def show(results: Path, console: Console) -> None:
-    """Print the main numbers of a study and where its figures are.
+    """Print the answer of a study, its main numbers, and where its page and figures are.
 
     Parameters
     ----------
@@ -24,53 +33,98 @@ def show(results: Path, console: Console) -> None:
     console : Console
     """
     runs = tables.read(results / "runs.csv")
-    console.print(_table(runs, _spikes(results / "spike_statistics.csv"), _crossings(results / "test_summary.csv")))
+    for line, style in _answer(results):
+        # an answer below its question is indented
+        text = textwrap.fill(
+            line, console.width, initial_indent="" if style else "  ", subsequent_indent="" if style else "  "
+        )
+        console.print(text, style=style, markup=False, highlight=False)
+    console.print(_table(runs, results))
     console.print(
-        "Medians over replicates; lowest validation loss. Spikes: sustained ones of all replicates, in the losses of "
-        "steps. Highest: loss of an epoch over its running median. Crossing: where purity and completeness of the test "
-        "set are equal.",
+        "Spikes: sustained ones in the losses of steps, of all runs. Converged: runs whose training loss does not fall "
+        "any more. Last loss: training loss of the last epoch, the median of the runs. Crossing: where purity and "
+        "completeness of the test set are equal, of the last models, the median of the runs.",
         style="dim",
         highlight=False,
     )
-    if (answer := results / "answer.md").exists():
-        console.print(f"Answers: {answer}", highlight=False, soft_wrap=True)
-    console.print("Figures:", highlight=False)
-    for path in sorted((results / "figures").glob("*.png")):
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+    for name, path in _places(results):
+        if path.exists():
+            console.print(f"{name:<8} {path}", highlight=False, soft_wrap=True)
 
 
-def _spikes(path: Path) -> pd.Series:
+def _places(results: Path) -> Iterator[tuple[str, Path]]:
+    yield "Page:", results / "index.html"
+    yield "Answers:", results / "answer.md"
+    yield "Figures:", results / "figures"
+
+
+def _answer(results: Path) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the answer, with a style for the headline and the questions; none where it was not written."""
+    try:
+        page, replies = (results / "answer.md").read_text(), json.loads((results / "answer.json").read_text())
+    except FileNotFoundError:
+        return
+    # before the answers come the title, the headline, and first of all a banner where they are not current
+    for paragraph in page.partition("\n**")[0].split("\n\n"):
+        if paragraph.strip() and not paragraph.startswith("# "):
+            yield paragraph.removeprefix("> ").replace("**", "").strip(), "bold"
+    for question, title in QUESTIONS.items():
+        some = replies[question]
+        yield "", ""
+        yield title, "bold"
+        yield from ((line, "") for line in _replies([some] if isinstance(some, Mapping) else some))
+
+
+def _replies(some: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what is replied of each optimizer, the first reply on each, as far as its first stop."""
+    main = list({reply["optimizer"]: reply for reply in reversed(list(some))}.values())[::-1]
+    for reply in main[:_SHOWN]:
+        yield re.split(r"[.;]\s|\.$", reply["sentence"], maxsplit=1)[0] + "."
+    if len(main) > _SHOWN:
+        yield f"and {len(main) - _SHOWN} further optimizers: answer.json"
+
+
+def _spikes(path: Path) -> dict[Hashable, int]:
     """Return the sustained spikes of all replicates by fraction and optimizer; empty before they were looked for."""
     if not path.exists():
-        return pd.Series(dtype=int)
+        return {}
     rows = tables.read(path, [*tables.RUN_KEYS, "scale", "spikes"])
-    return rows[rows["scale"] == "step"].groupby(["fraction", "optimizer"])["spikes"].sum()
+    return rows[rows["scale"] == "step"].groupby(["fraction", "optimizer"])["spikes"].sum().to_dict()
 
 
-def _crossings(path: Path) -> pd.Series:
+def _crossings(path: Path) -> dict[Hashable, float]:
     """Return the crossing point of final models by fraction and optimizer; empty where they were not evaluated."""
     if not path.exists():
-        return pd.Series(dtype=float)
+        return {}
     rows = tables.read(path)
     rows = rows[(rows["model"] == "final") & (rows["n_detect"] == 1) & (rows["sample"] == "all")]
-    return rows.set_index(["fraction", "optimizer"])["crossing"].dropna()
+    return rows.set_index(["fraction", "optimizer"])["crossing"].dropna().to_dict()
 
 
-def _table(runs: pd.DataFrame, spikes: pd.Series, crossings: pd.Series) -> Table:
+def _converged(path: Path) -> dict[Hashable, str]:
+    """Return how many runs have converged by fraction and optimizer; empty before that was judged."""
+    if not path.exists():
+        return {}
+    rows = tables.read(path, [*tables.RUN_KEYS, "convergence"])
+    groups = rows.groupby(["fraction", "optimizer"])["convergence"]
+    return {key: f"{(group == 'converged').sum()} of {len(group)}" for key, group in groups}
+
+
+def _table(runs: pd.DataFrame, results: Path) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # eight columns in 80 characters
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "optimizer" else "right", no_wrap=True)
-    counts, known = spikes.to_dict(), crossings.to_dict()
+    spikes, crossings = _spikes(results / "spike_statistics.csv"), _crossings(results / "test_summary.csv")
+    converged = _converged(results / "convergence.csv")
     for key, group in runs.groupby(["fraction", "optimizer"], sort=False):
-        median = group.median(numeric_only=True)
         table.add_row(
-            f"{median['n_train']:,.0f}",
+            f"{group['n_train'].median():,.0f}",
             str(key[1]),
-            f"{median['loss_last']:.4g}",
-            f"{median['val_loss_lowest']:.4g}",
-            str(counts.get(key, "-")),
-            f"{median['highest_ratio']:.1f}x",
-            f"{group['diverged'].sum()} of {len(group)}",
-            f"{100 * known[key]:.1f} %" if key in known else "-",
+            f"{len(group)}",
+            f"{group['diverged'].sum()}",
+            str(spikes.get(key, "-")),
+            converged.get(key, "-"),
+            f"{group['loss_last'].median():.4g}",
+            f"{100 * crossings[key]:.1f} %" if key in crossings else "-",
         )
     return table
