@@ -226,10 +226,11 @@ def runtime(wildcards, attempt, rulename):
 
 def prepare_command():
     """Return the parameters of the rule that reads spectra; it runs again as well when a file's content changes."""
-    content = fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json")
+    content = data_content(study)
+    note = {"note": [str(prepared_from(study)), content]} if study.data_files() else {}
     modules = lambda wildcards: (study.source_module,)
     told = {"data": json.dumps(study.data, sort_keys=True)}
-    return {"content": content, **command("prepare_spectra", modules=modules, **told)}
+    return {"content": content, **command("prepare_spectra", also=lambda *_: note, modules=modules, **told)}
 
 
 def subset_settings(wildcards):
