@@ -250,10 +250,11 @@ def runtime(wildcards, attempt, rulename):
 
 def prepare_command():
     """Return the parameters of the rule that reads spectra; it runs again as well when a file's content changes."""
-    content = fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json")
+    content = data_content(study)
+    note = {"note": [str(prepared_from(study)), content]} if study.data_files() else {}
     modules = lambda wildcards: (study.source_module,)
     told = {"data": json.dumps(study.data, sort_keys=True)}
-    return {"content": content, **command("prepare_spectra", modules=modules, **told)}
+    return {"content": content, **command("prepare_spectra", also=lambda *_: note, modules=modules, **told)}
 
 
 def subset_settings(wildcards):
@@ -350,3 +351,12 @@ def pack_outputs():
     files = {file.name: file.path for file in STEPS["train"].makes if study.has(file)} | {"receipt": receipt("train")}
     found = {name: ensure([at(path) for path in packed(pattern)], non_empty=True) for name, pattern in files.items()}
     return kept(found)
+
+
+# The state of results ------------------------------------------------------------------------------------------------
+
+
+def mark_results():
+    """Say in the page and the answer whether they are current; there are none here under a storage provider."""
+    if not STORED:
+        outdated.mark(study)
