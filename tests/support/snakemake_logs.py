@@ -34,12 +34,14 @@ class MadeUpLog:
     Parameters
     ----------
     path : Path
+    date : str
+        In its first lines.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, date: str = "2026-11-29") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._n = path, 0
-        path.write_text(PREAMBLE)
+        path.write_text(PREAMBLE.replace("2026-11-29", date))
 
     def write(self, text: str) -> None:
         """Append a text."""

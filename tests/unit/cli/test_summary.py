@@ -104,8 +104,8 @@ def test_it_leads_with_the_answer(results):
 def test_an_answer_that_is_not_current_says_so_first(results):
     page = "# Answer\n\nThe headline.\n\n**Why does the loss spike?** More.\n"
     (results / "answer.md").write_text(banner.put(page, "train f0.8_r0/adam is outdated."))
-    (results / "answer.json").write_text(json.dumps(dict.fromkeys(("cures", "converged", "enough_data"), [])
-        | {"why": reply("adam", "It.")}))  # fmt: skip
+    replies = {"why": reply("adam", "It."), "cures": [], "converged": [], "enough_data": []}
+    (results / "answer.json").write_text(json.dumps(replies))
     lines = [line.strip() for line in shown(results).splitlines()]
     assert lines[:2] == ["These results are not current. train f0.8_r0/adam is outdated.", "The headline."]
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -91,3 +92,29 @@ def test_the_log_gets_about_twenty_lines_and_the_last_epoch(tmp_path, caplog, ep
     assert fewest <= len(lines) <= most
     assert lines[-1].startswith(f"{RUN}  epoch {epochs}/{epochs}")
     assert f"{1 / epochs:.5g}" in lines[-1]
+
+
+def test_losses_are_kept_for_a_curve_and_thinned_when_they_are_many(tmp_path, clock):
+    reporter = Reporter(tmp_path, 5000, RUN)
+    for epoch in range(1, 5001):
+        clock.now += 0.001
+        reporter.epoch(epoch, 1.0 / epoch, math.nan if epoch % 10 else 2.0 / epoch)
+    reporter.end(5000, 1.0 / 5000, False)
+    losses = read(tmp_path).losses
+    assert 100 <= len(losses) <= 200
+    assert [loss for _, loss, _ in losses] == [1.0 / epoch for epoch, _, _ in losses]
+    assert len({after[0] - before[0] for before, after in pairwise(losses)}) == 1
+    assert any(math.isfinite(val) for _, _, val in losses)
+    assert (tmp_path / FILE_NAME).stat().st_size < 20_000
+
+
+def test_a_training_that_goes_on_keeps_its_earlier_losses_and_one_anew_does_not(tmp_path):
+    first = Reporter(tmp_path, 10, RUN)
+    for epoch in range(1, 7):
+        first.epoch(epoch, 1.0, math.nan)
+    first.end(6, 1.0, False)
+    again = Reporter(tmp_path, 10, RUN)
+    again.epoch(5, 0.5, math.nan)
+    assert [epoch for epoch, _, _ in read(tmp_path).losses] == [1, 2, 3, 4, 5]
+    Reporter(tmp_path, 10, RUN).epoch(1, 9.0, math.nan)
+    assert [tuple(each[:2]) for each in read(tmp_path).losses] == [(1, 9.0)]

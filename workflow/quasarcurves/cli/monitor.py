@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from quasarcurves.cli.snakemake_log import Job, SnakemakeLog, without_start_up
+from quasarcurves.cli.snakemake_log import STOPPED, Job, SnakemakeLog, without_start_up
 from quasarcurves.cli.view import StudyView, cores_of, in_words
 from quasarcurves.study import Study
 from quasarcurves.study.forecast import forecast
@@ -76,10 +76,12 @@ def run(study: Study, arguments: Sequence[str]) -> int:
                 interrupted, watch = True, _wait
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGINT)
-    view.update()
-    if interrupted and process.returncode:
-        _say(f"Stopped {_where(view)}; the same command goes on.")
-        return _INTERRUPTED
+        view.update()
+        if interrupted and process.returncode:
+            where = _where(view)
+            output.write(f"{STOPPED}{where}\n")
+            _say(f"Stopped {where}; the same command goes on.")
+            return _INTERRUPTED
     told.plan()
     if process.returncode:
         told.failures()
@@ -184,7 +186,8 @@ def plan(view: StudyView) -> str:
     others = sum(stage.total for stage in stages if stage.name != "trainings")
     steps = f"{others} other {'step' if others == 1 else 'steps'}"
     todo = f"all {every} trainings" if trainings == every else f"{trainings} of {every} trainings"
-    rest = f", {every - trainings} up to date or not asked for" if trainings < every else ""
+    why = "up to date" if view.log.all_asked else "up to date or not asked for"
+    rest = f", {every - trainings} {why}" if trainings < every else ""
     time_left, cost = in_words(view.seconds_left() or 0), forecast(view.study, view.n_spectra)
     memory, disk = size_words(1e6 * cost.memory_mb(view.cores)), size_words(cost.disk_bytes)
     return (

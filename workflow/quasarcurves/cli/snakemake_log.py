@@ -11,6 +11,12 @@ from pathlib import Path
 from quasarcurves.study import Run
 from quasarcurves.study.steps import PLACES, STEPS, WILDCARDS
 
+STOPPED = "quasarcurves stopped this: "
+"""Begins the last line of a log after Ctrl-C."""
+
+_HEAD_BYTES = 600
+"""Of a log, in which its date is."""
+
 _RULE = re.compile(r"(?:local)?rule (\S+):$")
 _KEY = re.compile(r"    (\w+): (.*)$")
 _FINISHED = re.compile(r"Finished jobid: (\d+)\b")
@@ -85,25 +91,33 @@ class SnakemakeLog:
         self.path = path
         self.planned: dict[str, int] | None = None
         """Jobs of each step that were to do at the start; None before Snakemake says so."""
+        self.all_asked = False
+        """Whether that is everything that the study has."""
         self.jobs: dict[int, Job] = {}
         self._of: dict[str, dict[int, Job]] = {}
         self.failed: set[int] = set()
-        self._offset, self._rest = 0, ""
+        self.stopped = ""
+        """Where Ctrl-C stopped it, if it did."""
+        self._head, self._offset, self._rest = b"", 0, ""
         self._date = time.time()
         self._in_table = False
         self._job: Job | None = None
         self._error = False
 
     def update(self) -> None:
-        """Read what was written since the last time."""
+        """Read what was written since the last time; everything, if another call writes the log anew."""
         try:
-            with self.path.open(errors="replace") as file:
+            with self.path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+                if not head.startswith(self._head):
+                    self.__init__(self.path)  # type: ignore[misc]
+                self._head = head
                 file.seek(self._offset)
-                text = self._rest + file.read()
-                self._offset = file.tell()
+                read = file.read()
         except OSError:
             return
-        *lines, self._rest = text.split("\n")
+        self._offset += len(read)
+        *lines, self._rest = (self._rest + read.decode(errors="replace")).split("\n")
         for line in lines:
             self._read(line)
 
@@ -133,6 +147,10 @@ class SnakemakeLog:
             self._read_count(line)
         elif line == "Job stats:":
             self.planned, self._in_table = {}, True
+        elif line.startswith(STOPPED):
+            # what was stopped has not failed, though Snakemake says so
+            self.stopped = line.removeprefix(STOPPED)
+            self.failed.clear()
         elif line.startswith("Nothing to be done"):
             self.planned = {}
         elif found := _DATE.match(line):
@@ -152,6 +170,7 @@ class SnakemakeLog:
         found = _COUNT.match(line)
         if found and found[1] in STEPS and self.planned is not None:
             self.planned[found[1]] = int(found[2])
+        self.all_asked |= found is not None and found[1] == "all"
         self._in_table = not found or found[1] != "total"
 
     def _read_key(self, key: str, value: str) -> None:

@@ -14,6 +14,7 @@ from quasarcurves.cli import monitor, summary
 from quasarcurves.cli.check import CHECK
 from quasarcurves.cli.command import Command, add_configfile
 from quasarcurves.cli.snakemake_log import SnakemakeLog
+from quasarcurves.cli.watch import WATCH
 from quasarcurves.files import workflow_root
 from quasarcurves.provenance import outdated
 from quasarcurves.study import Study, limits
@@ -152,6 +153,7 @@ COMMANDS = (
     Command("init", "write a study to begin with, its keys explained", _init_arguments, _init),
     CHECK,
     Command("run", "run a study and show its progress", _run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
+    WATCH,
     Command(
         "summary",
         "print the main numbers of a finished study and where its figures are",

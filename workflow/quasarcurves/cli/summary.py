@@ -64,15 +64,23 @@ def _answer(results: Path) -> Iterator[tuple[str, str]]:
         page, replies = (results / "answer.md").read_text(), json.loads((results / "answer.json").read_text())
     except FileNotFoundError:
         return
-    # before the answers come the title, the headline, and first of all a banner where they are not current
-    for paragraph in page.partition("\n**")[0].split("\n\n"):
-        if paragraph.strip() and not paragraph.startswith("# "):
-            yield paragraph.removeprefix("> ").replace("**", "").strip(), "bold"
+    yield from ((line, "bold") for line in headline(page))
     for question, title in QUESTIONS.items():
         some = replies[question]
         yield "", ""
         yield title, "bold"
         yield from ((line, "") for line in _replies([some] if isinstance(some, Mapping) else some))
+
+
+def headline(page: str) -> list[str]:
+    """Return the headline of an answer.md, and before it the banner of one that is not current."""
+    # the title stands beside them, before the first question
+    paragraphs = page.partition("\n**")[0].split("\n\n")
+    return [
+        each.removeprefix("> ").replace("**", "").strip()
+        for each in paragraphs
+        if each.strip() and not each.startswith("# ")
+    ]
 
 
 def _replies(some: Iterable[Mapping[str, Any]]) -> Iterator[str]:
