@@ -18,6 +18,7 @@ from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.study import Run, Study
+from support.spectra_files import write_csv
 
 ROOT = Path(__file__).parents[3]
 RUN = Run(0.8, 0, "adam")
@@ -112,6 +113,19 @@ def test_predict_with_the_best_model_of_a_run(call, folder):
     assert Table.read(folder / "best.fits", hdu=1).meta["MODEL"] == "smoke/f0.8_r0/adam best"
 
 
+def test_predict_draws_the_errors_that_a_catalogue_knows(call, folder, monkeypatch):
+    monkeypatch.setattr("quasarcurves.figures.style.save", lambda figure, paths: [path.touch() for path in paths])
+    rows = [(i, 2.5 if i % 2 else 0.0, "QSO" if i % 2 else "STAR") for i in range(20)]
+    write_csv(folder / "zcat.csv", ["TARGETID", "Z", "SPECTYPE"], rows)
+    status, out, errors = call(
+        "predict", "--model", RUN.name, "coadd-1.fits", "--out", "known.fits", "--catalogue", "zcat.csv"
+    )
+    assert status == 0, errors
+    assert "19 of them are in the catalogue and have a signal" in out
+    assert "quasars missed" in out
+    assert (folder / "known_gallery" / "overview.png").is_file()
+
+
 def test_predict_with_a_file_and_a_spectrum_of_sdss(call, survey, tmp_path):
     """A quasar at the redshift that the catalogue has."""
     spectrum, weights = survey / "sdss_spec" / "spec-3655-55240-0026.fits.gz", survey / "desi" / "test_weights.h5"
@@ -187,6 +201,8 @@ def test_import_of_a_network_of_keras_2(call, tmp_path, survey):
             ["export", RUN.name, "--quasarnp", "a.keras"],
             "error: a.keras: expected a name that ends in .h5 or .hdf5",
         ),
+        (["gallery", RUN.name], "error: results/smoke/runs/f0.8_r0/adam/predictions.h5: no such file; there are"),
+        (["gallery", RUN.name, "--n", "0"], "error: --n 0: expected 1 to 100"),
         (["import", "test_weights.h5", "a.h5"], "error: a.h5: expected a name that ends in .keras"),
         (
             ["import", "coadd-1.fits", "a.keras"],

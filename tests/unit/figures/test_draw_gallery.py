@@ -37,7 +37,7 @@ def test_the_figure_is_legible_and_says_what_the_tables_hold(legible):
     words = legible_outside(legible, gallery.draw("f0.4_r0/adam", examples, flux, calls, counts, redshifts))
     for row in counts.itertuples():
         assert f"{gallery.TITLES[row.kind][0]}: {row.errors} of {row.among}" in words
-    assert "MgII taken for CIV; wrong in 4 of 5 replicates" in words
+    assert "MgII taken for CIV; wrong in 4 of 5 runs" in words
     first = examples.iloc[0]
     assert f"{first['target_id']}: quasar, z {first['z']:.3f}" in words
 

@@ -138,10 +138,9 @@ def mistaken_lines(predicted: Predicted, z: np.ndarray, at: np.ndarray, lines: S
     for i in at:
         best = int(np.argmax(predicted.confidence[i]))
         seen = rest[best] * (1 + predicted.z_best[i]) / (1 + z[i]) if np.isfinite(z[i]) else np.nan
-        # the wavelengths that lines have at rest, as redshifts of one another
-        fits = [
-            name for j, name in enumerate(lines) if j != best and has_good_redshift(np.array(seen - 1), rest[j] - 1)
-        ]
+        # a wavelength less 1 is the redshift of 1 Angstrom
+        fitting = has_good_redshift(np.full(len(rest), seen - 1), rest - 1)
+        fits = [name for j, name in enumerate(lines) if j != best and fitting[j]]
         said.append(f"{fits[0]} for {lines[best]}" if fits else "")
     return said
 

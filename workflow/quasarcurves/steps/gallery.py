@@ -78,7 +78,9 @@ class Model:
         with fits.open(path, memmap=True) as hdus:
             header, table = hdus[1].header, hdus[1].data
             known = sources.read_truth(header["SOURCE"], truth).look_up(np.array(table["TARGETID"], np.int64))
-            rows = np.flatnonzero((table["FLAG"] == _CLASSIFIED) & known.found & (known.label != UNKNOWN))
+            rows = np.flatnonzero(
+                (table["FLAG"] == _CLASSIFIED) & known.found & known.inspected & (known.label != UNKNOWN)
+            )
             if not len(rows):
                 raise ValueError(f"{', '.join(map(str, truth))}: knows none of the {len(table)} spectra in {path}")
             lines = {"lines": header["LINES"].split(","), "bal_lines": [x for x in header["BALLINES"].split(",") if x]}
