@@ -12,7 +12,8 @@ from quasarcurves.study.steps import FILES, MAKERS, PLACES, WILDCARDS
 from quasarcurves.training import progress
 
 CONTENT = {
-    "index.html": '<!doctype html>\n<title>s</title>\n<div id="banner" hidden></div>\n<p>answer</p>\n',
+    # the script has an end of line of another system in it
+    "index.html": '<!doctype html>\n<title>s</title>\n<div id="banner" hidden></div>\n<script>1;\r\n2;</script>\n',
     "answer.md": "# Answer\n\nNo spike.\n",
 }
 MODULE = "quasarcurves.spectra.grid"

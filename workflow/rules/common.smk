@@ -82,7 +82,8 @@ def outputs(name):
     # an optional file is a list, so that a script is told of none
     alone = {file.name for file in step.makes if len(files.get(file.name, [])) == 1 and not file.when}
     found = {key: ensure(paths[0] if key in alone else paths, non_empty=True) for key, paths in files.items()}
-    return {**(kept(found) if name == "train" else found), "receipt": at(receipt(name))}
+    found["receipt"] = at(receipt(name))
+    return kept(found) if name == "train" else found
 
 
 def kept(files):
@@ -91,7 +92,7 @@ def kept(files):
     A training may be stopped, and hours pass until it goes on. The receipt is no such file: by its absence Snakemake
     knows that the training is not done, as for files that stay it notes the new parameters even if the job fails.
     """
-    return {name: update(paths) for name, paths in files.items()}
+    return {name: paths if name == "receipt" else update(paths) for name, paths in files.items()}
 
 
 def for_report(step, path):
@@ -225,10 +226,11 @@ def runtime(wildcards, attempt, rulename):
 
 def prepare_command():
     """Return the parameters of the rule that reads spectra; it runs again as well when a file's content changes."""
-    content = fingerprint.digest_files(study.data_files(), RESULTS / "state" / "input_hashes.json")
+    content = data_content(study)
+    note = {"note": [str(prepared_from(study)), content]} if study.data_files() else {}
     modules = lambda wildcards: (study.source_module,)
     told = {"data": json.dumps(study.data, sort_keys=True)}
-    return {"content": content, **command("prepare_spectra", modules=modules, **told)}
+    return {"content": content, **command("prepare_spectra", also=lambda *_: note, modules=modules, **told)}
 
 
 def subset_settings(wildcards):
@@ -324,4 +326,4 @@ def pack_outputs():
     """Return what trainings of a pack make; each has its receipt, as if trained by itself."""
     files = {file.name: file.path for file in STEPS["train"].makes if study.has(file)} | {"receipt": receipt("train")}
     found = {name: ensure([at(path) for path in packed(pattern)], non_empty=True) for name, pattern in files.items()}
-    return {**kept(found), "receipt": found["receipt"]}
+    return kept(found)

@@ -33,8 +33,8 @@ def main(step: Callable[..., None]) -> None:
     """Run a step with the arguments of the command line, and write its receipt.
 
     Besides the step's own arguments, all of them required, there are `--receipt`, the file to write, and `--receipts`,
-    those of the files that the step reads. A step that does several things of a kind has several receipts, as if each
-    had been done by itself (see `Each`).
+    those of the files that the step reads; `--note` writes a text to a file that no step reads. A step that does
+    several things of a kind has several receipts, as if each had been done by itself (see `Each`).
     """
     parser = argparse.ArgumentParser(description=step.__doc__)
     kinds = {
@@ -45,6 +45,7 @@ def main(step: Callable[..., None]) -> None:
         parse = _PARSERS[kind.__args__[0] if several else kind]
         parser.add_argument(f"--{name}", type=parse, required=True, nargs="*" if several else None)
     parser.add_argument("--receipt", type=Path, required=True, nargs="+")
+    parser.add_argument("--note", nargs=2, metavar=("FILE", "TEXT"))
     if "receipts" not in kinds:
         parser.add_argument("--receipts", type=Path, nargs="*", default=[])
     options = vars(parser.parse_args())
@@ -54,6 +55,10 @@ def main(step: Callable[..., None]) -> None:
         step(**{name: options[name] for name in kinds})
         for i, receipt in enumerate(made):
             _receipt(step.__name__, *_only(i, kinds, options), known).save(receipt)
+        if options["note"]:
+            file, text = options["note"]
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            Path(file).write_text(text)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 

@@ -162,7 +162,7 @@ def test_run_leaves_snakefile_and_profile_to_the_user(started):
     assert started[0].count("--snakefile") == started[0].count("--workflow-profile") == 1
 
 
-@pytest.mark.parametrize("command", ["verify", "orphans", "prune"])
+@pytest.mark.parametrize("command", ["status", "orphans", "prune"])
 def test_a_study_is_named_by_its_place_or_the_option(capsys, command):
     for arguments in ([str(SMOKE)], ["--configfile", str(SMOKE)]):
         assert cli.main([command, *arguments]) == 0, capsys.readouterr().err
@@ -182,7 +182,28 @@ def test_without_tensorflow_one_line_says_what_to_install(arguments):
     assert done.stderr == 'error: this needs TensorFlow: pip install "quasarcurves[cpu]"\n'
 
 
-@pytest.mark.parametrize("arguments", [["verify", str(SMOKE)], ["orphans", str(SMOKE)], ["prune", str(SMOKE)]])
+@pytest.mark.parametrize("command", ["verify", "why"])
+def test_results_that_are_not_there_are_no_good_ones(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([command, *(["f0.8_r0/adam"] if command == "why" else []), str(SMOKE)]) == 1
+    assert capsys.readouterr().err.startswith("error: results/smoke")
+
+
+def test_check_says_what_a_study_is_and_writes_a_page_where_asked(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", str(SMOKE), "--page", "new/page.html"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("320 usable spectra, 0 rejected\n") and "WARNING: cannot tell how runs differ" in text
+    assert text.endswith("\nWith histograms and example spectra: new/page.html\n")
+    assert Path("new/page.html").exists() and not Path("results").exists()
+
+
+def test_check_of_a_study_without_its_files_says_where_they_come_from(capsys):
+    assert cli.main(["check", str(SMOKE.with_name("farr2020.yaml"))]) == 1
+    assert "https://github.com/ngbusca/QuasarNET says where to get them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["status", str(SMOKE)], ["orphans", str(SMOKE)], ["prune", str(SMOKE)]])
 def test_what_looks_after_results_needs_no_tensorflow(arguments):
     program = HIDDEN.format("tensorflow", json.dumps(arguments))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from quasarcurves.page import tables
 from quasarcurves.provenance import outdated, receipts
 from quasarcurves.study import Study
 from quasarcurves.study.steps import File
@@ -51,6 +52,16 @@ def test_old_results_carry_a_banner_until_they_are_current(made, changed):
     assert answer(made).stat().st_mtime_ns == before
 
 
+def test_pages_of_tables_carry_it_too(made, changed):
+    page = made.results / "report" / "runs.csv.html"
+    tables.write(made.results / "runs.csv", page)
+    before = page.read_text()
+    outdated.mark(changed)
+    assert "training.epochs is 80, was 60" in page.read_text()
+    outdated.mark(made)
+    assert page.read_text() == before
+
+
 def test_what_was_stopped_comes_first(made, changed):
     made_up_results.report(made, "f0.8_r0/adam", 55)
     outdated.mark(changed)
@@ -77,7 +88,9 @@ def test_without_an_answer_nothing_is_looked_at(tmp_path, monkeypatch):
 
 def test_the_page_carries_it_too(made, changed, monkeypatch):
     page = made.results / "index.html"
-    page.write_text(made_up_results.CONTENT["index.html"])
+    page.write_bytes(made_up_results.CONTENT["index.html"].encode())
     monkeypatch.setattr(outdated, "_files", lambda study: [("write_answer", File("page", "index.html"))])
     outdated.mark(changed)
     assert '<div id="banner" role="status">' in page.read_text()
+    outdated.mark(made)
+    assert page.read_bytes().decode() == made_up_results.CONTENT["index.html"]

@@ -3,9 +3,11 @@
 import copy
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import pytest
@@ -196,3 +198,19 @@ def test_many_different_reasons_are_cut_short():
     found = [status.Standing(STEPS["train"], f"f{i}", "stopped", (f"at epoch {i} of 60",)) for i in range(9)]
     text = list(standing.summary(Study.from_config(CONFIG), found))
     assert text[-1] == "and 3 more reasons: --all lists everything"
+
+
+def test_other_content_of_the_files_of_spectra_is_found_and_a_touched_file_is_not(made_up, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("data.fits", "truth.fits"):
+        shutil.copy(made_up / "boss_like" / name, tmp_path)
+    data = {"source": "quasarnet_fits", "spectra": "data.fits", "truth": "truth.fits"}
+    study = Study.from_config({**CONFIG, "data": data})
+    made_up_results.make(study)
+    assert not_current(study) == {}  # as of results from before there was a note
+    status.prepared_from(study).write_text(status.data_content(study))
+    Path("truth.fits").touch()
+    assert not_current(study) == {}
+    with Path("truth.fits").open("ab") as file:
+        file.write(bytes(2880))
+    assert own_reasons(study) == {"prepare_spectra": ("the content of the files under `data` has changed",)}

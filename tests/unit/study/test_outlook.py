@@ -31,7 +31,7 @@ def described(**replays):
 def test_all_that_is_known_beforehand_is_said():
     text = described()
     for words in (
-        r"^400 usable spectra, 0 rejected$", r"^Classes: star \d+, galaxy \d+, quasar", r"^test +60 +\d+$",
+        r"^400 usable spectra, 0 rejected$", r"^Classes: star: \d+, galaxy: \d+, quasar", r"^test +60 +\d+$",
         r"^training, fraction 0.4 +160 +\d+ to \d+$", r"^8 trainings: about \d+ min on one core",
         r"^Memory: \d+ MB for the largest job", "Disk: \\d+ MB", r"^Spikes to expect of adam",
         r"^WARNING: cannot tell how many spectra are enough", "quasars in the test set: a completeness of 90%",

@@ -26,7 +26,7 @@ def put(content: str, text: str) -> str:
         shown = (
             f'<div id="banner" role="status"><strong>These results are not current.</strong> {html.escape(line)}</div>'
         )
-        return bare.replace(_EMPTY_IN_PAGE, shown)
+        return bare.replace(_EMPTY_IN_PAGE, shown, 1)
     return bare if _is_page(bare) else f"{_IN_TEXT}{line}\n\n{bare}"
 
 

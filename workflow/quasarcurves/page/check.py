@@ -108,7 +108,7 @@ def examples(spectra: Spectra) -> Figure:
         label = int(spectra.label[i])
         axes.plot(WAVELENGTH, spectra.flux[i], lw=0.6, color=_COLOURS[label])
         z = round(float(spectra.z[i]), 2) + 0.0  # no minus before a zero
-        axes.set_title(f"{_NAMES[label].split(',')[0]}, z = {z:.2f}, S/N {spectra.snr[i]:.1f}", fontsize=7)
+        axes.set_title(f"{_NAMES[label].split(' z')[0]}, z = {z:.2f}, S/N {spectra.snr[i]:.1f}", fontsize=7)
         axes.tick_params(labelsize=6)
         axes.set_xticks(_TICKS)
         axes.set_ylim(*np.percentile(spectra.flux[i], [0.3, 99.7]) + np.array([-0.5, 0.5]))

@@ -26,6 +26,7 @@ pre {{ white-space: pre-wrap; }}
 </style>
 </head>
 <body>
+<div id="banner" hidden></div>
 <p>{title}</p>
 {body}
 </body>

@@ -1,4 +1,4 @@
-"""Results that are not current say so: the page and the answer carry a banner until they are made anew.
+"""Results that are not current say so: page, answer and pages of tables carry a banner until they are made anew.
 
 The banner is put in and taken out as `status` finds the steps that made them; times of files stay as they are, and
 `verify` looks past it. So it reruns nothing and hides no rerun.
@@ -7,6 +7,7 @@ The banner is put in and taken out as `status` finds the steps that made them; t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from quasarcurves.provenance.status import Standing
 from quasarcurves.study import Study
 from quasarcurves.study.steps import File
 
-MARKED = ("index.html", "answer.md")
-"""Files that carry the banner, below the results."""
+MARKED = re.compile(r"index\.html|answer\.md|report/.*\.html")
+"""Files that carry the banner, below the results: the page, the answer, and the tables as the report shows them."""
 
 
 def mark(study: Study, found: Sequence[Standing] | None = None) -> None:
-    """Put the banner into the page and the answer where they are not current, and take it out where they are.
+    """Put the banner into the files that carry it where they are not current, and take it out where they are.
 
     Parameters
     ----------
@@ -53,15 +54,15 @@ def reason(found: Sequence[Standing]) -> str:
 def _files(study: Study) -> Iterator[tuple[str, File]]:
     """Yield the files that carry the banner, with the name of the step that makes each."""
     for step in study.steps:
-        yield from ((step.name, file) for file in step.makes if file.path in MARKED)
+        yield from ((step.name, file) for file in step.makes if MARKED.fullmatch(file.path))
 
 
 def _rewrite(path: Path, text: str) -> None:
-    before = path.read_text(encoding="utf-8")
+    before = path.read_bytes().decode()  # as bytes, so that ends of lines stay as they are
     after = banner.put(before, text)
     if after == before:
         return
     times = path.stat()
     with whole_file(path) as temporary:
-        temporary.write_text(after, encoding="utf-8")
+        temporary.write_bytes(after.encode())
         os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -144,4 +144,4 @@ def _hash_without_banner(path: Path) -> str:
         return ""
     from quasarcurves.page import banner  # noqa: PLC0415  (steps import this module, and need none of it)
 
-    return hashlib.sha256(banner.without(path.read_text(encoding="utf-8", errors="replace")).encode()).hexdigest()
+    return hashlib.sha256(banner.without(path.read_bytes().decode(errors="replace")).encode()).hexdigest()

@@ -82,6 +82,24 @@ def was_run(study: Study) -> bool:
     return any((study.results / FOLDER).rglob("*.json"))
 
 
+def data_content(study: Study) -> str:
+    """Return a hash of the content of the files that the spectra are read from."""
+    return fingerprint.digest_files(study.data_files(), study.results / "state" / "input_hashes.json")
+
+
+def prepared_from(study: Study) -> Path:
+    """Return the file that holds this hash as it was when the spectra were prepared.
+
+    It is no part of the receipt: other bytes that give the same spectra rerun nothing that reads these.
+    """
+    return study.results / "state" / "prepared_from"
+
+
+def _data_changed(study: Study) -> bool:
+    note = prepared_from(study)
+    return note.is_file() and note.read_text() != data_content(study)
+
+
 @dataclass
 class _Inspection:
     """Walks through the jobs of a study in order, and remembers which are not current."""
@@ -130,6 +148,8 @@ class _Inspection:
         yield from changes(settings_of(receipt, now), now)
         if code := [name for name, value in receipt.code.items() if module_now(name) != value]:
             yield f"code of {_some([name.removeprefix('quasarcurves.') for name in code])} has changed"
+        if step.name == "prepare_spectra" and _data_changed(self.study):
+            yield "the content of the files under `data` has changed"
         if files := [path for path, value in receipt.inputs.items() if self.made.get(path, value) != value]:
             yield f"{_some(sorted(files))} made anew since"
 

@@ -19,8 +19,8 @@ from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, STAR, Spe
 CLASSES = {
     "star": STAR,
     "galaxy": GALAXY,
-    "quasar, z < 2.1": QSO_LOW,
-    "quasar, z >= 2.1": QSO_HIGH,
+    "quasar z < 2.1": QSO_LOW,
+    "quasar z >= 2.1": QSO_HIGH,
     "not trusted": BAD,
 }
 """Names of the labels that a spectrum with truth may have."""

@@ -51,7 +51,6 @@ def warning(study: Study, n_spectra: int) -> str:
 def unanswered(study: Study, n_spectra: int) -> Iterator[str]:
     """Yield each thing that a study cannot tell, with the reason."""
     yield from _of_lengths(study, n_spectra)
-    yield from _of_spectra(study, n_spectra)
     if study.config["subsets"]["validation_fraction"] == 0:
         yield "which model validation calls best, as there is no validation set"
     if study.config["study"]["replicates"] == 1:
@@ -60,6 +59,7 @@ def unanswered(study: Study, n_spectra: int) -> Iterator[str]:
     sizes = max(map(optimizers.count, optimizers))  # of the optimizer that has most
     if sizes < FEWEST_SIZES:
         yield f"how many spectra are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
+    yield from _of_spectra(study, n_spectra)
 
 
 def _of_lengths(study: Study, n_spectra: int) -> Iterator[str]:

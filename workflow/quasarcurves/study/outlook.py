@@ -105,7 +105,7 @@ def about_spectra(found: Census) -> Iterator[str]:
     """Yield lines on spectra: how many, of which classes, their redshifts and S/N, what is double or contradictory."""
     rejected = sum(found.rejected.values())
     yield f"{_count(len(found), 'usable spectrum', 'usable spectra')}, {rejected:,} rejected" + _each(found.rejected)
-    yield f"Classes: {', '.join(f'{name} {count:,}' for name, count in found.classes.items())}"
+    yield f"Classes: {', '.join(f'{name}: {count:,}' for name, count in found.classes.items())}"
     redshifts, snr = found.columns["z"][found.is_quasar], found.columns["snr"]
     yield f"Redshifts of quasars: {_spread(redshifts)}; S/N per bin: {_spread(snr)}"
     conflicts = found.conflicts()
