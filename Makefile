@@ -7,7 +7,7 @@ BIN := .venv/bin
 .PHONY: study help setup setup-dev test test-slow test-cluster test-page test-image bench docs lint lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
-	$(BIN)/quasarcurves run --configfile $(STUDY) --cores $(CORES)
+	$(BIN)/quasarcurves run $(STUDY) --cores $(CORES)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16

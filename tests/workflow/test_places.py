@@ -92,7 +92,7 @@ def test_workstation_gpu_is_shared(tmp_path, trains, settings):
     study = yaml.safe_load((tmp_path / "workflow" / "studies" / "smoke.yaml").read_text())
     study["training"] |= settings
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(study))
-    text = shell(command.replace("quasarcurves run", "snakemake -n"), tmp_path)
+    text = shell(command.replace(" -- ", " -n -- "), tmp_path)
     for rule, has_gpu in {trains: True, "evaluate": False, "find_spikes": False}.items():
         asked = re.search(rf"^rule {rule}:\n(?:    .*\n)*?    resources: (.*)$", text, re.MULTILINE)[1]
         assert ("gpu=1" in asked) == has_gpu, f"{rule}: {asked}"

@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 def _overview() -> str:
     groups = []
     for title, commands in GROUPS.items():
-        groups.append("\n".join([f"{title}:", *(f"  {command.name:<9} {command.text}" for command in commands)]))
+        groups.append("\n".join([f"{title}:", *(f"  {command.name:<11} {command.text}" for command in commands)]))
     return "\n\n".join(groups)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quasarcurves.cli import standing
 from quasarcurves.cli.command import Command, add_study, load_study
+from quasarcurves.cli.export_logs import EXPORT_LOGS
 from quasarcurves.provenance import inventory, outdated, receipts, status
 
 
@@ -92,4 +93,5 @@ COMMANDS = (
     Command("verify", "compare every file of a study's results with what was made", _verify_arguments, _verify),
     Command("orphans", "list what is on disk of runs that the study does not have any more", add_study, _orphans),
     Command("prune", "remove what `orphans` lists", _prune_arguments, _prune),
+    EXPORT_LOGS,
 )

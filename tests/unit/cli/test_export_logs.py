@@ -1,0 +1,83 @@
+"""Losses of steps and epochs, as tables and as TensorBoard's event files."""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from quasarcurves import cli
+from quasarcurves.study import Study
+from quasarcurves.training.history import History
+
+CONFIG = """
+study: {name: planted}
+data: {source: simulated, n_spectra: 100}
+subsets: {fractions: [0.8]}
+training: {epochs: 3, batch_size: 40}
+optimizers: {adam: {class: Adam}, sgd: {class: SGD}}
+"""
+
+RUN = "f0.8_r0/adam"
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A study of two trainings, of which one is over."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(CONFIG)
+    study = Study.from_config(yaml.safe_load(CONFIG))
+    epochs = {"loss": np.array([3.0, 2.0, 1.0]), "val_loss": np.array([math.nan, 4.0, math.nan]), "step": [2, 4, 6]}
+    steps = {"loss": np.arange(6, 0, -1.0), "update_norm": np.full(6, 0.5)}
+    History({name: np.asarray(values) for name, values in epochs.items()}, steps).save(
+        study.results / "runs" / RUN / "history.h5"
+    )
+    return study
+
+
+@pytest.mark.usefixtures("study")
+def test_tables_have_a_row_per_epoch_and_per_step(capsys):
+    assert cli.main(["export-logs", "config.yaml", "--csv", "out"]) == 0
+    assert capsys.readouterr().out == "out: 1 trainings; 1 are not over\n"
+    epochs, steps = (pd.read_csv(f"out/{RUN}/{name}.csv") for name in ("epochs", "steps"))
+    assert epochs["epoch"].tolist() == [1, 2, 3]
+    assert epochs["step"].tolist() == [2, 4, 6]
+    assert epochs["val_loss"].dropna().tolist() == [4.0]
+    assert steps["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert steps["loss"].tolist() == [6, 5, 4, 3, 2, 1]
+    assert "update_norm" in steps
+
+
+@pytest.mark.usefixtures("study")
+def test_event_files_are_what_tensorflow_reads():
+    for _ in range(2):  # the second time does not draw everything twice
+        assert cli.main(["export-logs", "--tensorboard", "out"]) == 0
+    from tensorflow.compat.v1.train import summary_iterator
+
+    (path,) = Path("out", RUN).iterdir()
+    events = list(summary_iterator(str(path)))
+    assert events[0].file_version == "brain.Event:2"
+    found = {}
+    for event in events[1:]:
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    assert found["steps/loss"] == [(1, 6), (2, 5), (3, 4), (4, 3), (5, 2), (6, 1)]
+    assert found["epochs/loss"] == [(2, 3), (4, 2), (6, 1)]
+    assert found["epochs/val_loss"] == [(4, 4)]
+
+
+def test_before_any_training_is_over_there_is_nothing_to_write(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(CONFIG)
+    assert cli.main(["export-logs", "--csv", "out"]) == 1
+    assert "error: results/planted: no training of the study is over" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("study")
+def test_without_tensorflow_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert cli.main(["export-logs", "--tensorboard", "out"]) == 1
+    assert capsys.readouterr().err == 'error: this needs TensorFlow: pip install "quasarcurves[cpu]"\n'
