@@ -30,9 +30,9 @@ from quasarcurves.spectra.table import load_column
 
 TITLES = {
     "missed": ("Missed quasars", "quasars", "least confident first"),
-    "contaminant": ("Called quasars, and are none", "stars and galaxies", "most confident first"),
+    "contaminant": ("Called quasars, but are none", "stars and galaxies", "most confident first"),
     "redshift": ("Wrong redshifts", "quasars called so", "farthest off first"),
-    "bal": ("Wrong on broad absorption", "quasars called so, absorption known", "surest first"),
+    "bal": ("Wrong on broad absorption", "quasars called so whose absorption is known", "surest first"),
 }
 """Of each kind of error: what it is, among which spectra, and the order of the worst."""
 
@@ -95,17 +95,20 @@ def draw(
     """
     shown = (examples["rank"] <= number).to_numpy()
     examples, flux = examples[shown], flux[shown]
-    rows = [-(-int((examples["kind"] == kind).sum()) // _COLUMNS) for kind in KINDS]
+    # a model that diverged makes no errors: it says nothing
+    kinds = KINDS if (confusion["unusable"] < confusion["spectra"]).any() else ()
+    rows = [-(-int((examples["kind"] == kind).sum()) // _COLUMNS) for kind in kinds]
     heights = [_TOP_HEIGHT, *(_HEAD_HEIGHT + _SPECTRUM_HEIGHT * n for n in rows)]
     figure = style.new_figure(style.PAGE_WIDTH, sum(heights) + 0.3)
     with style.house_style():
         figure.suptitle(title, fontsize=9, fontweight="bold", x=0.01, ha="left")
-        figure.supxlabel(_KEY, fontsize=7)
+        if any(rows):
+            figure.supxlabel(_KEY, fontsize=7)
         top, *parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         left, right = top.subplots(1, 2, width_ratios=[1.15, 1])
         draw_confusion(left, confusion)
         draw_redshifts(right, redshifts)
-        for kind, part, n in zip(KINDS, parts, rows, strict=True):
+        for kind, part, n in zip(kinds, parts, rows, strict=True):
             own = (examples["kind"] == kind).to_numpy()
             part.suptitle(_heading(kind, counts, int(own.sum())), fontsize=8, fontweight="bold", x=0.01, ha="left")
             if n:
@@ -156,6 +159,9 @@ def _heading(kind: str, counts: pd.DataFrame, shown: int) -> str:
 def draw_confusion(axes: Axes, confusion: pd.DataFrame) -> None:
     """Draw how many spectra of each class are called what, shaded by their share of the class."""
     confusion = confusion[confusion["spectra"] > 0]
+    if confusion.empty:
+        style.say(axes, "there is no test spectrum")
+        return
     columns = [name for name in _CALLED if name != "unusable" or confusion["unusable"].any()]
     numbers = confusion[columns].to_numpy()
     share = numbers / confusion["spectra"].to_numpy()[:, None]
