@@ -61,11 +61,22 @@ def test_lines_stand_at_their_redshifts():
     assert [text.get_text() for text in axes.texts] == ["Ly\N{GREEK SMALL LETTER ALPHA}", "CIV"]
 
 
+def test_bins_without_data_are_gaps_and_do_not_pull_the_smoothed_flux():
+    full = np.random.default_rng(0).standard_normal(N_BINS) + 5
+    holed = full.copy()
+    holed[[7, *range(100, 130)]] = -3.0
+    flux, smooth = gallery.with_gaps(holed)
+    assert np.flatnonzero(np.isnan(flux)).tolist() == np.flatnonzero(np.isnan(smooth)).tolist() == [7, *range(100, 130)]
+    assert np.nanmin(smooth) > 3
+    np.testing.assert_array_equal(gallery.with_gaps(full)[0], full)
+    np.testing.assert_array_equal(gallery.with_gaps(np.zeros(N_BINS))[1], np.zeros(N_BINS))
+
+
 @pytest.mark.parametrize(
     ("case", "said"),
     [
         ({"quasars": False}, "Missed quasars: there are no quasars"),
-        ({"diverged": True}, "it diverged, nothing that it says of 80 test spectra is a number"),
+        ({"diverged": True}, "it diverged, nothing that it says of 80 spectra is a number"),
     ],
 )
 def test_empty_cases_are_said(legible, case, said):

@@ -5,8 +5,9 @@ Caption
 Errors of {optimizer} on the test set: of its largest training set, the first replicate, at the end of training. At the
 top, what spectra of each class are called (a quasar has a line with a confidence above 0.5; a redshift is right within
 6000 km/s), and the redshift found against the true one of all that are called quasars. Below, the worst spectra of each
-kind of error: normalised flux (grey), the same smoothed (black), lines at the true redshift (blue, solid, named at the
-top) and at the one found (orange, dashed, named at the bottom), and the confidence of every line.
+kind of error: normalised flux (grey; gaps where there are no data), the same smoothed (black), lines at the true
+redshift (blue, solid, named at the top) and at the one found (orange, dashed, named at the bottom), and the confidence
+of every line.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from quasarcurves.spectra.table import load_column
 
 TITLES = {
     "missed": ("Missed quasars", "quasars", "least confident first"),
-    "contaminant": ("Called quasars, and are none", "stars and galaxies", "most confident first"),
+    "contaminant": ("Called quasars, but are none", "stars and galaxies", "most confident first"),
     "redshift": ("Wrong redshifts", "quasars called so", "farthest off first"),
-    "bal": ("Wrong on broad absorption", "quasars called so, absorption known", "surest first"),
+    "bal": ("Wrong on broad absorption", "quasars called so whose absorption is known", "surest first"),
 }
 """Of each kind of error: what it is, among which spectra, and the order of the worst."""
 
@@ -95,17 +96,20 @@ def draw(
     """
     shown = (examples["rank"] <= number).to_numpy()
     examples, flux = examples[shown], flux[shown]
-    rows = [-(-int((examples["kind"] == kind).sum()) // _COLUMNS) for kind in KINDS]
+    # a model that diverged makes no errors: it says nothing
+    kinds = KINDS if (confusion["unusable"] < confusion["spectra"]).any() else ()
+    rows = [-(-int((examples["kind"] == kind).sum()) // _COLUMNS) for kind in kinds]
     heights = [_TOP_HEIGHT, *(_HEAD_HEIGHT + _SPECTRUM_HEIGHT * n for n in rows)]
     figure = style.new_figure(style.PAGE_WIDTH, sum(heights) + 0.3)
     with style.house_style():
         figure.suptitle(title, fontsize=9, fontweight="bold", x=0.01, ha="left")
-        figure.supxlabel(_KEY, fontsize=7)
+        if any(rows):
+            figure.supxlabel(_KEY, fontsize=7)
         top, *parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         left, right = top.subplots(1, 2, width_ratios=[1.15, 1])
         draw_confusion(left, confusion)
         draw_redshifts(right, redshifts)
-        for kind, part, n in zip(KINDS, parts, rows, strict=True):
+        for kind, part, n in zip(kinds, parts, rows, strict=True):
             own = (examples["kind"] == kind).to_numpy()
             part.suptitle(_heading(kind, counts, int(own.sum())), fontsize=8, fontweight="bold", x=0.01, ha="left")
             if n:
@@ -150,12 +154,18 @@ def _heading(kind: str, counts: pd.DataFrame, shown: int) -> str:
         return f"{name}: there are no {among}"
     if not errors:
         return f"{name}: none of {of:,} {among}"
-    return f"{name}: {errors:,} of {of:,} {among}" + (f"; {shown} shown, {order}" if shown < errors else f"; {order}")
+    text = f"{name}: {errors:,} of {of:,} {among}"
+    if shown < errors:
+        return f"{text}; {shown} shown, {order}"
+    return f"{text}; {order}" if errors > 1 else text
 
 
 def draw_confusion(axes: Axes, confusion: pd.DataFrame) -> None:
     """Draw how many spectra of each class are called what, shaded by their share of the class."""
     confusion = confusion[confusion["spectra"] > 0]
+    if confusion.empty:
+        style.say(axes, "there is no spectrum")
+        return
     columns = [name for name in _CALLED if name != "unusable" or confusion["unusable"].any()]
     numbers = confusion[columns].to_numpy()
     share = numbers / confusion["spectra"].to_numpy()[:, None]
@@ -167,7 +177,7 @@ def draw_confusion(axes: Axes, confusion: pd.DataFrame) -> None:
     axes.set_yticks(range(len(confusion)), [_class(name) for name in confusion["class"]])
     axes.set_xticks(range(len(columns)), [_CALLED[name] for name in columns])
     axes.tick_params(length=0)
-    axes.set(xlabel="called", ylabel="is", title="What the test spectra are called")
+    axes.set(xlabel="called", ylabel="is", title="What the spectra are called")
 
 
 def draw_redshifts(axes: Axes, redshifts: pd.DataFrame) -> None:
@@ -201,11 +211,11 @@ def draw_spectrum(axes: Axes, example: dict, flux: np.ndarray) -> None:
         A row as of examples.csv.
     flux : (443,) array
     """
-    smooth = gaussian_filter1d(flux.astype(float), SMOOTHING)
+    flux, smooth = with_gaps(flux)
     axes.plot(_CENTRES, flux, color="0.72", linewidth=0.4)
     axes.plot(_CENTRES, smooth, color="black", linewidth=0.8)
-    low, high = np.percentile(flux, [1, 99])
-    low, high = min(low, smooth.min()), max(high, smooth.max())
+    low, high = np.nanpercentile(flux, [1, 99])
+    low, high = min(low, np.nanmin(smooth)), max(high, np.nanmax(smooth))
     room = 0.22 * max(high - low, 1e-3)
     axes.set(xlim=(WAVELENGTH[0], WAVELENGTH[-1]), ylim=(low - room, high + room))
     names = [name.removeprefix("c_") for name in example if name.startswith("c_") and not name.startswith("c_bal_")]
@@ -213,6 +223,21 @@ def draw_spectrum(axes: Axes, example: dict, flux: np.ndarray) -> None:
         _mark(axes, names, example["z"], _TRUE, "-", 1.0)
     _mark(axes, names, example["z_found"], _FOUND, (0, (4, 2)), 0.0)
     axes.set_title(describe(example), loc="left", fontsize=7, pad=2, linespacing=1.05)
+
+
+def with_gaps(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the flux, and the same smoothed, as NaN where there are no data.
+
+    Prepared spectra do not say which bins have none. But all of these have the same value (0 before the spectrum was
+    normalised), and no two others next to each other do.
+    """
+    flux = np.asarray(flux, float)
+    empty = np.isin(flux, flux[1:][flux[1:] == flux[:-1]])
+    if empty.all():
+        return flux, flux
+    weight = gaussian_filter1d((~empty).astype(float), SMOOTHING)
+    smooth = gaussian_filter1d(np.where(empty, 0.0, flux), SMOOTHING) / np.where(empty, 1.0, weight)
+    return np.where(empty, np.nan, flux), np.where(empty, np.nan, smooth)
 
 
 def _mark(axes: Axes, names: Iterable[str], z: float, color: str, dashes: object, edge: float) -> None:
@@ -286,5 +311,5 @@ def title_of(model: str, confusion: pd.DataFrame) -> str:
     """Return the title of the errors of a model: whether it says anything at all."""
     spectra, unusable = int(confusion["spectra"].sum()), int(confusion["unusable"].sum())
     if unusable == spectra and spectra:
-        return f"{model}: it diverged, nothing that it says of {spectra:,} test spectra is a number"
-    return f"Errors of {model}, on {spectra:,} test spectra"
+        return f"{model}: it diverged, nothing that it says of {spectra:,} spectra is a number"
+    return f"Errors of {model}, on {spectra:,} spectra"
