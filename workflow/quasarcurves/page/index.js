@@ -3,7 +3,7 @@
 /* The loss chart, the tables and the theme of the page. Without it the page still shows answers and figures. */
 
 const MOST_POINTS = 60000;   // drawn at once, of all runs together
-const FIRST_ROWS = 200;      // of a table, until all are asked for
+const FIRST_ROWS = 100;      // of a table, until all are asked for
 let chart = null;
 const $ = (id) => document.getElementById(id);
 
@@ -121,7 +121,7 @@ class LossChart {
     if (key === "optimizer") {
       const colours = this.colours.optimizers;
       const colour = colours[this.optimizers.indexOf(value) % colours.length];
-      return isDark() ? ({ "#0072B2": "#4AA8E0", "#000000": "#E8EAED" }[colour] || colour) : colour;
+      return isDark() ? ({ "#0072B2": "#7B93FF", "#000000": "#E8EAED" }[colour] || colour) : colour;
     }
     const colours = this.colours[isDark() ? "dark" : "light"], n = this.fractions.length;
     const place = n > 1 ? this.fractions.indexOf(value) / (n - 1) : 0;
@@ -172,22 +172,49 @@ class LossChart {
   }
 
   marks(runs) {
-    if (!this.show.spikes || !this.show.training) return [];
-    const seen = new Set(runs.map((run) => run.number)), ink = isDark() ? "#ffffff" : "#16191d";
+    if (!this.show.training) return [];
+    const ends = this.ends(runs);
+    if (!this.show.spikes) return ends;
+    const seen = new Set(runs.map((run) => run.number));
     const kinds = { sustained: ["sustained spike", "triangle-up-open", 9], outlier: ["single hard batch", "x-thin-open", 6] };
-    return Object.entries(kinds).map(([kind, [name, symbol, size]]) => {
+    const spikes = Object.entries(kinds).map(([kind, [name, symbol, size]]) => {
       const found = this.spikes[this.show.axis].filter((spike) => seen.has(spike[0]) && spike[3] === kind);
-      return {
-        type: this.kind, mode: "markers", name,
-        x: found.map((spike) => spike[1]), y: found.map((spike) => spike[2]),
-        text: found.map((spike) => `${this.runs[spike[0]].name}<br>${name}, ${spike[4] ?? "?"} times its course`),
-        marker: { symbol, size, color: ink, line: { width: 1.4, color: ink } },
-        hovertemplate: `%{text}<br>loss %{y:.4g} at ${this.show.axis} %{x:,}<extra></extra>`,
-      };
+      const said = (spike) => `${this.runs[spike[0]].name}<br>${name}, ${spike[4] ?? "?"} times its course`;
+      return this.symbols(name, symbol, size, found.map(([, x, y]) => [x, y]), found.map(said));
     });
+    return [...spikes, ...ends];
   }
 
-  layout() {
+  /* Marks at the last finite losses of runs that diverged. */
+  ends(runs) {
+    const points = [], names = [];
+    for (const run of runs) {
+      const { x, y } = run[this.show.axis];
+      if (!y.length || Number.isFinite(y.at(-1))) continue;
+      const last = y.findLastIndex(Number.isFinite);
+      if (last >= 0) { points.push([x[last], y[last]]); names.push(`${run.name}<br>diverged after this`); }
+    }
+    return points.length ? [this.symbols("diverged", "circle-x-open", 10, points, names)] : [];
+  }
+
+  symbols(name, symbol, size, points, text) {
+    const ink = isDark() ? "#ffffff" : "#16191d";
+    return {
+      type: this.kind, mode: "markers", name, x: points.map(([x]) => x), y: points.map(([, y]) => y), text,
+      marker: { symbol, size, color: ink, line: { width: 1.4, color: ink } },
+      hovertemplate: `%{text}<br>loss %{y:.4g} at ${this.show.axis} %{x:,}<extra></extra>`,
+    };
+  }
+
+  /* Labels at 1, 2, 5 of every decade; at its beginning alone, or at more, where there are very many or few decades. */
+  ticks(traces) {
+    let low = Infinity, high = 0;
+    for (const trace of traces) for (const y of trace.y) if (y > 0) { low = Math.min(low, y); high = Math.max(high, y); }
+    const decades = this.yRange ? this.yRange[1] - this.yRange[0] : Math.log10(high / low);
+    return decades > 4 ? { dtick: Math.ceil(decades / 8) } : decades > 0.8 ? { dtick: "D2" } : {};
+  }
+
+  layout(traces) {
     const css = getComputedStyle(document.documentElement), of = (name) => css.getPropertyValue(name).trim();
     const axis = { gridcolor: of("--line"), linecolor: of("--line"), zerolinecolor: of("--line"), automargin: true };
     const end = Math.max(1, ...this.visible.map((run) => run[this.show.axis].x.at(-1) || 1));
@@ -197,19 +224,22 @@ class LossChart {
       hovermode: "closest", dragmode: "zoom", hoverlabel: { align: "left" },
       xaxis: { ...axis, title: { text: this.show.axis === "epoch" ? "epoch" : "optimizer step" }, tickformat: ",",
         ...(this.range ? { range: this.range } : { range: [0, end] }) },
-      yaxis: { ...axis, title: { text: "loss" }, type: "log", dtick: undefined, exponentformat: "power",
+      yaxis: { ...axis, title: { text: "loss" }, type: "log", ...this.ticks(traces), exponentformat: "power",
         ...(this.yRange ? { range: this.yRange } : { autorange: true }) },
     };
   }
 
   draw() {
     const begun = performance.now();
-    Plotly.react("chart", this.traces(), this.layout(), {
-      responsive: true, displayModeBar: false, scrollZoom: false, doubleClick: false,
-    });
+    const traces = this.traces();
+    // first, as the chart takes the room that this leaves
     const shown = this.visible.length;
     $("chart-note").textContent = `${shown} of ${this.runs.length} runs shown. Drag over a part to see it closer.`
-      + (this.show.spikes ? " Triangles: sustained spikes; crosses: single hard batches." : "");
+      + (this.show.spikes ? " Triangles: sustained spikes; crosses: single hard batches." : "")
+      + (traces.some((trace) => trace.name === "diverged") ? " Circles with a cross: there a run diverged." : "");
+    Plotly.react("chart", traces, this.layout(traces), {
+      responsive: true, displayModeBar: false, scrollZoom: false, doubleClick: false,
+    });
     $("chart").dataset.runs = shown;
     $("chart").dataset.milliseconds = Math.round(performance.now() - begun);
   }

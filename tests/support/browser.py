@@ -26,6 +26,7 @@ def browser(folder: Path, width: int = 1400, height: int = 900) -> Iterator[webd
     options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver.set_script_timeout(120)
     try:
         yield driver
     finally:
