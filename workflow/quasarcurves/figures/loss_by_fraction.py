@@ -3,8 +3,9 @@
 Caption
 -------
 Training loss of ``{optimizer}`` against epoch, one curve per size of the training set. Lines are medians over
-replicates, bands go from the lowest to the highest; a cross marks where a run diverged. The upper axis counts
-optimizer steps with the largest set.
+replicates, bands go from the lowest to the highest, thin lines are single runs where there are at most five; a cross
+marks where a run diverged, on the upper edge if it did so in its first epoch. With one size the upper axis counts
+optimizer steps; several have different numbers of them in an epoch.
 """
 
 from __future__ import annotations
@@ -35,11 +36,10 @@ def draw(
     Returns
     -------
     Figure
-        One column wide; logarithmic loss, and a second x axis in steps of the largest training set.
+        One column wide; logarithmic loss. A second x axis in steps where an epoch of all runs has as many.
     """
     epochs, runs = epochs[epochs["optimizer"] == optimizer], runs[runs["optimizer"] == optimizer]
     fractions = sorted(runs["fraction"].unique(), reverse=True)
-    largest = runs[runs["fraction"] == fractions[0]]
     figure = style.new_figure(style.COLUMN_WIDTH, 3.0 + 0.1 * len(fractions))
     with style.house_style():
         axes = figure.add_subplot()
@@ -52,9 +52,14 @@ def draw(
             # smaller sets are noisier: the larger ones are drawn over them
             style.draw_replicates(axes, replicates, "loss", label, color=color, zorder=3 - 0.1 * i)
             style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in set(diverged)], color)
-        axes.set(yscale="log", xlabel="epoch", ylabel="training loss", xlim=(0, epochs["epoch"].max()), ylim=loss_range)
-        steps = float(largest["steps_per_epoch"].to_numpy()[0])
-        style.add_steps_axis(axes, steps, f"optimizer steps with {largest['n_train'].median():,.0f} spectra")
+        axes.set(
+            yscale="log",
+            xlabel="epoch",
+            ylabel="training loss",
+            xlim=style.epoch_limits(epochs["epoch"]),
+            ylim=loss_range,
+        )
+        style.add_steps_axis(axes, runs["steps_per_epoch"], "optimizer steps")
         title = f"{optimizer}: training spectra (fraction)"
         figure.legend(*axes.get_legend_handles_labels(), title=title, loc="outside upper center", ncols=2)
     return figure

@@ -3,7 +3,9 @@
 Caption
 -------
 Training loss against epoch, one curve per optimizer, a panel per size of the training set. Lines are medians over
-replicates, bands go from the lowest to the highest; a cross marks where a run diverged.
+replicates, bands go from the lowest to the highest, thin lines are single runs where there are at most five; a cross
+marks where a run diverged, on the upper edge if it did so in its first epoch. The upper axis counts optimizer steps,
+where an epoch of all runs of a panel has as many.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, floa
     Returns
     -------
     Figure
-        Two columns wide; logarithmic loss with one scale for all panels, and in each a second x axis in steps.
+        Two columns wide; logarithmic loss with one scale for all panels, and in each a second x axis in steps
+        where an epoch of all its runs has as many.
     """
     fractions = sorted(runs["fraction"].unique(), reverse=True)
     columns = min(2, len(fractions))
@@ -67,7 +70,7 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame) -> None:
         style.draw_replicates(axes, replicates, "loss", optimizer, color=color, linestyle=dash)
         diverged = set(runs.loc[runs["diverged"] & (runs["optimizer"] == optimizer), "replicate"])
         style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in diverged], color)
-    axes.set(yscale="log", xlim=(0, epochs["epoch"].max()))
+    axes.set(yscale="log", xlim=style.epoch_limits(epochs["epoch"]))
     axes.text(
         0.97,
         0.95,
@@ -76,7 +79,7 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame) -> None:
         ha="right",
         va="top",
     )
-    style.add_steps_axis(axes, float(runs["steps_per_epoch"].to_numpy()[0]), "optimizer steps")
+    style.add_steps_axis(axes, runs["steps_per_epoch"], "optimizer steps")
 
 
 def plot(*, epochs: Path, runs: Path, style: dict) -> Figure:

@@ -32,6 +32,9 @@ PAGE_WIDTH = 7.2
 DOTS_PER_INCH = 300
 """Resolution of the figures in pixels."""
 
+_FEW_REPLICATES = 5
+"""Replicates up to which each has a line of its own."""
+
 _MARKS_PER_INCH = 72
 """Symbols that stand closer cover each other."""
 
@@ -133,6 +136,8 @@ def _width(axes: Axes) -> float:
 def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: Any) -> None:
     """Draw a quantity against epoch: the median over replicates, and the band from the lowest to the highest.
 
+    Few replicates are drawn one by one too, as a median hides what one of them does. A single epoch is a dot.
+
     Parameters
     ----------
     axes : Axes
@@ -146,7 +151,11 @@ def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label
     """
     table = pd.concat([run.set_index("epoch")[column] for run in runs], axis=1)
     epoch = table.index.to_numpy()
-    drawn = plot_series(axes, epoch, table.median(axis=1).to_numpy(), label=label, **line)
+    dot = {"marker": "o", "markersize": 3} if len(epoch) == 1 else {}
+    drawn = plot_series(axes, epoch, table.median(axis=1).to_numpy(), label=label, **line, **dot)
+    if 1 < len(runs) <= _FEW_REPLICATES:
+        for values in table.to_numpy().T:
+            plot_series(axes, epoch, values, color=drawn.get_color(), linewidth=0.35, alpha=0.6)
     if len(runs) > 1:
         low, high = table.min(axis=1).to_numpy(), table.max(axis=1).to_numpy()
         shown = np.union1d(*(seen(edge, _dots(axes)) for edge in (low, high)))
@@ -154,24 +163,37 @@ def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label
 
 
 def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: Any) -> None:
-    """Mark the last finite loss of runs that diverged with a cross."""
+    """Mark the last finite loss of runs that diverged with a cross; one without any stands on the upper edge."""
+    cross = {"color": color, "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.5}
     for run in runs:
         finite = run[np.isfinite(run["loss"])]
-        last = finite.iloc[-1] if len(finite) else None
-        x, y = (last["epoch"], last["loss"]) if last is not None else (1, 1)
-        axes.plot(x, y, "X", color=color, markersize=6, markeredgecolor="white", markeredgewidth=0.5)
+        if len(finite):
+            axes.plot(finite["epoch"].iloc[-1], finite["loss"].iloc[-1], "X", **cross)
+        else:
+            axes.plot(run["epoch"].iloc[0], 1, "X", transform=axes.get_xaxis_transform(), clip_on=False, **cross)
 
 
-def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
-    """Add an upper x axis in optimizer steps to axes in epochs."""
+def epoch_limits(epochs: pd.Series) -> tuple[float, float]:
+    """Return the ends of an axis of epochs; the dot of a single one stands in its middle."""
+    last = float(epochs.max())
+    return 0.0, last if last > 1 else 2.0
+
+
+def add_steps_axis(axes: Axes, steps_per_epoch: pd.Series, label: str) -> None:
+    """Add an upper x axis in optimizer steps to axes in epochs, where an epoch of all runs has as many steps."""
+    per_epoch = set(steps_per_epoch.astype(float))
+    if len(per_epoch) != 1:
+        return
+    (steps,) = per_epoch
 
     def to_steps(epoch: Any) -> Any:
-        return epoch * steps_per_epoch
+        return epoch * steps
 
     def to_epochs(step: Any) -> Any:
-        return step / steps_per_epoch
+        return step / steps
 
     upper = axes.secondary_xaxis("top", functions=(to_steps, to_epochs))
+    upper.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     upper.xaxis.set_major_formatter(thousands)
     upper.set_xlabel(label)
 
