@@ -18,8 +18,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished smoke study")]
 WITHIN = 1.5
 """Disk and memory are foretold to this factor."""
 
-TIME_WITHIN = 4
-"""Time is to it only on a machine with nothing else to do: here other tests run beside the jobs."""
+TIME_WITHIN = 3
+"""Time is to it only on a machine with nothing else to do. Here other tests run beside the jobs, so it is processor
+time that is compared. It misses the start of short jobs, and grows where two share a core."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_disk_and_memory_are_as_foretold(project, smoke_config):
 
 def test_time_is_roughly_as_foretold(project, smoke_config):
     seconds = forecast(Study.from_config(smoke_config), 320).seconds
-    assert 1 / TIME_WITHIN < seconds / measured(project)["s"].sum() < TIME_WITHIN
+    assert 1 / TIME_WITHIN < seconds / measured(project)["cpu_time"].sum() < TIME_WITHIN
 
 
 @pytest.mark.parametrize(

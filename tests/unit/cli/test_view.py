@@ -159,6 +159,17 @@ def test_a_diverged_training_is_not_under_way(study):
     assert not view.training
 
 
+def test_a_training_that_is_done_again_is_under_way_again(study):
+    """As the page sees it that outlives a call."""
+    run = study.runs[0]
+    Reporter(folder(study, run), 10, "a run").end(10, 0.1, diverged=False)
+    view = seen(study, since=-1.0)
+    assert not view.training
+    Reporter(folder(study, run), 20, "a run").epoch(11, 0.1, 0.2)
+    view.update()
+    assert view.training[run].epoch == 11
+
+
 def test_a_pack_is_as_many_trainings(study, log):
     config = {**yaml.safe_load(CONFIG), "training": {"epochs": 10, "backend": "jax", "pack": True}}
     packed = Study.from_config(config)

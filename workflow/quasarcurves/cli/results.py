@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from quasarcurves.cli import standing
@@ -54,7 +55,8 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
 def _status(options: argparse.Namespace) -> int:
     study = load_study(options)
     found = status.standings(study)
-    outdated.mark(study, found)
+    with suppress(OSError):  # results may lie where this user cannot write
+        outdated.mark(study, found)
     print("\n".join(standing.everything(found) if options.all else standing.summary(study, found)))
     return 0
 

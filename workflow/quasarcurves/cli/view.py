@@ -87,6 +87,7 @@ class StudyView:
     def __init__(self, study: Study, log: SnakemakeLog, cores: int, since: float) -> None:
         self.study, self.log, self.cores, self._since = study, log, max(cores, 1), since
         self.reports: dict[Run, progress.Report] = {}
+        self._written: dict[Run, float] = {}
         self._missing: dict[tuple[str, int], bool] = {}
         self.n_spectra = self._count_spectra()
 
@@ -96,11 +97,11 @@ class StudyView:
         self.n_spectra = self._count_spectra()
         for run in self.study.runs:
             folder = self.study.results / "state" / run.name
-            known = self.reports.get(run)
-            if (known is None or known.state == "training") and self._is_of_this_call(folder):
+            written = _written(folder / progress.FILE_NAME)
+            if written >= self._since and written != self._written.get(run):
                 report = progress.read(folder)
                 if report is not None:
-                    self.reports[run] = report
+                    self.reports[run], self._written[run] = report, written
 
     @property
     def planned(self) -> bool:
@@ -253,11 +254,13 @@ class StudyView:
         """Trainings in one job, or 1."""
         return len(self.study.pack(self.study.fractions[0])) if step.name == "train_pack" else 1
 
-    def _is_of_this_call(self, folder: Path) -> bool:
-        try:
-            return (folder / progress.FILE_NAME).stat().st_mtime >= self._since
-        except OSError:
-            return False
+
+def _written(path: Path) -> float:
+    """Return when a file was written; long ago if there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return -math.inf
 
 
 def _trains(step: Step) -> bool:

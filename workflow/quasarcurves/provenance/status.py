@@ -158,12 +158,12 @@ class _Inspection:
         for file in step.reads:
             maker = MAKERS[file]
             stale = self._stale.get(maker.name, {})
-            if stale and set(WILDCARDS[maker.per]) <= job.keys():
-                stale = {
-                    key: name for key, name in stale.items() if key == tuple(job[each] for each in WILDCARDS[maker.per])
-                }
-            if stale:
-                return next(iter(stale.values()))
+            if set(WILDCARDS[maker.per]) <= job.keys():
+                found = stale.get(tuple(job[name] for name in WILDCARDS[maker.per]), "")
+            else:
+                found = next(iter(stale.values()), "")
+            if found:
+                return found
         matched = self._matched(step, job)
         return self._stale.get("train", {}).get(tuple(vars(matched).values()), "") if matched else ""
 
