@@ -138,12 +138,12 @@ def test_axe_finds_no_serious_fault(opened, driver):
 def test_a_phone_shows_it_without_scrolling_sideways(opened, driver):
     unfold(driver)
     resize(driver, 390, 844)
-    assert driver.execute_script("return document.documentElement.scrollWidth") == 390
+    # the chart is drawn anew, a little later
+    WebDriverWait(driver, 10).until(lambda d: d.execute_script("return document.documentElement.scrollWidth") == 390)
     resize(driver, 1400, 900)
 
 
 def test_the_chart_of_240_runs_is_fluid_and_refined_where_one_looks(large, driver):
-    driver.find_element(By.CSS_SELECTOR, "#controls").location_once_scrolled_into_view  # noqa: B018
     for box in driver.find_elements(By.CSS_SELECTOR, "input[name=fraction]:not(:checked)"):
         box.click()
     assert driver.find_element(By.ID, "chart").get_attribute("data-runs") == "240"

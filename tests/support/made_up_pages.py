@@ -44,7 +44,12 @@ def make(folder: Path, seed: int = 1, **sizes) -> Path:
             _history(rng, run).write(group)
     for path in FIGURES:
         style.save(style.say_only(path), [folder / path])
-    return write_page(folder, written.values())
+    return write_page(folder, written_tables(folder))
+
+
+def written_tables(folder: Path) -> list[Path]:
+    """Return the tables of the results in a folder."""
+    return sorted(folder.glob("*.csv"))
 
 
 def write_page(folder: Path, listed) -> Path:

@@ -123,7 +123,7 @@ def meaning(column: str) -> str:
         for part, text in known[kind].items():
             rest = column.removesuffix(part) if kind == "ends" else column.removeprefix(part)
             if rest != column and (of := meaning(rest)):
-                return f"{text} {of[0].lower() + of[1:] if of[1:2].islower() else of}"
+                return f"{text}: {of[0].lower() + of[1:] if of[1:2].islower() else of}"
     return ""
 
 
