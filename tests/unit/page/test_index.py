@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from quasarcurves.page import index, losses, sections
-from support import made_up_results
+from support import made_up_pages
 
 ODD = "</script><b>&\"'"
 
@@ -19,7 +19,7 @@ ODD = "</script><b>&\"'"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "results"
-    made_up_results.make(folder, **made_up_results.KINDS["all diverged"])
+    made_up_pages.make(folder, **made_up_pages.KINDS["all diverged"])
     return folder
 
 
@@ -99,9 +99,9 @@ def test_figures_stand_with_their_question_and_those_of_a_new_category_at_the_en
 
 
 def test_pictures_get_narrower_until_they_fit(folder, monkeypatch):
-    figures = {path: folder / path for path in made_up_results.FIGURES}
+    figures = {path: folder / path for path in made_up_pages.FIGURES}
     known = {
-        p: {"shows": "x", "category": c, "draws": d, "of": of} for p, (_, c, d, of) in made_up_results.FIGURES.items()
+        p: {"shows": "x", "category": c, "draws": d, "of": of} for p, (_, c, d, of) in made_up_pages.FIGURES.items()
     }
     wide = index.pictures.load(figures, known)
     monkeypatch.setattr(index.pictures, "_MOST_BYTES", 0)
@@ -169,7 +169,7 @@ def test_a_column_named_after_another_is_explained_by_it():
 def test_every_column_of_the_tables_of_a_study_has_a_meaning(folder):
     missing = {
         column
-        for name in made_up_results.written_tables(folder)
+        for name in made_up_pages.written_tables(folder)
         for column in pd.read_csv(name, nrows=0).columns
         if not index.meaning(column)
     }
