@@ -105,3 +105,11 @@ def test_no_more_of_a_source_is_read_than_is_needed(monkeypatch, tmp_path):
 def spectra_of(labels):
     n = len(labels)
     return Spectra(np.zeros((n, 443)), np.ones(n), labels, np.zeros(n), np.arange(n), np.ones(n))
+
+
+def test_a_damaged_file_of_spectra_is_left_to_the_steps_that_read_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = study().results / "data" / "spectra.h5"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no HDF5")
+    assert limits.only_class(study()) == ""
