@@ -111,10 +111,13 @@ def for_report(step, path):
     if step.figure and path.endswith(".png"):
         labels = {"figure": step.figure.shows, "optimizer": "all", "fraction": "all"}
         labels |= {name: f"{{{name}}}" for name in WILDCARDS[step.per]}
-        return report(path, caption="../report/figure.rst", category=step.figure.category, labels=labels)
+        return report(
+            path, caption="../report/figure.rst", category=places.of_report(step.figure.category), labels=labels
+        )
     if step.together == "tables":
-        labels = {"table": Path(path).stem}
-        return report(path, caption="../report/table.rst", category="Tables", labels=labels)
+        table = Path(path).stem
+        category = places.ANSWER if table == FILES["answer"].path else places.NUMBERS
+        return report(path, caption="../report/table.rst", category=category, labels={"table": table})
     return path
 
 

@@ -52,6 +52,8 @@ def test_an_empty_table_has_its_columns(tmp_path):
 
 
 def test_a_text_is_shown_as_it_stands(tmp_path):
-    (tmp_path / "answer.md").write_text("# Answer\n\nspikes < 3 & rare\n")
+    (tmp_path / "answer.md").write_text("# Answer\n\n**spikes** < 3 & rare <b>\n\n| a |\n|---|\n| 1 |\n")
     tables.write(tmp_path / "answer.md", tmp_path / "answer.html")
-    assert "<pre># Answer\n\nspikes &lt; 3 &amp; rare\n</pre>" in (tmp_path / "answer.html").read_text()
+    page = (tmp_path / "answer.html").read_text()
+    assert "<h1>Answer</h1>\n<p><strong>spikes</strong> &lt; 3 &amp; rare &lt;b&gt;</p>" in page
+    assert Cells(page).found == ["a", "1"]

@@ -8,29 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quasarcurves.analysis.answer.compose import QUESTIONS
+from quasarcurves.analysis.questions import QUESTIONS
 from quasarcurves.page.pictures import Picture
-
-FIGURES = {
-    "why": ("Spikes", "Causes"),
-    "cures": ("Cures",),
-    "converged": ("Losses", "Test set"),
-    "enough_data": ("Learning curves",),
-}
-"""Categories of figures that belong to each question; any other stands in a section of its own."""
-
-TABLES = {
-    "why": (
-        "spikes", "spike_statistics", "spike_trends", "hypotheses", "predictors", "replay_findings", "interventions",
-        "hazards", "hazard_model", "spike_spectra",
-    ),
-    "cures": ("cures", "cures_overall", "spike_cost_summary", "spike_cost"),
-    "converged": ("runs", "convergence", "stopping", "test_losses"),
-    "enough_data": ("learning_curve", "test_summary", "test_metrics"),
-}  # fmt: skip
-"""Tables that belong to each question; any other stands in a section of its own."""
-
-OTHERS = "Everything else"
+from quasarcurves.page.places import FIGURES, OTHERS, TABLES
 
 _SHOWN = 4
 """Optimizers that a card of the first screen speaks of."""

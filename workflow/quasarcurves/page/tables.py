@@ -6,6 +6,7 @@ import html
 from pathlib import Path
 
 import pandas as pd
+from markdown_it import MarkdownIt
 
 from quasarcurves.analysis import tables
 from quasarcurves.files import whole_file
@@ -22,7 +23,7 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th {{ position: sticky; top: 0; background: white; border-bottom: 1px solid black; }}
 th, td {{ padding: 0.2em 0.6em; text-align: right; white-space: nowrap; }}
 tr:nth-child(even) td {{ background: #f2f2f2; }}
-pre {{ white-space: pre-wrap; }}
+p {{ max-width: 90ch; line-height: 1.5; }}
 </style>
 </head>
 <body>
@@ -33,16 +34,18 @@ pre {{ white-space: pre-wrap; }}
 </html>
 """
 
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
+
 _MOST_ROWS = 2000
 """Rows that a browser still shows easily: a longer table is cut there, and its title says so."""
 
 
 def write(source: Path, path: Path) -> None:
-    """Write a file of the results as a page: a CSV as a table with numbers to 4 digits, any other file unchanged."""
+    """Write a file of the results as a page: a CSV as a table with numbers to 4 digits, any other as Markdown."""
     if source.suffix == ".csv":
         title, body = _of_table(source.name, tables.read(source))
     else:
-        title, body = source.name, f"<pre>{html.escape(banner.without(source.read_text()))}</pre>"
+        title, body = source.name, _MARKDOWN.render(banner.without(source.read_text()))
     with whole_file(path) as temporary:
         temporary.write_text(_PAGE.format(title=html.escape(title), body=body), encoding="utf-8")
 

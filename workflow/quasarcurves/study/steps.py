@@ -300,7 +300,7 @@ _SHOW_TABLES = Step(
 
 _WRITE_PAGE = Step(
     "write_page",
-    lambda s: Need(260 + 1e-5 * s.longest_steps + 0.1 * s.runs, 8 + 0.05 * s.runs + 1e-7 * s.steps),
+    lambda s: Need(270 + 1.5e-5 * s.longest_steps + 0.1 * s.runs, 5 + 0.02 * s.runs + 0.5 * s.groups + 1e-7 * s.steps),
     light=True,
     reads=("answer_json", "histories", *(file.name for file, _ in _SHOWN)),
     together="files",

@@ -13,17 +13,11 @@ from quasarcurves.analysis.answer import converged, cures, enough_data, replays,
 from quasarcurves.analysis.answer.converged import judged
 from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count, listed, sentence
 from quasarcurves.analysis.learning_curve import CURVE_LEVEL
+from quasarcurves.analysis.questions import QUESTIONS
 from quasarcurves.analysis.stats import LEVEL
 from quasarcurves.analysis.wording import number, percent
 
 MOST_LINES = 60
-
-QUESTIONS = {
-    "why": "Why does the loss spike?",
-    "cures": "Does anything cure it?",
-    "converged": "Has each model converged?",
-    "enough_data": "How much data is enough?",
-}
 
 _SHOWN = 4
 """Optimizers that a question speaks of on the page; all are in the JSON."""
