@@ -35,7 +35,8 @@ def test_a_line_per_fraction_is_the_median_over_replicates(legible):
     figure = loss_by_fraction.draw(epochs, runs, "amsgrad")
     said = legible(figure)
     assert "1,024 (0.8)" in said.replace("  ", " ")
-    assert "optimizer steps with 1,024 spectra" in said
+    assert "32 steps an epoch" in said
+    assert "none of 6" in said
     for fraction, label in ((0.8, "1,024"), (0.2, "256")):
         rows = epochs[(epochs["fraction"] == fraction) & (epochs["optimizer"] == "amsgrad")]
         x, y = drawn(figure.axes[0], label)
@@ -69,6 +70,35 @@ def test_a_diverged_run_is_marked_at_its_last_finite_loss(legible):
         (mark,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == "X"]
         lost = epochs[(epochs["fraction"] == 0.8) & (epochs["replicate"] == 1) & (epochs["optimizer"] == "adam")]
         assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (58, lost["loss"].iloc[57])
+
+
+@pytest.mark.parametrize("replicates", [1, 5])
+@pytest.mark.parametrize("length", [1, 20])
+def test_one_epoch_and_runs_all_diverged_are_legible(legible, length, replicates):
+    fractions, names = {0.8: length, 0.2: length}, NAMES
+    gone = [(fraction, r, name) for fraction in fractions for r in range(replicates) for name in names]
+    for diverged in ((), gone):
+        epochs, runs = study_of(fractions, replicates=replicates, diverged=diverged)
+        for figure in (loss_by_fraction.draw(epochs, runs, "adam"), loss_by_optimizer.draw(epochs, runs)):
+            words = legible(figure)
+            assert ("no finite loss" in words) == (length == 1 and bool(diverged))
+
+
+def test_the_title_counts_the_runs_that_rise(legible):
+    epochs, runs = study_of({0.8: 20}, replicates=2)
+    high = (epochs["optimizer"] == "adam") & (epochs["replicate"] == 1) & (epochs["epoch"] == 15)
+    epochs = epochs.assign(loss=epochs["loss"].mask(high, 5.0))
+    assert "times their lowest loss so far: adam 1 of 2, amsgrad none of 2" in legible(
+        loss_by_optimizer.draw(epochs, runs)
+    )
+    thin = [line for line in loss_by_optimizer.draw(epochs, runs).axes[0].lines if line.get_linewidth() == 0.5]
+    assert max(np.max(line.get_ydata()) for line in thin) == 5
+
+
+def test_steps_that_differ_between_batch_sizes_have_no_axis(legible):
+    epochs, runs = study_of({0.8: 20}, replicates=1)
+    runs.loc[runs["optimizer"] == "amsgrad", "steps_per_epoch"] *= 4
+    assert "optimizer steps" not in legible(loss_by_optimizer.draw(epochs, runs))
 
 
 @pytest.mark.slow
