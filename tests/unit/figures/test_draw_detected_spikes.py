@@ -99,7 +99,7 @@ def test_runs_of_one_optimizer_are_picked_from_the_collection(make, tables_of):
     ]  # fmt: skip
     assert (
         detected_spikes.draw(picked, found.spikes).legends[0].get_title().get_text()
-        == "sgd: spikes found at 2 of 2 sizes"
+        == "sgd: spikes found at 1 of 2 sizes; no spike with 512 spectra"
     )
 
 

@@ -13,6 +13,7 @@ none.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,7 +175,7 @@ def _label(column: str, reference: str) -> str:
 
 
 def _handles() -> list[Line2D]:
-    point = {"color": _CURE, "marker": "o", "markersize": 4, "linestyle": "none"}
+    point: dict[str, Any] = {"color": _CURE, "marker": "o", "markersize": 4, "linestyle": "none"}
     return [
         Line2D([], [], label="spikes found", **point),
         Line2D([], [], label="no spike: bar to the upper limit of the rate", markerfacecolor="white", **point),

@@ -80,8 +80,17 @@ def draw(curves: pd.DataFrame, errors: pd.DataFrame, bands: pd.DataFrame) -> Fig
             for row in block:
                 row[0].set_ylabel(_LABELS[metric])
         figure.supxlabel("training spectra", fontsize=8)
-        _add_legend(figure)
+        _add_legend(figure, _title(curves))
     return figure
+
+
+def _title(curves: pd.DataFrame) -> str:
+    """Return for how many of the targets the data say what they take."""
+    targets = curves[curves["target"].notna()]
+    if targets.empty:
+        return "Errors on the test set; the study has no target"
+    answered = int(targets["answered"].astype(bool).sum())
+    return f"Errors on the test set; the spectra it takes are known for {answered or 'none'} of {len(targets)} targets"
 
 
 def _finite(errors: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -187,7 +196,7 @@ def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
     axes.plot(row["n_required"], row["target"], "D", color=_TARGET, markersize=4)
 
 
-def _add_legend(figure: Figure) -> None:
+def _add_legend(figure: Figure, title: str) -> None:
     """Add a legend of what the panels show."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
@@ -196,7 +205,9 @@ def _add_legend(figure: Figure) -> None:
             if not empty:
                 handles.setdefault(label, handle)
     ncols = len(handles) if figure.get_figwidth() > style.COLUMN_WIDTH else 3
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=ncols)
+    for label, handle in handles.items():
+        handle.set_label(label)
+    style.titled_legend(figure, list(handles.values()), title, ncols)
 
 
 def plot(*, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path) -> Figure:

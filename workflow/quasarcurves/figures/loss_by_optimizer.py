@@ -49,8 +49,8 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, floa
     with style.house_style():
         panels = figure.subplots(rows, columns, sharex=_of_one_length(epochs), sharey=True, squeeze=False).flat
         for fraction, axes in zip(fractions, panels, strict=False):
-            of_fraction = (table[table["fraction"] == fraction] for table in (epochs, runs))
-            _draw_panel(axes, *of_fraction, _lines(runs))
+            losses, trained = (table[table["fraction"] == fraction] for table in (epochs, runs))
+            _draw_panel(axes, losses, trained, _lines(runs))
         figure.axes[0].set_ylim(loss_range)
         for axes in panels:  # those left over
             axes.set_axis_off()

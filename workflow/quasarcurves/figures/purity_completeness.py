@@ -130,7 +130,7 @@ def draw(
     fractions = sorted(scores["fraction"].unique(), reverse=True)
     others = PUBLISHED[published]
     legend_height = _LINE_HEIGHT * (len(fractions) + len(others) + 1)
-    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height + 0.2)
     with style.house_style():
         (curves, errors), legend = figure.subplots(2, 2, height_ratios=[_PANEL_HEIGHT, legend_height])
         handles = []
@@ -237,7 +237,7 @@ def _set_axes(
     shown.append(Line2D([], [], color="black", marker="o", markersize=4, linestyle="none", label="equal"))
     curves.legend(handles=shown, loc="lower left")
     if scores["fraction"].nunique() > _MOST_BANDS:
-        curves.set_title("bands: largest and smallest size, over replicates")
+        curves.set_title("bands: largest and smallest size")
         errors.set_title("largest and smallest size")
     errors.set(xlabel="dv (km/s)", ylabel=f"share of quasars per {_WIDTH * per_bin:,} km/s", xlim=(-limit, limit))
     errors.set_ylim(bottom=0)

@@ -66,7 +66,7 @@ def draw(
     fractions = sorted(runs["fraction"].unique(), reverse=True)
     columns = min(2, len(fractions))
     rows = math.ceil(len(fractions) / columns)
-    figure = style.new_figure(style.PAGE_WIDTH if columns == 2 else style.COLUMN_WIDTH, _PANEL_HEIGHT * rows + 0.7)
+    figure = style.new_figure(style.PAGE_WIDTH if columns == 2 else style.COLUMN_WIDTH, _PANEL_HEIGHT * rows + 0.9)
     with style.house_style():
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
         for fraction, axes in zip(fractions, panels, strict=False):
@@ -77,7 +77,8 @@ def draw(
             axes.set_axis_off()
         figure.supxlabel("epoch", fontsize=8)
         figure.supylabel("loss", fontsize=8)
-        figure.legend(handles=_legend(), title=optimizer, loc="outside upper center", ncols=4 if columns == 2 else 2)
+        title = f"{optimizer}: training and validation loss; {style.RISES}: {style.say_rises(epochs)}"
+        style.titled_legend(figure, _legend(), title, ncols=4 if columns == 2 else 2)
     return figure
 
 
