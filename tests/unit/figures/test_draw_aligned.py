@@ -40,6 +40,22 @@ def test_lines_and_bands_are_those_of_the_table(legible):
     assert "17 spikes" in legible(figure)
 
 
+def test_steps_near_the_onset_are_thinned_as_those_far_off_and_a_flat_measure_has_ticks(legible):
+    lags = np.union1d(np.arange(-300, 501, 5), np.arange(-50, 51))
+    rows = [
+        pd.DataFrame({"lag": lags, "q25": level - 1e-4, "median": level, "q75": level + 1e-4}).assign(
+            optimizer="adam", fraction=0.8, measure=measure, kind="spike", n=3
+        )
+        for measure, level in (("loss", 1.0), ("gradient_norm", 1.0))
+    ]
+    figure = aligned.draw(pd.concat(rows), "adam")
+    line = figure.axes[0].lines[1].get_xdata()
+    assert np.diff(line).max() < 9 and len(line) == 161
+    legible(figure)
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(set(ticks)) == len(ticks) > 2
+
+
 def test_onset_and_threshold_are_marked():
     figure = aligned.draw(table([0.8]), "adam")
     for measure, axes in zip(MEASURES, figure.axes, strict=True):

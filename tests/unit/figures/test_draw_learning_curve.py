@@ -67,7 +67,7 @@ def test_points_curve_band_and_target_are_those_of_the_tables(legible):
     assert set(target.get_ydata()) == {0.012}
     np.testing.assert_allclose(needed.get_xydata(), [[6e4, 0.012], [2e5, 0.012]])
     words = legible(figure)
-    assert "1 - crossing point" in words
+    assert "error where purity = completeness" in words
     assert "training spectra" in words
     assert "crossing 0.988" in words
     assert "each doubling: 20 % off (-10 to 50) noise 23 %" in words
@@ -84,6 +84,9 @@ def test_no_interval_is_drawn_where_the_data_cannot_say():
     figure = learning_curve.draw(*tables_of(answered=False))
     assert not any(lines(axes, "spectra it takes") for axes in figure.axes)
     assert all(lines(axes, "target") for axes in figure.axes)
+    assert not any(lines(axes, "fitted curve") or axes.collections for axes in figure.axes)
+    dotted = [lines(axes, "fit, not to be prolonged")[0] for axes in figure.axes]
+    assert all(line.get_xdata().max() <= max(SIZES) for line in dotted)
     figure = learning_curve.draw(*tables_of(target=np.nan))
     assert not any(lines(axes, "target") for axes in figure.axes)
 

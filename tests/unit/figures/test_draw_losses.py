@@ -35,8 +35,8 @@ def test_a_line_per_fraction_is_the_median_over_replicates(legible):
     figure = loss_by_fraction.draw(epochs, runs, "amsgrad")
     said = legible(figure)
     assert "1,024 (0.8)" in said.replace("  ", " ")
-    assert "optimizer steps" not in said, "an epoch of the sizes has other numbers of steps"
-    assert "optimizer steps" in legible(loss_by_fraction.draw(epochs, runs[runs["fraction"] == 0.8], "amsgrad"))
+    assert "32 steps an epoch" in said
+    assert "none of 6" in said
     for fraction, label in ((0.8, "1,024"), (0.2, "256")):
         rows = epochs[(epochs["fraction"] == fraction) & (epochs["optimizer"] == "amsgrad")]
         x, y = drawn(figure.axes[0], label)
@@ -72,41 +72,33 @@ def test_a_diverged_run_is_marked_at_its_last_finite_loss(legible):
         assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (58, lost["loss"].iloc[57])
 
 
-def test_few_replicates_have_lines_of_their_own():
-    """A spike of one replicate of three is in no median."""
-    epochs, runs = study_of({0.8: 60})
-    epochs.loc[(epochs["epoch"] == 30) & (epochs["replicate"] == 1), "loss"] = 99.0
-    for replicates, highest in ((3, 99.0), (1, None)):
-        kept = [table[table["replicate"] < replicates] for table in (epochs, runs)]
-        lines = loss_by_optimizer.draw(*kept).axes[0].get_lines()
-        assert len(lines) == len(NAMES) * (4 if replicates > 1 else 1)
-        assert highest is None or max(line.get_ydata().max() for line in lines) == highest
+@pytest.mark.parametrize("replicates", [1, 5])
+@pytest.mark.parametrize("length", [1, 20])
+def test_one_epoch_and_runs_all_diverged_are_legible(legible, length, replicates):
+    fractions, names = {0.8: length, 0.2: length}, NAMES
+    gone = [(fraction, r, name) for fraction in fractions for r in range(replicates) for name in names]
+    for diverged in ((), gone):
+        epochs, runs = study_of(fractions, replicates=replicates, diverged=diverged)
+        for figure in (loss_by_fraction.draw(epochs, runs, "adam"), loss_by_optimizer.draw(epochs, runs)):
+            words = legible(figure)
+            assert ("no finite loss" in words) == (length == 1 and bool(diverged))
 
 
-def test_one_epoch_is_a_dot_in_the_middle(legible):
-    epochs, runs = study_of({0.8: 1}, replicates=1)
-    for figure in (loss_by_fraction.draw(epochs, runs, "adam"), loss_by_optimizer.draw(epochs, runs)):
-        legible(figure)
-        line = figure.axes[0].get_lines()[0]
-        assert (line.get_marker(), len(line.get_xdata())) == ("o", 1)
-        assert figure.axes[0].get_xlim() == (0, 2)
+def test_the_title_counts_the_runs_that_rise(legible):
+    epochs, runs = study_of({0.8: 20}, replicates=2)
+    high = (epochs["optimizer"] == "adam") & (epochs["replicate"] == 1) & (epochs["epoch"] == 15)
+    epochs = epochs.assign(loss=epochs["loss"].mask(high, 5.0))
+    assert "times their lowest loss so far: adam 1 of 2, amsgrad none of 2" in legible(
+        loss_by_optimizer.draw(epochs, runs)
+    )
+    thin = [line for line in loss_by_optimizer.draw(epochs, runs).axes[0].lines if line.get_linewidth() == 0.5]
+    assert max(np.max(line.get_ydata()) for line in thin) == 5
 
 
-def test_a_run_that_diverged_at_once_has_no_invented_loss(legible):
-    epochs, runs = study_of({0.8: 2}, replicates=1, diverged=[(0.8, 0, "adam")])
-    figure = loss_by_optimizer.draw(epochs, runs)
-    legible(figure)
-    (mark,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == "X"]
-    assert mark.get_transform() == figure.axes[0].get_xaxis_transform()
-    losses = epochs.loc[epochs["optimizer"] == "amsgrad", "loss"]
-    low, high = figure.axes[0].get_ylim()
-    assert losses.min() / 2 < low and high < losses.max() * 2
-
-
-def test_a_panel_of_several_batch_sizes_has_no_axis_of_steps():
-    epochs, runs = study_of({0.8: 60})
-    runs.loc[runs["optimizer"] == "amsgrad", "steps_per_epoch"] = 64
-    assert not loss_by_optimizer.draw(epochs, runs).axes[0].child_axes
+def test_steps_that_differ_between_batch_sizes_have_no_axis(legible):
+    epochs, runs = study_of({0.8: 20}, replicates=1)
+    runs.loc[runs["optimizer"] == "amsgrad", "steps_per_epoch"] *= 4
+    assert "optimizer steps" not in legible(loss_by_optimizer.draw(epochs, runs))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ lag 0 the loss is high by definition.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -32,8 +33,11 @@ _MEASURES = {
 }
 """Measures drawn, those that the table has, in this order."""
 
+_NARROW = 1.05
+"""Least reach of an axis, as a factor to either side: what varies less is flat."""
+
 _COLORS = {"spike": style.OKABE_ITO[0], "baseline": "0.5"}
-_NAMES = {"spike": "at spikes", "baseline": "baseline"}
+_NAMES = {"spike": "at spikes", "baseline": "quiet windows"}
 
 
 def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
@@ -72,16 +76,18 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
         for fraction, axes in zip(fractions, rows[0], strict=True):
             axes.set_title(_title(table[table["fraction"] == fraction], fraction))
         figure.align_ylabels(rows[:, 0])
-        relative = "(relative to 300 to 200 steps before it, or to the threshold)"
-        figure.supxlabel(f"optimizer steps after the onset\n{relative}", fontsize=8)
+        figure.supxlabel("optimizer steps after the onset", fontsize=8)
+        among = "relative to 300 to 200 steps before the onset"
+        figure.supylabel(textwrap.fill(among, 15 * len(measures)), fontsize=8)
         handles = _legend_lines(rows[0, 0])
-        figure.legend(handles=handles, title=optimizer, loc="outside upper center", ncols=len(handles))
+        title = f"{optimizer}: median and quartiles over {_count(table)}"
+        style.titled_legend(figure, handles, title, ncols=len(handles))
     return figure
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, measure: str) -> None:
     for kind in ("baseline", "spike"):
-        rows = table[table["kind"] == kind].sort_values("lag")
+        rows = _evenly(table[table["kind"] == kind].sort_values("lag"))
         axes.fill_between(rows["lag"], rows["q25"], rows["q75"], color=_COLORS[kind], alpha=0.25, linewidth=0)
         axes.plot(rows["lag"], rows["median"], color=_COLORS[kind])
     axes.axvline(0, color="black", linewidth=0.6, linestyle=":")
@@ -91,9 +97,23 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, measure: str) -> None:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center")
 
 
+def _evenly(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return medians over equal stretches of lags, none of them across the onset.
+
+    The table has every step near the onset, and fewer further off: lines through all of it are dark near the onset.
+    """
+    if len(rows) < 3:
+        return rows
+    stretch = rows["lag"] // rows["lag"].diff().max()
+    return rows.groupby(stretch)[["lag", "q25", "median", "q75"]].median()
+
+
 def _set_scale(axes: Axes, table: pd.DataFrame) -> None:
     if (table[["q25", "median", "q75"]] > 0).all(axis=None):
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < _NARROW * low:
+            axes.set_ylim(low / _NARROW, high * _NARROW)
         style.decades(axes.yaxis)
 
 
@@ -101,6 +121,12 @@ def _title(table: pd.DataFrame, fraction: float) -> str:
     spikes = table[(table["kind"] == "spike") & (table["lag"] == 0)]["n"].max()
     events = "no spikes" if pd.isna(spikes) else f"{spikes:.0f} spike{'s' if spikes != 1 else ''}"
     return f"fraction {fraction:g}:\n{events}"
+
+
+def _count(table: pd.DataFrame) -> str:
+    """Return how many spikes there are of all sizes, in words."""
+    spikes = table[(table["kind"] == "spike") & (table["lag"] == 0)].groupby("fraction")["n"].max().sum()
+    return f"{spikes:.0f} spike{'s' if spikes != 1 else ''}"
 
 
 def _legend_lines(axes: Axes) -> list[Line2D]:

@@ -1,31 +1,32 @@
-"""What cures the spikes and at what price: their rate against the final loss.
+"""What cures the spikes and at what price: rate, losses and completeness of every optimizer beside the reference's.
 
 Caption
 -------
-Rate of sustained spikes against the price: final training loss and test loss over those of the reference, and
-completeness less that of the reference, a row per size of the training set, with 95 % intervals. The best cures are
-low, not to the right of 1 in the losses and not to the left of 0 in completeness. Open symbols are optimizers without
-a spike: their bar is the upper limit of the rate. Runs are compared replicate by replicate, on the same test objects.
-With one replicate all intervals are within that run, and losses have none.
+Rate of sustained spikes, final training loss and test loss over those of the reference, and completeness less that of
+the reference: a line per optimizer, a block per size of the training set, with 95 % intervals. A cure has a low rate,
+losses not to the right of 1 and completeness not to the left of 0 (dotted lines). Open symbols are optimizers without a
+spike: their bar ends at the upper limit of the rate. A bar that meets the frame goes on beyond it. Runs are compared
+replicate by replicate, on the same test objects. With one replicate all intervals are within that run, and losses have
+none.
 """
 
 from __future__ import annotations
 
-import math
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
-from quasarcurves.figures import labels, style
+from quasarcurves.figures import style
 
-_PANEL_HEIGHT = 2.9
+_LINE_HEIGHT = 0.17
+"""Inches of an optimizer."""
+
 _RATE = "sustained_per_1000_steps"
 _PRICES = {
     "price_train": "final training loss",
@@ -35,6 +36,8 @@ _PRICES = {
 """Columns of the table with the names of what is compared: losses by their ratio, shares by their difference."""
 
 _SHARES = ("difference_completeness",)
+_REACH = 3.0
+"""Factor beyond the outermost points at which bars are cut: an interval of one pair of runs has any length."""
 
 _CURE, _REFERENCE = style.OKABE_ITO[0], "black"
 
@@ -53,24 +56,24 @@ def load(path: Path) -> pd.DataFrame:
     missing = [name for name in needed if name not in table]
     if missing:
         raise ValueError(f"{path}: expected the columns {', '.join(needed)}, {', '.join(missing)} not found")
-    return table[needed]
+    return table[[*needed, *(name for name in ("n_train",) if name in table)]]
 
 
 def draw(cures: pd.DataFrame) -> Figure:
-    """Draw the rate of spikes of every optimizer against its losses, relative to those of the reference.
+    """Draw the rate of spikes of every optimizer, and its losses and completeness relative to the reference's.
 
     Parameters
     ----------
     cures : DataFrame
         The table of `load`: a row per `fraction`, `optimizer` and `reference`, with the rate of sustained spikes, the
-        ratios of losses and the difference in completeness, each with `_low` and `_high`. The reference of the first
-        row is the one drawn.
+        ratios of losses and the difference in completeness, each with `_low` and `_high`, and `n_train`, if it is
+        known. The reference of the first row is the one drawn.
 
     Returns
     -------
     Figure
-        Page wide: a row per training-set size, a panel per price. Rates are linear near 0, then logarithmic;
-        optimizers without a spike are open symbols with the upper limit of their rate.
+        Page wide: a block per training-set size, in it a line per optimizer by rising rate, the reference on top; a
+        panel for the rate and for each price. Panels of a column have one scale.
     """
     if cures["optimizer"].nunique() < 2:
         return style.say_only("no two optimizers to compare")
@@ -78,24 +81,25 @@ def draw(cures: pd.DataFrame) -> Figure:
     table = _with_itself(cures[cures["reference"] == reference], reference)
     # a size at which the reference alone was trained compares nothing
     compared = table.groupby("fraction")["optimizer"].nunique().loc[lambda count: count > 1]
-    fractions = sorted(compared.index, reverse=True)
-    if not fractions:
+    blocks = [_ordered(table[table["fraction"] == size], reference) for size in sorted(compared.index, reverse=True)]
+    if not blocks:
         return style.say_only("no two optimizers to compare at one size")
-    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(fractions) + 0.4)
-    FigureCanvasAgg(figure)  # names are placed by their size in pixels
+    heights = [len(block) + 3.0 for block in blocks]
+    figure = style.new_figure(style.PAGE_WIDTH, _LINE_HEIGHT * sum(heights) + 1.1)
     with style.house_style():
-        rows = figure.subplots(len(fractions), len(_PRICES), sharey="row", squeeze=False)
-        drawn = [
-            (axes, _draw_panel(axes, table[table["fraction"] == fraction], price, reference))
-            for fraction, row in zip(fractions, rows, strict=True)
-            for price, axes in zip(_PRICES, row, strict=True)
-        ]
-        for fraction, row in zip(fractions, rows, strict=True):
-            row[0].set_ylabel(f"fraction {fraction:g}:\nsustained spikes per 1,000 steps")
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # the places found are those of this layout
-        for axes, shown in drawn:
-            _name(axes, *shown)
+        panels = figure.subplots(
+            len(blocks), 1 + len(_PRICES), sharex="col", sharey="row", squeeze=False, height_ratios=heights
+        )
+        for block, row in zip(blocks, panels, strict=True):
+            for column, axes in zip((_RATE, *_PRICES), row, strict=True):
+                _draw_panel(axes, block, column, reference)
+            row[0].set_yticks(range(len(block)), block["optimizer"])
+            row[0].set_ylim(len(block) - 0.4, -0.6)
+            row[0].set_title(_size(block), loc="left")
+        everything = pd.concat(blocks)
+        for column, axes in zip((_RATE, *_PRICES), panels[-1], strict=True):
+            _set_scale(axes, everything, column, reference)
+        style.titled_legend(figure, _handles(), _title(blocks, reference), ncols=3)
     return figure
 
 
@@ -106,76 +110,86 @@ def _with_itself(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     return table.assign(**{price: table[price].mask(own, value) for price, value in neutral.items()})
 
 
-def _draw_panel(axes: Axes, table: pd.DataFrame, price: str, reference: str) -> tuple[pd.DataFrame, str]:
-    """Draw the points of one panel; return their rows and the column of the price."""
-    column, share = price, price in _SHARES
-    shown = table[_finite(table, column)]
-    axes.set_xlabel(f"{_PRICES[price]} {'-' if share else '/'} that of {reference}")
-    if set(shown["optimizer"]) <= {reference}:
-        axes.text(0.5, 0.5, f"no {_PRICES[price]} to compare", transform=axes.transAxes, ha="center", va="center")
-        axes.set_xticks([])
-        return shown.iloc[:0], column
-    _set_scales(axes, table, shown, column)
-    for row in shown.to_dict("records"):
-        color = _REFERENCE if row["optimizer"] == reference else _CURE
-        (low, high), (left, right) = _interval(row, _RATE), _interval(row, column)
-        axes.plot([row[column]] * 2, [low, high], color=color, linewidth=0.6, alpha=0.6)
-        axes.plot([left, right], [row[_RATE]] * 2, color=color, linewidth=0.6, alpha=0.6)
-        face = color if row[_RATE] > 0 else "white"
-        axes.plot(row[column], row[_RATE], "o", color=color, markerfacecolor=face, markersize=4)
-    axes.axvline(0 if share else 1, color="0.7", linewidth=0.6, linestyle=":", zorder=0)
-    absent = sorted(set(table["optimizer"]) - set(shown["optimizer"]))
-    if absent:
-        axes.set_title(textwrap.fill(f"not finite: {', '.join(absent)}", 50))
-    return shown, column
+def _ordered(block: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Sort by rising rate, then training loss, the reference first."""
+    first = block.assign(_other=block["optimizer"] != reference)
+    return first.sort_values(["_other", _RATE, "price_train"]).drop(columns="_other").reset_index(drop=True)
 
 
-def _finite(table: pd.DataFrame, column: str) -> np.ndarray:
-    return np.isfinite(table[[column, _RATE]].to_numpy(float)).all(axis=1) & ((column in _SHARES) | (table[column] > 0))
+def _size(block: pd.DataFrame) -> str:
+    if "n_train" in block:
+        return f"{block['n_train'].median():,.0f} training spectra"
+    return f"fraction {block['fraction'].iat[0]:g}"
 
 
-def _interval(row: dict, name: str) -> tuple[float, float]:
-    """Return the ends of an interval; an unknown end is the value itself."""
-    return tuple(row[name] if pd.isna(row[f"{name}_{end}"]) else row[f"{name}_{end}"] for end in ("low", "high"))
+def _draw_panel(axes: Axes, block: pd.DataFrame, column: str, reference: str) -> None:
+    axes.tick_params(axis="y", length=0)
+    values = block[column].to_numpy(float)
+    # an unknown end is the value itself
+    low, high = (block[f"{column}_{end}"].fillna(block[column]).to_numpy(float) for end in ("low", "high"))
+    for place, (name, rate) in enumerate(zip(block["optimizer"], block[_RATE], strict=True)):
+        if not _shown(values[place], column):
+            axes.text(0.5, place, "not known", transform=axes.get_yaxis_transform(), ha="center", va="center",
+                      fontsize=7, color="0.4")  # fmt: skip
+            continue
+        color = _REFERENCE if name == reference else _CURE
+        axes.plot([low[place], high[place]], [place] * 2, color=color, linewidth=0.8)
+        axes.plot(values[place], place, "o", color=color, markerfacecolor=color if rate > 0 else "white", markersize=4)
+    if column != _RATE:
+        axes.axvline(0 if column in _SHARES else 1, color="0.6", linewidth=0.6, linestyle=":", zorder=0)
 
 
-def _set_scales(axes: Axes, table: pd.DataFrame, shown: pd.DataFrame, column: str) -> None:
-    rates = table[[_RATE, f"{_RATE}_high"]].to_numpy(float)
-    smallest, highest = rates[rates > 0].min(initial=1.0), np.nanmax(rates, initial=1e-3)
-    # a power of ten: no tick but that of 0 lies in the linear part
-    smallest = 10 ** math.floor(math.log10(smallest))
-    axes.set_yscale("symlog", linthresh=smallest, linscale=0.5)
-    # room for names: many a cure has no spike at all
-    axes.set_ylim(-smallest, highest * 3)
-    ratios = shown[[column, f"{column}_low", f"{column}_high"]].to_numpy(float)
-    low, high = np.nanmin(ratios), np.nanmax(ratios)
-    if column in _SHARES:
-        reach = max(0.2 * (high - low), 0.01)
-        axes.set_xlim(min(low, 0) - reach, max(high, 0) + reach)
-        return
-    reach = max(1.2, (high / low) ** 0.15)
-    axes.set_xscale("log")
-    axes.set_xlim(min(low, 1) / reach, max(high, 1) * reach)
-    style.decades(axes.xaxis)
+def _shown(value: float, column: str) -> bool:
+    return bool(np.isfinite(value)) and (column in (_RATE, *_SHARES) or value > 0)
 
 
-def _name(axes: Axes, shown: pd.DataFrame, column: str) -> None:
+def _set_scale(axes: Axes, table: pd.DataFrame, column: str, reference: str) -> None:
+    """Set the scale of a column: as far as the points, and the bars if they are not very long."""
+    axes.set_xlabel(_label(column, reference))
+    shown = table[[_shown(value, column) for value in table[column]]]
     if shown.empty:
+        axes.set_xticks([])
         return
-    rows = shown.to_dict("records")
-    bars = [_bars(row, column) for row in rows]
-    labels.place(
-        axes,
-        shown[column].to_numpy(float),
-        shown[_RATE].to_numpy(float),
-        [row["optimizer"] for row in rows],
-        np.concatenate(bars),
-    )
+    ends = shown[[f"{column}_low", column, f"{column}_high"]].to_numpy(float)
+    if column == _RATE:
+        top = np.nanmax(ends)
+        axes.set_xlim(-0.06 * max(top, 1e-3), 1.06 * max(min(top, 2 * _REACH * max(ends[:, 1].max(), 1e-3)), 1e-3))
+        axes.locator_params(axis="x", nbins=4)
+    elif column in _SHARES:
+        low, high = min(np.nanmin(ends), 0), max(np.nanmax(ends), 0)
+        reach = max(0.1 * (high - low), 0.005)
+        axes.set_xlim(low - reach, high + reach)
+        axes.locator_params(axis="x", nbins=4)
+    else:
+        low, high = min(ends[:, 1].min(), 1), max(ends[:, 1].max(), 1)
+        axes.set_xscale("log")
+        left, right = max(np.nanmin(ends), low / _REACH), min(np.nanmax(ends), high * _REACH)
+        axes.set_xlim(min(left, low) / 1.1, max(right, high) * 1.1)
+        style.decades(axes.xaxis)
 
 
-def _bars(row: dict, column: str) -> Sequence[Sequence[float]]:
-    (low, high), (left, right) = _interval(row, _RATE), _interval(row, column)
-    return [[row[column], low, row[column], high], [left, row[_RATE], right, row[_RATE]]]
+def _label(column: str, reference: str) -> str:
+    if column == _RATE:
+        return "sustained spikes\nper 1,000 steps"
+    return f"{_PRICES[column]}\n{'less' if column in _SHARES else 'over'} that of {reference}"
+
+
+def _handles() -> list[Line2D]:
+    point: dict[str, Any] = {"color": _CURE, "marker": "o", "markersize": 4, "linestyle": "none"}
+    return [
+        Line2D([], [], label="spikes found", **point),
+        Line2D([], [], label="no spike: bar to the upper limit of the rate", markerfacecolor="white", **point),
+        Line2D([], [], label="95 % interval", color=_CURE, linewidth=0.8),
+    ]
+
+
+def _title(blocks: list[pd.DataFrame], reference: str) -> str:
+    """Return what is seen at the largest size: which of the others are without a spike."""
+    largest = blocks[0]
+    others = largest[largest["optimizer"] != reference]
+    without = int((others[_RATE] == 0).sum())
+    of = f"{without or 'None'} of {len(others)} optimizers beside {reference}"
+    return f"{of} had no sustained spike, {_size(largest)}"
 
 
 def plot(*, cures: Path) -> Figure:

@@ -2,7 +2,7 @@
 
 Caption
 -------
-Spikes of ``{optimizer}``, a row per size of the training set. Of each size the replicate is shown that has the
+Spikes of ``{optimizer}``, a row per size of the training set with any. Of each size the replicate is shown that has the
 highest sustained spike. Left: mean loss of each epoch, with the spikes found in it. Right: the loss of every step
 around the highest one found in steps, which is grey on the left; steps are counted from 0, and heights are the loss
 over its own running median. A spike is sustained if the running median over 31 steps rises above twice the course of
@@ -67,7 +67,10 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[f
     runs = _most_spiky(histories, spikes)
     if not runs:
         raise ValueError("expected at least one history to draw, found none")
-    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(runs) + 0.6)
+    spiky = [run for run in runs if len(_spikes_of(run, spikes))]
+    without = [run for run in runs if not len(_spikes_of(run, spikes))]
+    runs = spiky or runs[:1]
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT * len(runs) + 0.8)
     with style.house_style():
         rows = figure.subplots(len(runs), 2, squeeze=False, width_ratios=[3, 2])
         for run, (left, right) in zip(runs, rows, strict=True):
@@ -77,9 +80,18 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[f
         figure.supylabel("training loss", fontsize=8)
         named = {f"{name} of a sustained spike": mark for name, mark in _MARKS.items()} | {"hard batch": _HARD_BATCH}
         drawn = [left.plot([], [], linestyle="none", label=name, **mark)[0] for name, mark in named.items()]
-        title = f"{runs[0].params['optimizer']}: spikes found"
-        figure.legend(handles=drawn, title=title, loc="outside upper center", ncols=3)
+        style.titled_legend(figure, drawn, _title(runs[0].params["optimizer"], spiky, without), ncols=3)
     return figure
+
+
+def _title(optimizer: str, spiky: list[History], without: list[History]) -> str:
+    """Return at how many sizes spikes were found, and at which there are none."""
+    found = f"{optimizer}: spikes found at {len(spiky) or 'none'} of {len(spiky) + len(without)} sizes"
+    if not without:
+        return found
+    sizes = [f"{run.params['outcome']['n_train']:,}" for run in without]
+    gone = sum(run.params["outcome"]["diverged"] for run in without)
+    return f"{found}; no spike with {', '.join(sizes)} spectra" + (f" ({gone} diverged)" if gone else "")
 
 
 def _spikes_of(run: History, spikes: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ per metric. Points are runs, hollow ones those whose training loss still falls a
 failed. Words in a panel say what each doubling has taken off the error from the smallest to the largest size (with two
 sizes, the error of the larger over that of the smaller), with its 90 % interval, and the noise of one run of the
 largest size: from the objects of the test set and between replicates, for which 10 % are assumed where there are none.
-The line is the fitted curve, the band its 90 % interval over all families of curves that fit. The dashed line is the
+The line is the fitted curve, the band its 90 % interval over all families of curves that fit; where the data cannot say
+how many spectra are enough, it is dotted, ends at the largest size and has no band. The dashed line is the
 target, written as the study has it, with the 90 % interval of the number of spectra that it takes where the data can
 say; the floor and the gain from doubling stand in ``learning_curve.csv``.
 """
@@ -30,7 +31,7 @@ from quasarcurves.analysis.tables import records
 from quasarcurves.figures import style
 
 _LABELS = {
-    "crossing": "1 - crossing point",
+    "crossing": "error where purity\n= completeness",
     "test_loss": "test loss",
     "sigma_dv": "scatter of dv (km/s)",
 }
@@ -79,8 +80,17 @@ def draw(curves: pd.DataFrame, errors: pd.DataFrame, bands: pd.DataFrame) -> Fig
             for row in block:
                 row[0].set_ylabel(_LABELS[metric])
         figure.supxlabel("training spectra", fontsize=8)
-        _add_legend(figure)
+        _add_legend(figure, _title(curves))
     return figure
+
+
+def _title(curves: pd.DataFrame) -> str:
+    """Return for how many of the targets the data say what they take."""
+    targets = curves[curves["target"].notna()]
+    if targets.empty:
+        return "Errors on the test set; the study has no target"
+    answered = int(targets["answered"].astype(bool).sum())
+    return f"Errors on the test set; the spectra it takes are known for {answered or 'none'} of {len(targets)} targets"
 
 
 def _finite(errors: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -125,7 +135,11 @@ def _draw_panel(axes: Axes, row: Mapping[str, Any], runs: pd.DataFrame, band: pd
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_title(row["optimizer"])
-    if len(band):
+    if len(band) and not row["answered"]:
+        # no answer: the curve describes what was seen, and foretells nothing
+        band = band[band["n"] <= runs["n_train"].max()]
+        axes.plot(band["n"], band["error"], color=_COLOR, linestyle=":", label="fit, not to be prolonged")
+    elif len(band):
         # the floor may be 0, which a logarithmic axis has no place for
         low, high = band["error_low"].clip(lower=1e-12), band["error_high"]
         axes.fill_between(band["n"], low, high, color=_COLOR, alpha=0.2, linewidth=0, label="90 % interval")
@@ -182,7 +196,7 @@ def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
     axes.plot(row["n_required"], row["target"], "D", color=_TARGET, markersize=4)
 
 
-def _add_legend(figure: Figure) -> None:
+def _add_legend(figure: Figure, title: str) -> None:
     """Add a legend of what the panels show."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
@@ -191,7 +205,9 @@ def _add_legend(figure: Figure) -> None:
             if not empty:
                 handles.setdefault(label, handle)
     ncols = len(handles) if figure.get_figwidth() > style.COLUMN_WIDTH else 3
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=ncols)
+    for label, handle in handles.items():
+        handle.set_label(label)
+    style.titled_legend(figure, list(handles.values()), title, ncols)
 
 
 def plot(*, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path) -> Figure:

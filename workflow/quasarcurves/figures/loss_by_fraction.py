@@ -2,10 +2,8 @@
 
 Caption
 -------
-Training loss of ``{optimizer}`` against epoch, one curve per size of the training set. Lines are medians over
-replicates, bands go from the lowest to the highest, thin lines are single runs where there are at most five; a cross
-marks where a run diverged, on the upper edge if it did so in its first epoch. With one size the upper axis counts
-optimizer steps; several have different numbers of them in an epoch.
+Training loss of ``{optimizer}`` against epoch, one colour per size of the training set. Strong lines are medians over
+replicates, thin ones the replicates; a cross marks where a run diverged. The legend has the steps of an epoch.
 """
 
 from __future__ import annotations
@@ -36,11 +34,11 @@ def draw(
     Returns
     -------
     Figure
-        One column wide; logarithmic loss. A second x axis in steps where an epoch of all runs has as many.
+        One column wide; logarithmic loss.
     """
     epochs, runs = epochs[epochs["optimizer"] == optimizer], runs[runs["optimizer"] == optimizer]
     fractions = sorted(runs["fraction"].unique(), reverse=True)
-    figure = style.new_figure(style.COLUMN_WIDTH, 3.0 + 0.1 * len(fractions))
+    figure = style.new_figure(style.COLUMN_WIDTH, 3.0 + 0.14 * len(fractions))
     with style.house_style():
         axes = figure.add_subplot()
         for i, (fraction, color) in enumerate(zip(fractions, style.sequential(len(fractions)), strict=True)):
@@ -48,21 +46,23 @@ def draw(
             replicates = [run for _, run in epochs[epochs["fraction"] == fraction].groupby("replicate")]
             diverged = of_fraction.loc[of_fraction["diverged"], "replicate"]
             label = f"{of_fraction['n_train'].median():,.0f}  ({fraction:g})"
+            label += f", {_steps(of_fraction)} steps an epoch"
             label += f", {len(diverged)} diverged" if len(diverged) else ""
             # smaller sets are noisier: the larger ones are drawn over them
             style.draw_replicates(axes, replicates, "loss", label, color=color, zorder=3 - 0.1 * i)
             style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in set(diverged)], color)
-        axes.set(
-            yscale="log",
-            xlabel="epoch",
-            ylabel="training loss",
-            xlim=style.epoch_limits(epochs["epoch"]),
-            ylim=loss_range,
-        )
-        style.add_steps_axis(axes, runs["steps_per_epoch"], "optimizer steps")
-        title = f"{optimizer}: training spectra (fraction)"
-        figure.legend(*axes.get_legend_handles_labels(), title=title, loc="outside upper center", ncols=2)
+        axes.set(yscale="log", xlabel="epoch", ylabel="training loss", ylim=loss_range)
+        style.show_epochs(axes, epochs)
+        title = f"{optimizer}: training loss by training spectra (fraction of the data); {style.RISES}: "
+        handles, _ = axes.get_legend_handles_labels()
+        style.titled_legend(figure, handles, title + style.say_rises(epochs), ncols=1)
     return figure
+
+
+def _steps(runs: pd.DataFrame) -> str:
+    """Return the steps of an epoch, from the fewest to the most if runs differ."""
+    fewest, most = runs["steps_per_epoch"].min(), runs["steps_per_epoch"].max()
+    return f"{fewest:,.0f}" if fewest == most else f"{fewest:,.0f} to {most:,.0f}"
 
 
 def plot(*, epochs: Path, runs: Path, optimizer: str, style: dict) -> Figure:

@@ -8,7 +8,8 @@ Caption
 Purity (solid) and completeness (dashed) of the test set against the confidence threshold, and the distribution of the
 redshift error dv of the quasars found, with {optimizer}: one colour per size of the training set. Dots mark where
 purity and completeness are equal. Bands go from the lowest to the highest replicate; where there is one, they are 95
-% intervals over the objects of the test set. Thin dotted lines are failed replicates.
+% intervals over the objects of the test set. Of more than two sizes, the largest and the smallest alone have bands and
+a distribution of dv. Thin dotted lines are failed replicates.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _BINS = 8, 40
 _PER_BIN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 """Bins of the table per bin that is drawn: divisors of their number."""
 
+
+_MOST_BANDS = 2
+"""Sizes of which all have bands and a distribution of dv; of more, the largest and the smallest have."""
 
 _MANY = 1000
 """Fewest quasars of the test set for hundredths of a per cent."""
@@ -126,15 +130,18 @@ def draw(
     fractions = sorted(scores["fraction"].unique(), reverse=True)
     others = PUBLISHED[published]
     legend_height = _LINE_HEIGHT * (len(fractions) + len(others) + 1)
-    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height + 0.2)
     with style.house_style():
         (curves, errors), legend = figure.subplots(2, 2, height_ratios=[_PANEL_HEIGHT, legend_height])
         handles = []
         limit, per_bin = _dv_range(scores)
         for fraction, color in zip(fractions, style.sequential(len(fractions)), strict=True):
             runs = scores[scores["fraction"] == fraction]
-            _draw_curves(curves, metrics[metrics["fraction"] == fraction], runs, color)
-            _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin)
+            # more bands would merge, more steps would hide each other
+            banded = len(fractions) <= _MOST_BANDS or fraction in (fractions[0], fractions[-1])
+            _draw_curves(curves, metrics[metrics["fraction"] == fraction], runs, color, banded)
+            if banded:
+                _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin)
             handles.append(Line2D([], [], color=color, label=_describe(runs)))
         for each, marker in zip(others, "Ds^", strict=False):
             shown: dict[str, Any] = {
@@ -151,7 +158,7 @@ def draw(
     return figure
 
 
-def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: Any) -> None:
+def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: Any, banded: bool) -> None:
     """Draw purity and completeness of one size."""
     failed = set(runs.loc[runs["failed"], "replicate"])
     kept = metrics[~metrics["replicate"].isin(failed)]
@@ -161,7 +168,8 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: A
         if table.shape[1] == 1:
             low, high = (kept.set_index("threshold")[f"{name}_{end}"] for end in ("low", "high"))
         axes.plot(table.index, table.median(axis=1), color=color, linestyle=dash)
-        axes.fill_between(table.index, low, high, color=color, alpha=0.15, linewidth=0)
+        if banded:
+            axes.fill_between(table.index, low, high, color=color, alpha=0.15, linewidth=0)
         for replicate in failed:
             row = metrics[metrics["replicate"] == replicate]
             axes.plot(row["threshold"], row[name], color=color, linestyle=":", linewidth=0.5)
@@ -228,6 +236,9 @@ def _set_axes(
     shown = [Line2D([], [], color="black", linestyle=dash, label=name) for name, dash in _CURVES.items()]
     shown.append(Line2D([], [], color="black", marker="o", markersize=4, linestyle="none", label="equal"))
     curves.legend(handles=shown, loc="lower left")
+    if scores["fraction"].nunique() > _MOST_BANDS:
+        curves.set_title("bands: largest and smallest size")
+        errors.set_title("largest and smallest size")
     errors.set(xlabel="dv (km/s)", ylabel=f"share of quasars per {_WIDTH * per_bin:,} km/s", xlim=(-limit, limit))
     errors.set_ylim(bottom=0)
     for axes in (curves, errors):

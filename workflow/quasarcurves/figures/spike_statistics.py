@@ -4,9 +4,9 @@ Caption
 -------
 Rate, median height and duration of sustained spikes against the size of the training set. A point is a run, with the
 95 % interval of ``spike_statistics.csv``, which holds within that run; how far runs differ is seen between points.
-Lines join medians over replicates. Open symbols are runs without a spike: their bar is the upper limit of the rate.
-Heights of fewer than 6 spikes have no interval. Runs of unequal length do not tell whether spikes follow steps or
-epochs: see ``spike_trends.csv``, which compares what they share.
+Lines join medians over replicates at sizes where a run has a spike. Open symbols are runs without a spike: their bar is
+the upper limit of the rate. Heights of fewer than 6 spikes have no interval. Runs of unequal length do not tell whether
+spikes follow steps or epochs: see ``spike_trends.csv``, which compares what they share.
 """
 
 from __future__ import annotations
@@ -85,8 +85,14 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
             legend.set_in_layout(False)  # its space is the panel's
         _set_axes(panels[1:], runs)
         figure.supxlabel("training spectra", fontsize=8)
-        figure.suptitle(f"sustained spikes in the losses of {scale}s", fontsize=8)
+        figure.suptitle(_title(runs, scale), fontsize=8)
     return figure
+
+
+def _title(runs: pd.DataFrame, scale: str) -> str:
+    spiking = int((runs["spikes"] > 0).sum())
+    found = f"Sustained spikes in the losses of {scale}s: {spiking or 'none'} of {len(runs)} runs"
+    return f"{found}\nbars: 95 % intervals; open: no spike, bar to the upper limit"
 
 
 def _places(runs: pd.DataFrame, optimizers: np.ndarray) -> pd.Series:
@@ -109,13 +115,19 @@ def _draw_panel(axes: Axes, runs: pd.DataFrame, measure: str) -> None:
         line: dict[str, Any] = {"color": color, "linewidth": 0.6}
         low, high = (group[f"{measure}_{end}"].fillna(y) for end in ("low", "high"))
         axes.vlines(x, low, high, alpha=0.6, **line)
-        medians = group.groupby("fraction")[["place", measure]].median()
+        # no line into an upper limit
+        medians = group[_spiking(group)].groupby("fraction")[["place", measure]].median()
         axes.plot(medians["place"], medians[measure], linestyle=dash, **line)
         some = group["spikes"] > 0
         points: dict[str, Any] = {"color": color, "marker": marker, "markersize": 3, "linestyle": "none"}
         axes.plot(x[some], y[some], label=name, **points)
         if not some.all():  # an empty line without clipping would upset the layout
             axes.plot(x[~some], y[~some], markerfacecolor="white", clip_on=False, zorder=3, **points)
+
+
+def _spiking(group: pd.DataFrame) -> pd.Series:
+    """Return which rows are of a size at which any run has a spike."""
+    return group.groupby("fraction")["spikes"].transform("max") > 0
 
 
 def _set_axes(panels: np.ndarray, runs: pd.DataFrame) -> None:

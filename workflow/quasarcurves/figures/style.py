@@ -6,6 +6,8 @@ sequential map instead, as lightness survives a photocopy.
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,9 +33,6 @@ PAGE_WIDTH = 7.2
 
 DOTS_PER_INCH = 300
 """Resolution of the figures in pixels."""
-
-_FEW_REPLICATES = 5
-"""Replicates up to which each has a line of its own."""
 
 _MARKS_PER_INCH = 72
 """Symbols that stand closer cover each other."""
@@ -134,9 +133,9 @@ def _width(axes: Axes) -> float:
 
 
 def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label: str, **line: Any) -> None:
-    """Draw a quantity against epoch: the median over replicates, and the band from the lowest to the highest.
+    """Draw a quantity against epoch: a thin line for each replicate, and the median over them.
 
-    Few replicates are drawn one by one too, as a median hides what one of them does. A single epoch is a dot.
+    A spike of one replicate is nowhere in the median: only lines of their own show it. A single epoch is a symbol.
 
     Parameters
     ----------
@@ -151,49 +150,69 @@ def draw_replicates(axes: Axes, runs: Sequence[pd.DataFrame], column: str, label
     """
     table = pd.concat([run.set_index("epoch")[column] for run in runs], axis=1)
     epoch = table.index.to_numpy()
-    dot = {"marker": "o", "markersize": 3} if len(epoch) == 1 else {}
-    drawn = plot_series(axes, epoch, table.median(axis=1).to_numpy(), label=label, **line, **dot)
-    if 1 < len(runs) <= _FEW_REPLICATES:
-        for values in table.to_numpy().T:
-            plot_series(axes, epoch, values, color=drawn.get_color(), linewidth=0.35, alpha=0.6)
+    marker = {"marker": "o", "markersize": 3} if len(epoch) == 1 else {}
+    drawn = plot_series(axes, epoch, table.median(axis=1).to_numpy(), label=label, **marker, **line)
     if len(runs) > 1:
-        low, high = table.min(axis=1).to_numpy(), table.max(axis=1).to_numpy()
-        shown = np.union1d(*(seen(edge, _dots(axes)) for edge in (low, high)))
-        axes.fill_between(epoch[shown], low[shown], high[shown], color=drawn.get_color(), alpha=0.2, linewidth=0)
+        thin = {"color": drawn.get_color(), "zorder": drawn.get_zorder() - 0.05, "linewidth": 0.5, "alpha": 0.5}
+        for values in table.to_numpy(float).T:
+            plot_series(axes, epoch, values, **marker, **thin)
 
 
 def mark_diverged(axes: Axes, runs: Iterable[pd.DataFrame], color: Any) -> None:
-    """Mark the last finite loss of runs that diverged with a cross; one without any stands on the upper edge."""
-    cross = {"color": color, "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.5}
+    """Mark the last finite loss of runs that diverged with a cross; a run without any has no place on the axes."""
     for run in runs:
         finite = run[np.isfinite(run["loss"])]
-        if len(finite):
-            axes.plot(finite["epoch"].iloc[-1], finite["loss"].iloc[-1], "X", **cross)
-        else:
-            axes.plot(run["epoch"].iloc[0], 1, "X", transform=axes.get_xaxis_transform(), clip_on=False, **cross)
+        x, y = finite[["epoch", "loss"]].tail(1).to_numpy(float).T
+        axes.plot(x, y, "X", color=color, markersize=6, markeredgecolor="white", markeredgewidth=0.5)
 
 
-def epoch_limits(epochs: pd.Series) -> tuple[float, float]:
-    """Return the ends of an axis of epochs; the dot of a single one stands in its middle."""
-    last = float(epochs.max())
-    return 0.0, last if last > 1 else 2.0
+def show_epochs(axes: Axes, epochs: pd.DataFrame, column: str = "loss") -> None:
+    """Set the limits of an axis of epochs, from 0 to the last; say so where no loss is finite."""
+    last = epochs["epoch"].max()
+    axes.set_xlim(0, last if last > 1 else 2)
+    if last <= 3:
+        axes.set_xticks(range(1, int(last) + 1))
+    if not np.isfinite(epochs[column]).any():
+        axes.text(0.5, 0.5, "no finite loss", transform=axes.transAxes, ha="center", va="center")
 
 
-def add_steps_axis(axes: Axes, steps_per_epoch: pd.Series, label: str) -> None:
-    """Add an upper x axis in optimizer steps to axes in epochs, where an epoch of all runs has as many steps."""
-    per_epoch = set(steps_per_epoch.astype(float))
-    if len(per_epoch) != 1:
-        return
-    (steps,) = per_epoch
+_RISE = 3.0
+"""A run that rises above so many times its lowest loss so far has a rise that a reader sees."""
+
+
+def say_rises(epochs: pd.DataFrame) -> str:
+    """Return how many runs have a mean loss of an epoch above 3 times their lowest before, in words.
+
+    Parameters
+    ----------
+    epochs : DataFrame
+        `fraction`, `replicate`, `optimizer`, `epoch` and `loss` of one run or more.
+    """
+    runs = [run.sort_values("epoch")["loss"] for _, run in epochs.groupby(["fraction", "replicate", "optimizer"])]
+    risen = sum(bool((loss > _RISE * loss.cummin()).any()) for loss in runs)
+    return f"{risen or 'none'} of {len(runs)}"
+
+
+RISES = f"runs that rise above {_RISE:g} times their lowest loss so far"
+
+
+def titled_legend(figure: Figure, handles: Sequence[Any], title: str, ncols: int) -> None:
+    """Write the title of a figure above it, and below the title the legend."""
+    wrapped = textwrap.fill(title, round(18 * figure.get_figwidth()))
+    legend = figure.legend(handles=list(handles), title=wrapped, loc="outside upper center", ncols=ncols)
+    legend.get_title().set(fontsize=8, ha="center", multialignment="center")
+
+
+def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
+    """Add an upper x axis in optimizer steps to axes in epochs."""
 
     def to_steps(epoch: Any) -> Any:
-        return epoch * steps
+        return epoch * steps_per_epoch
 
     def to_epochs(step: Any) -> Any:
-        return step / steps
+        return step / steps_per_epoch
 
     upper = axes.secondary_xaxis("top", functions=(to_steps, to_epochs))
-    upper.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     upper.xaxis.set_major_formatter(thousands)
     upper.set_xlabel(label)
 
@@ -224,7 +243,9 @@ def decades(axis: Axis) -> None:
         axis.set_major_locator(LogLocator(numticks=4))
         return
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if high >= 3 * low else MaxNLocator(5))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    # neighbouring ticks of a narrow range differ in a late digit
+    digits = max(4, 2 - math.floor(math.log10((high - low) / high))) if high > low else 4
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.{digits}g}"))
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -2,8 +2,8 @@
 
 Caption
 -------
-Training and validation loss of ``{optimizer}`` against epoch, a panel per size of the training set. Lines are medians
-over replicates, bands go from the lowest to the highest; the validation loss is drawn at the epochs where it was
+Training and validation loss of ``{optimizer}`` against epoch, a panel per size of the training set. Strong lines are
+medians over replicates, thin ones the replicates; the validation loss is drawn at the epochs where it was
 computed. Circles mark the validation loss of the weights kept as the best, ticks at the top where sustained spikes of
 any replicate peak; a cross marks where a run diverged.
 """
@@ -66,7 +66,7 @@ def draw(
     fractions = sorted(runs["fraction"].unique(), reverse=True)
     columns = min(2, len(fractions))
     rows = math.ceil(len(fractions) / columns)
-    figure = style.new_figure(style.PAGE_WIDTH if columns == 2 else style.COLUMN_WIDTH, _PANEL_HEIGHT * rows + 0.7)
+    figure = style.new_figure(style.PAGE_WIDTH if columns == 2 else style.COLUMN_WIDTH, _PANEL_HEIGHT * rows + 0.9)
     with style.house_style():
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
         for fraction, axes in zip(fractions, panels, strict=False):
@@ -77,7 +77,8 @@ def draw(
             axes.set_axis_off()
         figure.supxlabel("epoch", fontsize=8)
         figure.supylabel("loss", fontsize=8)
-        figure.legend(handles=_legend(), title=optimizer, loc="outside upper center", ncols=4 if columns == 2 else 2)
+        title = f"{optimizer}: training and validation loss; {style.RISES}: {style.say_rises(epochs)}"
+        style.titled_legend(figure, _legend(), title, ncols=4 if columns == 2 else 2)
     return figure
 
 
@@ -90,7 +91,8 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame, spikes: pd
     replicates = [run for _, run in epochs.groupby("replicate")]
     validated = [run.dropna(subset="val_loss") for run in replicates]
     validated = [run for run in validated if len(run)]
-    axes.set(yscale="log", xlim=(0, epochs["epoch"].max() + 1))
+    axes.set_yscale("log")
+    style.show_epochs(axes, epochs)
     style.draw_replicates(axes, replicates, "loss", "training loss", **_TRAIN)
     if validated:
         style.draw_replicates(axes, validated, "val_loss", "validation loss", **_VALIDATION)
