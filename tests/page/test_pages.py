@@ -228,7 +228,12 @@ def test_it_prints_in_black_on_white_without_what_needs_a_mouse(pages, driver):
     driver.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert driver.execute_script(THEME) == "light"
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert not driver.find_element(By.ID, "controls").is_displayed()
-    assert driver.find_element(By.ID, "chart").is_displayed()
+    for selector, printed in (
+        ("#controls button", False),
+        ("#theme", False),
+        ("#controls label", True),
+        ("#chart", True),
+    ):
+        assert driver.find_element(By.CSS_SELECTOR, selector).is_displayed() == printed
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     driver.execute_script("dispatchEvent(new Event('afterprint'))")

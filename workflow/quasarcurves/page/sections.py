@@ -139,7 +139,7 @@ def _reply(question: str, values: Mapping[str, Any]) -> Reply:
         about=str(values.get("optimizer") or ""),
         label=label,
         answer=said,
-        kind="number" if number else answer.replace(" ", "-"),
+        kind="number" if number else said.replace(" ", "-") if answer == "no" else answer.replace(" ", "-"),
         sentence=str(values.get("sentence") or ""),
         do=str(values.get("do") or ""),
         needs=str(values.get("needs") or ""),
