@@ -170,7 +170,7 @@ def test_a_study_is_named_by_its_place_or_the_option(capsys, command):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run", str(SMOKE)], ["export", "x.keras", "--quasarnp", "x.h5"], ["import", "x.h5", "x.keras"]],
+    [["run", str(SMOKE)], ["export", "x.keras", "--quasarnp", "x.h5"], ["import", "x.h5", "y.keras"]],
 )
 def test_without_tensorflow_one_line_says_what_to_install(arguments):
     Path("x.keras").touch()
