@@ -125,7 +125,8 @@ def test_figures_in_three_formats(results, name):
     assert image[..., :3].std() > 0.05
     assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     text = "".join(ET.parse(path.with_suffix(".svg")).getroot().itertext())
-    for words in ("training loss", "optimizer steps", "epoch", "256", "64"):
+    steps = "optimizer steps" if name == "loss_by_optimizer" else "steps an epoch"
+    for words in ("training loss", steps, "epoch", "256", "64"):
         assert words in text
 
 
