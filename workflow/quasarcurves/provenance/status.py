@@ -164,6 +164,10 @@ class _Inspection:
                 found = next(iter(stale.values()), "")
             if found:
                 return found
+        if step.figures:
+            stale_figures = (self._stale.get(each.name, {}) for each in self.study.steps if each.figure)
+            if found := next((job for jobs in stale_figures for job in jobs.values()), ""):
+                return found
         matched = self._matched(step, job)
         return self._stale.get("train", {}).get(tuple(vars(matched).values()), "") if matched else ""
 
