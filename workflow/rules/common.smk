@@ -1,7 +1,6 @@
 """What all rules share: the files, log, benchmark, requests and command of a step, from its line in the table of steps."""
 
 RESULTS = study.results
-RECEIPTS = RESULTS / "receipts"
 
 # the name of a rule, where another workflow imports this one under a prefix, to that of its step
 STEP_OF = {workflow.modifier.modify_rulename(name): name for name in STEPS}
@@ -47,53 +46,19 @@ def at(pattern):
     return str(RESULTS / pattern)
 
 
-def receipt(name):
-    place = PLACES[STEPS[name].per]
-    return f"receipts/{name}/{place}.json" if place else f"receipts/{name}.json"
-
-
-def for_job(pattern, maker, reader):
-    """Return the files that a job reads: those with its own wildcards, or those of all jobs that make some."""
-    if set(WILDCARDS[maker.per]) <= set(WILDCARDS[reader.per]):
-        return [at(pattern)]
-    return study.paths(pattern, maker.per)
-
-
-def read_files(step):
-    """Return what a step reads by the file's name, without what the study does not have."""
-    found = [(name, MAKERS[name]) for name in step.reads if study.has(MAKERS[name]) and study.has(FILES[name])]
-    return {name: for_job(FILES[name].path, maker, step) for name, maker in found}
-
-
 def inputs(name):
     step = STEPS[name]
-    files = read_files(step)
-    makers = dict.fromkeys(step.through.get(file) or MAKERS[file].name for file in files)
-    # a step that learns of files through another's receipt names them only where they have to be brought
-    named = {file: paths for file, paths in files.items() if file not in step.through or STORED}
-    receipts = [path for maker in makers for path in for_job(receipt(maker), STEPS[maker], step)]
-    if step.figures:
-        drawing = [each for each in study.steps if each.figure]
-        named["figures"] = [
-            path for each in drawing for file in pngs(each) for path in study.paths(file.path, each.per)
-        ]
-        receipts += [path for each in drawing for path in study.paths(receipt(each.name), each.per)]
-    return {**{file: ancient(paths) for file, paths in named.items()}, "receipts": receipts}
-
-
-def pngs(step):
-    """Return the files of a figure that every browser shows alike."""
-    return [file for file in step.makes if file.path.endswith(".png")]
+    files = {file: ancient(paths) for file, paths in jobs.named(study, step, STORED).items()}
+    return {**files, "receipts": jobs.receipts(study, step)}
 
 
 def outputs(name):
-    step, files = STEPS[name], {}
-    for file in filter(study.has, step.makes):
-        files.setdefault(file.name, []).append(for_report(step, at(file.path)))
+    step = STEPS[name]
+    files = {file: [for_report(step, path) for path in paths] for file, paths in jobs.made(study, step).items()}
     # an optional file is a list, so that a script is told of none
     alone = {file.name for file in step.makes if len(files.get(file.name, [])) == 1 and not file.when}
     found = {key: ensure(paths[0] if key in alone else paths, non_empty=True) for key, paths in files.items()}
-    found["receipt"] = at(receipt(name))
+    found["receipt"] = at(jobs.receipt(step))
     return kept(found) if name == "train" else found
 
 
@@ -126,30 +91,15 @@ def caption(name):
     step = STEPS[name]
     if step.figure:
         return lambda wildcards, input: captions.of_figure(step.draws, wildcards)
-    return {FILES[file].path: FILES[file].text for file in read_files(step)} if step.together == "tables" else ""
-
-
-def shown_on_page():
-    """Return what the page says of tables and figures, by their paths below the results."""
-    texts = {FILES[name].path: FILES[name].text for name in read_files(STEPS["write_page"])}
-    figures = {
-        file.path.format(**each): {**step.figure._asdict(), "draws": step.draws, "of": each}
-        for step in study.steps
-        if step.figure
-        for file in pngs(step)
-        for each in study.wildcards(step.per)
-    }
-    return {"tables": {path: text for path, text in texts.items() if text}, "figures": figures}
+    return {FILES[file].path: FILES[file].text for file in jobs.read(study, step)} if step.together == "tables" else ""
 
 
 def log_of(name):
-    place = PLACES[STEPS[name].per]
-    return at(f"logs/{name}/{place}.log" if place else f"logs/{name}.log")
+    return at(STEPS[name].about("logs", ".log"))
 
 
 def benchmark_of(name):
-    place = PLACES[STEPS[name].per]
-    return at(f"benchmarks/{name}/{place}.tsv" if place else f"benchmarks/{name}.tsv")
+    return at(STEPS[name].about("benchmarks", ".tsv"))
 
 
 # Commands ------------------------------------------------------------------------------------------------------------
@@ -171,8 +121,8 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
         given = {key: value(wildcards) if callable(value) else value for key, value in told.items()}
         untracked = also(wildcards, threads) if also else {}
         for key, value in {
-            **files_of(step, input, output),
-            **own(step, wildcards, output),
+            **jobs.options(step, lists(input), lists(output)),
+            **jobs.own(study, step, wildcards, output[0]),
             **given,
             **untracked,
         }.items():
@@ -185,32 +135,9 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
     return {**told, "code": code, "script": script, "environment": environment, "options": options}
 
 
-def files_of(step, input, output):
-    """Return the options that name the files of a job."""
-    found = {}
-    several = {name for name in step.reads if step.per == "study" and MAKERS[name].per in ("run", "subset")}
-    for key in input.keys():
-        if key == "receipts" or key not in several:
-            name = step.together if step.together and key != "receipts" else key
-            found.setdefault(name, []).extend([input[key]] if isinstance(input[key], str) else list(input[key]))
-    for key in output.keys():
-        found[key] = [output[key]] if isinstance(output[key], str) else list(output[key])
-    for file in step.makes:
-        found.setdefault(file.name, [])
-    for name in step.reads:
-        if name not in several and not step.together:
-            found.setdefault(name, [])
-    return found
-
-
-def own(step, wildcards, output):
-    """Return what a job is done for, as options: one optimizer, say, or the runs that a step for the whole study reads."""
-    if step.figure:
-        return {name: wildcards[name] for name in WILDCARDS[step.per]}
-    if runs := told.runs(study, step):
-        # the runs by what they are made of: thousands of paths would not fit on a command line
-        return {"folder": str(Path(output[0]).parent / "runs"), **runs}
-    return {}
+def lists(files):
+    """Return the files of a job by name, each as a list."""
+    return {key: [files[key]] if isinstance(files[key], str) else list(files[key]) for key in files.keys()}
 
 
 COMMAND = "exec env {params.environment} python -m scripts.{params.script} {params.options} 2> {log:q}"
@@ -260,10 +187,6 @@ def prepare_command():
     return {"content": content, **command("prepare_spectra", also=lambda *_: note, modules=modules, **told)}
 
 
-def subset_settings(wildcards):
-    return json.dumps(study.subset_params(float(wildcards.fraction), int(wildcards.replicate)))
-
-
 def matched_history(wildcards):
     """Return the history of the run whose effective step a run is held to, if it is."""
     matched = study.matched_run(run_of(wildcards))
@@ -272,19 +195,12 @@ def matched_history(wildcards):
 
 def train_receipts(wildcards):
     matched = study.matched_run(run_of(wildcards))
-    found = [at(receipt(name).format(**wildcards)) for name in ("prepare_spectra", "draw_subset")]
-    return found + ([at(receipt("train").format(**vars(matched)))] if matched else [])
+    found = [at(jobs.receipt(STEPS[name]).format(**wildcards)) for name in ("prepare_spectra", "draw_subset")]
+    return found + ([at(jobs.receipt(STEPS["train"]).format(**vars(matched)))] if matched else [])
 
 
 def replay_receipts(wildcards):
-    return [*train_receipts(wildcards), at(receipt("train").format(**wildcards))]
-
-
-def run_params(run):
-    """Return what a run's result depends on, as a command line has it: what all of a pack share, and its own."""
-    params = study.run_params(run)
-    own = {name: params.pop(name) for name in ("replicate", "optimizer", "optimizer_spec")}
-    return json.dumps(params), json.dumps(own)
+    return [*train_receipts(wildcards), at(jobs.receipt(STEPS["train"]).format(**wildcards))]
 
 
 def train_command(runs_of):
@@ -298,8 +214,8 @@ def train_command(runs_of):
     def modules(wildcards):
         return study.training_modules(*runs_of(wildcards))
 
-    shared = lambda wildcards: run_params(runs_of(wildcards)[0])[0]
-    own = lambda wildcards: [run_params(run)[1] for run in runs_of(wildcards)]
+    shared = lambda wildcards: jobs.run_settings(study, runs_of(wildcards)[0])[0]
+    own = lambda wildcards: [jobs.run_settings(study, run)[1] for run in runs_of(wildcards)]
     return command("train", also=also, modules=modules, backend=study.backend, shared=shared, run=own)
 
 
@@ -331,29 +247,22 @@ def magnify_command():
     )
 
 
-def packed(pattern):
-    """Return a file of every run that is trained together with others."""
-    return [
-        pattern.format(fraction="{fraction}", replicate=run.replicate, optimizer=run.optimizer) for run in study.pack(0)
-    ]
-
-
 def pack_inputs():
     """Return the files of a pack: what each training reads by itself, with the subsets of all its replicates."""
-    receipts = dict.fromkeys(packed(receipt("draw_subset")))
+    receipts = dict.fromkeys(jobs.of_pack(study, jobs.receipt(STEPS["draw_subset"])))
     return {
         "spectra": ancient(at(FILES["spectra"].path)),
-        "subset": ancient([at(path) for path in packed(FILES["subset"].path)]),
+        "subset": ancient(jobs.of_pack(study, FILES["subset"].path)),
         "matched": [],
-        "receipts": [at(path) for path in (receipt("prepare_spectra"), *receipts)],
+        "receipts": [at(jobs.receipt(STEPS["prepare_spectra"])), *receipts],
     }
 
 
 def pack_outputs():
     """Return what trainings of a pack make; each has its receipt, as if trained by itself."""
-    files = {file.name: file.path for file in STEPS["train"].makes if study.has(file)} | {"receipt": receipt("train")}
-    found = {name: ensure([at(path) for path in packed(pattern)], non_empty=True) for name, pattern in files.items()}
-    return kept(found)
+    step = STEPS["train"]
+    files = {file.name: file.path for file in step.makes if study.has(file)} | {"receipt": jobs.receipt(step)}
+    return kept({name: ensure(jobs.of_pack(study, pattern), non_empty=True) for name, pattern in files.items()})
 
 
 # The state of results ------------------------------------------------------------------------------------------------

@@ -24,4 +24,7 @@ use rule step as draw_subset with:
     benchmark:
         benchmark_of("draw_subset")
     params:
-        **command("draw_subset", settings=subset_settings),
+        **command(
+            "draw_subset",
+            settings=lambda wildcards: json.dumps(told.settings(study, STEPS["draw_subset"], wildcards)["settings"]),
+        ),

@@ -9,7 +9,7 @@ TOLD = {
     for name, keys in told.keys(study).items()
 }
 TOLD["write_page"] = {
-    "shown": json.dumps(shown_on_page()),
+    "shown": json.dumps(jobs.shown(study)),
     "templates": fingerprint.digest([fingerprint.file_hash(path) for path in templates.paths()]),
     # untracked: what the page shows of the study changes with what was made by it
     "also": lambda wildcards, threads: {"study": json.dumps(study.config)},

@@ -11,9 +11,9 @@ from quasarcurves.provenance import fingerprint
 from quasarcurves.provenance.receipts import FOLDER, Receipt
 from quasarcurves.provenance.status import flat, module_now, settings_of
 from quasarcurves.study import Study
-from quasarcurves.study.steps import PLACES, STEPS
+from quasarcurves.study.steps import STEPS
 
-_JOB_FILES = {"logs": "log", "benchmarks": "tsv", FOLDER: "json"}
+_JOB_FILES = {"logs": ".log", "benchmarks": ".tsv", FOLDER: ".json"}
 """Folders of the results with a file for every job, and how these end."""
 
 _BY_RUN = ("runs", "state")
@@ -108,8 +108,7 @@ def _asked(study: Study) -> set[Path]:
     """Return the files that the jobs of a study make or write about themselves."""
     found = [study.paths(file.path, step.per) for step in study.steps for file in step.makes if study.has(file)]
     for step in study.steps:
-        place = f"{step.name}/{PLACES[step.per]}".rstrip("/")
-        found += [study.paths(f"{folder}/{place}.{suffix}", step.per) for folder, suffix in _JOB_FILES.items()]
+        found += [study.paths(step.about(kind, suffix), step.per) for kind, suffix in _JOB_FILES.items()]
     return {study.log, *(Path(path) for paths in found for path in paths)}
 
 

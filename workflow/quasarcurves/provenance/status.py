@@ -20,7 +20,7 @@ import h5py
 
 from quasarcurves.provenance import fingerprint
 from quasarcurves.provenance.receipts import FOLDER, Receipt
-from quasarcurves.study import Run, Study, told
+from quasarcurves.study import Run, Study, jobs, told
 from quasarcurves.study.steps import MAKERS, PLACES, WILDCARDS, Step
 from quasarcurves.training import progress
 from quasarcurves.training.run_lock import RunLock
@@ -121,7 +121,7 @@ class _Inspection:
     def _standing(self, step: Step, job: Mapping[str, Any]) -> Standing:
         name = PLACES[step.per].format(**job)
         after = self._after(step, job)
-        receipt = self.receipts.get(_receipt_path(self.study, step, name))
+        receipt = self.receipts.get(self.study.results / jobs.receipt(step).format(**job))
         if receipt is None or not all(path.exists() for path in self._files(step, job)):
             return Standing(step, name, *self._unmade(step, job), after=after)
         why = tuple(self._reasons(step, job, receipt))
@@ -234,10 +234,6 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", json.dumps(value)
-
-
-def _receipt_path(study: Study, step: Step, name: str) -> Path:
-    return study.results / FOLDER / (f"{step.name}/{name}.json" if name else f"{step.name}.json")
 
 
 def _under_way(state: Path) -> tuple[str, str] | None:

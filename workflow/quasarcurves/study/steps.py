@@ -155,6 +155,10 @@ class Step:
         """Name of the figure that it draws."""
         return self.name.removeprefix("plot_")
 
+    def about(self, kind: str, suffix: str) -> str:
+        """Return the file of a kind that each job has beside what it makes, its log say, with the step's wildcards."""
+        return "/".join(filter(None, (kind, self.name, PLACES[self.per]))) + suffix
+
 
 def _table(name: str, text: str = "", when: str = "") -> File:
     return File(name, f"{name}.csv", text, when)

@@ -1,0 +1,131 @@
+"""What the jobs of a study read, make and are told: the parts of their rules that need no Snakemake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from quasarcurves.study import told
+from quasarcurves.study.steps import FILES, MAKERS, STEPS, WILDCARDS, File, Step
+from quasarcurves.study.study import Run, Study
+
+
+def receipt(step: Step) -> str:
+    """Return the receipt of a step's jobs, below the results."""
+    return step.about("receipts", ".json")
+
+
+def pngs(step: Step) -> list[File]:
+    """Return the files of a figure that every browser shows alike."""
+    return [file for file in step.makes if file.path.endswith(".png")]
+
+
+def read(study: Study, step: Step) -> list[str]:
+    """Return the names of the files that a step reads, without what the study does not have."""
+    return [name for name in step.reads if study.has(MAKERS[name]) and study.has(FILES[name])]
+
+
+def named(study: Study, step: Step, brought: bool) -> dict[str, list[str]]:
+    """Return the files that a job names as read, by their name.
+
+    Parameters
+    ----------
+    study : Study
+    step : Step
+    brought : bool
+        Whether a job has only the files that it names. Otherwise it learns of some through the receipt of another step.
+    """
+    names = [name for name in read(study, step) if brought or name not in step.through]
+    files = {name: _for_job(study, FILES[name].path, MAKERS[name], step) for name in names}
+    if step.figures:
+        files["figures"] = [
+            path for each in _drawing(study) for file in pngs(each) for path in study.paths(file.path, each.per)
+        ]
+    return files
+
+
+def receipts(study: Study, step: Step) -> list[str]:
+    """Return the receipts of all that a job reads."""
+    makers = dict.fromkeys(step.through.get(name) or MAKERS[name].name for name in read(study, step))
+    found = [path for name in makers for path in _for_job(study, receipt(STEPS[name]), STEPS[name], step)]
+    if step.figures:
+        found += [path for each in _drawing(study) for path in study.paths(receipt(each), each.per)]
+    return found
+
+
+def made(study: Study, step: Step) -> dict[str, list[str]]:
+    """Return the files that a job makes, by their name, with the step's wildcards."""
+    files: dict[str, list[str]] = {}
+    for file in filter(study.has, step.makes):
+        files.setdefault(file.name, []).append(str(study.results / file.path))
+    return files
+
+
+def options(step: Step, given: Mapping[str, Iterable[str]], results: Mapping[str, Iterable[str]]) -> dict[str, list]:
+    """Return the options that name the files of a job; of a file that there is not, an option without value.
+
+    Parameters
+    ----------
+    step : Step
+    given, results : mapping of str to iterable of str
+        Files that the job reads and makes.
+    """
+    # thousands of paths would not fit on a command line: `own` has what they are made of
+    several = {name for name in step.reads if step.per == "study" and MAKERS[name].per in ("run", "subset")}
+    found: dict[str, list[str]] = {}
+    for name, paths in given.items():
+        if name not in several:
+            found.setdefault(step.together if step.together and name != "receipts" else name, []).extend(paths)
+    found |= {name: list(paths) for name, paths in results.items()}
+    told_of = [file.name for file in step.makes] + [n for n in step.reads if n not in several and not step.together]
+    return {**found, **{name: [] for name in told_of if name not in found}}
+
+
+def own(study: Study, step: Step, wildcards: Mapping[str, str], first_made: str) -> dict[str, Any]:
+    """Return what a job is done for, as options: one optimizer, say, or the runs whose files it reads."""
+    if step.figure:
+        return {name: wildcards[name] for name in WILDCARDS[step.per]}
+    if runs := told.runs(study, step):
+        return {"folder": str(Path(first_made).parent / "runs"), **runs}
+    return {}
+
+
+def run_settings(study: Study, run: Run) -> tuple[str, str]:
+    """Return what a run's result depends on, as a command line has it: what all of a pack share, and its own."""
+    params = study.run_params(run)
+    alone = {name: params.pop(name) for name in ("replicate", "optimizer", "optimizer_spec")}
+    return json.dumps(params), json.dumps(alone)
+
+
+def of_pack(study: Study, pattern: str) -> list[str]:
+    """Return a file of every run that is trained together with others, with the wildcard of their fraction."""
+    path = str(study.results / pattern)
+    return [
+        path.format(fraction="{fraction}", replicate=run.replicate, optimizer=run.optimizer) for run in study.pack(0)
+    ]
+
+
+def shown(study: Study) -> dict[str, dict[str, Any]]:
+    """Return what the page says of tables and figures, by their paths below the results."""
+    texts = {FILES[name].path: FILES[name].text for name in read(study, STEPS["write_page"])}
+    figures = {
+        file.path.format(**each): {**step.figure._asdict(), "draws": step.draws, "of": each}
+        for step in study.steps
+        if step.figure
+        for file in pngs(step)
+        for each in study.wildcards(step.per)
+    }
+    return {"tables": {path: text for path, text in texts.items() if text}, "figures": figures}
+
+
+def _for_job(study: Study, pattern: str, maker: Step, reader: Step) -> list[str]:
+    """Return the files that a job reads: those with its own wildcards, or those of all jobs that make some."""
+    if set(WILDCARDS[maker.per]) <= set(WILDCARDS[reader.per]):
+        return [str(study.results / pattern)]
+    return study.paths(pattern, maker.per)
+
+
+def _drawing(study: Study) -> list[Step]:
+    return [step for step in study.steps if step.figure]
