@@ -229,7 +229,7 @@ def test_every_reason_to_reject_is_counted(config, tmp_path):
 @pytest.mark.parametrize(
     ("leave_out", "message"),
     [
-        (["B_FLUX", "R_FLUX", "Z_FLUX"], r"expected B_FLUX, R_FLUX or Z_FLUX, found .*B_IVAR"),
+        (["B_FLUX", "R_FLUX", "Z_FLUX"], r"expected B_FLUX, R_FLUX or Z_FLUX, or BRZ_FLUX of .*, found .*B_IVAR"),
         (["R_IVAR"], "expected an HDU R_IVAR, found .*R_FLUX"),
         (["Z_WAVELENGTH"], "expected an HDU Z_WAVELENGTH"),
     ],
@@ -284,3 +284,30 @@ def test_a_catalogue_without_a_needed_column_is_refused(config, tmp_path):
 def test_paths_that_lead_nowhere_are_refused(config, key, value, error):
     with pytest.raises(error, match=rf"data\.{key}"):
         sources.check(config | {key: value})
+
+
+def test_a_coadd_across_cameras_is_one_arm(config, tmp_path):
+    wavelength = np.arange(3600, 9824.1, 0.8)
+    rng = np.random.default_rng(5)
+    flux, ivar = (rng.uniform(0.5, 2, (3, len(wavelength))).astype(np.float32) for _ in range(2))
+    mask = (rng.random(flux.shape) < 0.1).astype(np.int32)
+    path = tmp_path / "coadd-1.fits"
+    write_coadd(path, {"BRZ": wavelength}, {"BRZ": (flux, ivar)}, [1, 2, 3], {"BRZ": mask})
+    sources.check(config)
+    weight = np.where(mask, 0, ivar.astype(float))
+    expected = grid.normalise(*grid.rebin(wavelength, flux.astype(float), weight))[0]
+    np.testing.assert_allclose(sources.read(config).flux, expected, atol=1e-6)
+
+
+def test_target_ids_that_were_rounded_are_refused(config, tmp_path):
+    """As 25 spectra became 4 and truth went to neighbours."""
+    near = 39627944567309000 + np.arange(5)
+    write_spectra(tmp_path / "coadd-1.fits", draw(5), near)
+    assert sources.read(config).target_id.tolist() == near.tolist()
+    with fits.open(tmp_path / "coadd-1.fits") as hdus:
+        others = [each.copy() for each in hdus if each.name != "FIBERMAP"]
+        fibermap = table({"TARGETID": ("D", near.astype(float))}, name="FIBERMAP")
+        fits.HDUList([*others, fibermap]).writeto(tmp_path / "rounded.fits")
+    config["spectra"] = str(tmp_path / "rounded.fits")
+    with pytest.raises(ValueError, match=r"rounded\.fits: column TARGETID holds .* no longer exact"):
+        sources.read(config)

@@ -118,14 +118,24 @@ def test_every_reason_to_reject_is_counted(config, tmp_path):
         ("galaxy", 0.3, 1),
         (" Qso ", 2.0999, 2),
         ("QSO", 2.1, 3),
-        ("BLAZAR", 1, 4),
-        ("", 1, 4),
+        ("b'QSO'", 2.5, 3),
         ("QSO", "", 4),
     ],
 )
 def test_classes(config, tmp_path, name, z, label):
     write_catalogue(tmp_path / "catalogue.csv", f"plate,mjd,fiberid,z,class\n3655,55240,1,{z},{name}")
     assert sources.read(config).label.tolist() == [label]
+
+
+@pytest.mark.parametrize("name", ["BLAZAR", ""])
+def test_unknown_classes_are_bad_and_counted_or_refused_if_there_is_no_other(config, tmp_path, caplog, name):
+    path = tmp_path / "catalogue.csv"
+    write_catalogue(path, f"plate,mjd,fiberid,z,class\n3655,55240,1,1,{name}\n3655,55240,2,1,STAR")
+    assert sorted(sources.read(config).label.tolist()) == [0, 4]
+    assert f"1 objects of other classes are BAD: '{name}' (1)" in caplog.text
+    write_catalogue(path, f"plate,mjd,fiberid,z,class\n3655,55240,1,1,{name}")
+    with pytest.raises(ValueError, match=rf"catalogue\.csv: column CLASS: no class is known, found '{name}' \(1\)"):
+        sources.read(config)
 
 
 def test_ids_without_a_thing_id_are_unique_and_those_with_one_keep_it(config, tmp_path):
@@ -203,7 +213,7 @@ def test_a_folder_without_spectra_is_refused(config, tmp_path):
         sources.check(config | {"spectra": str(tmp_path / "empty")})
 
 
-@pytest.mark.parametrize("name", ["spectrum.fits", "spec-3655-55240.fits", "spec-3655-55240-27021598150.fits"])
+@pytest.mark.parametrize("name", ["spectrum.fits", "spec-3655-55240.fits"])
 def test_other_names_are_refused(config, tmp_path, name):
     write_spec(tmp_path / "spectra" / name)
     for use in (sources.check, sources.read):
@@ -264,3 +274,52 @@ def test_a_gzip_file_without_its_last_bytes_is_refused_when_the_study_is_read(co
     plain.unlink()
     with pytest.raises(OSError, match=r"0002\.fits\.gz: cannot be read"):
         sources.check(config)
+
+
+def test_files_of_sdss_v_are_found_by_catalogue_id(config, tmp_path):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    ids = [27021598108289694, 27021598108289695, 4375786580]
+    for name, each in zip(["017057-59631", "allepoch-60000", "15000-59146"], ids, strict=True):
+        write_spec(folder / f"spec-{name}-{each}.fits", seed=each % 97)
+    (folder / f"spec-15000-59146-{ids[2]}.fits").rename(folder / f"spec-15000-59146-{ids[2]}.FITS")
+    write_catalogue(
+        tmp_path / "catalogue.csv",
+        f"""FIELD,MJD,CATALOGID,Z,CLASS
+        17057,59631,{ids[0]},2.5,QSO
+        17057,59631,{ids[1]},0,STAR
+        15000,59146,{ids[2]},0.3,GALAXY""",
+    )
+    config["spectra"] = str(folder)
+    sources.check(config)
+    spectra = sources.read(config)
+    assert dict(zip(spectra.target_id.tolist(), spectra.label.tolist(), strict=True)) == dict(
+        zip(ids, [3, 0, 1], strict=True)
+    )
+    assert spectra.rejected == {}
+
+
+def test_copies_of_files_are_their_originals(config, tmp_path):
+    folder = tmp_path / "spectra"
+    (folder / "spec-3655-55240-0001.fits").rename(folder / "spec-3655-55240-0001 (1).fits")
+    assert sorted(sources.read(config).target_id.tolist()) == [501, 502, 530]
+
+
+def test_files_of_any_name_are_read_where_no_catalogue_is_needed(config, tmp_path):
+    folder = tmp_path / "spectra"
+    (folder / "spec-3655-55240-0002.fits").rename(folder / "quasar.fits")
+    spectra = [str(folder / "spec-3655-55240-0001.fits"), str(folder / "quasar.fits")]
+    (binned,) = sources.read_binned({"source": "sdss", "spectra": spectra})
+    assert binned.key.tolist() == [3655_55240_0001, 1]
+
+
+def test_a_catalogue_of_quasars_has_no_classes(config, tmp_path):
+    write_catalogue(
+        tmp_path / "catalogue.csv",
+        """PLATE,MJD,FIBERID,Z,IS_QSO_FINAL,THING_ID
+        3655,55240,1,2.5,1,501
+        3655,55240,2,1.0,1,502
+        3655,55240,30,0.4,-2,530""",
+    )
+    sources.check(config)
+    assert sources.read(config).label.tolist() == [3, 2, 4]

@@ -117,6 +117,6 @@ def test_a_source_is_imported_only_when_it_is_used():
 
 def test_rewording_a_key_of_a_source_reruns_nothing():
     text = Path(sources.__file__).with_name("sdss.py").read_text()
-    for old, new in {"A folder, list or glob": "A folder or files", "100_000": "90_000"}.items():
+    for old, new in {"Folder, list or glob of": "A folder or files", "100_000": "90_000"}.items():
         assert old in text
         assert fingerprint.normalised(text.replace(old, new)) == fingerprint.normalised(text)

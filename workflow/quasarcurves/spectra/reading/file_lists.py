@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def files(config: Mapping[str, Any], key: str, in_folder: str | None = None) -> 
     Returns
     -------
     list of Path
-        Each file once, even if it is named twice: a spectrum must not count twice.
+        Each file once, even if it is named twice, or by a link too: a spectrum must not count twice.
 
     Raises
     ------
@@ -32,10 +33,12 @@ def files(config: Mapping[str, Any], key: str, in_folder: str | None = None) -> 
     FileNotFoundError
         If a file does not exist, or a glob or folder has none.
     """
-    found: dict[Path, None] = {}
+    found: dict[tuple[int, int], Path] = {}
     for pattern in _patterns(config, key):
-        found.update(dict.fromkeys(_expand(Path(pattern).expanduser(), key, in_folder)))
-    return list(found)
+        for path in _expand(Path(pattern).expanduser(), key, in_folder):
+            status = path.stat()
+            found.setdefault((status.st_dev, status.st_ino), path)
+    return list(found.values())
 
 
 def one_file(config: Mapping[str, Any], key: str) -> Path:
@@ -70,7 +73,8 @@ def _expand(path: Path, key: str, in_folder: str | None) -> list[Path]:
     if path.is_dir():
         if in_folder is None:
             raise ValueError(f"data.{key}: {path} is a folder, expected a file")
-        found = sorted(each for each in path.glob(in_folder) if each.is_file())
+        # endings in capital letters are those of other systems
+        found = sorted(each for each in path.iterdir() if fnmatch(each.name.lower(), in_folder) and each.is_file())
         if not found:
             raise FileNotFoundError(f"data.{key}: no file {in_folder} in the folder {path}")
         return found

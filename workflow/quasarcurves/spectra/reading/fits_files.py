@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from astropy.io import fits
 
-_COMPRESSED = (".gz", ".bz2", ".xz", ".z")
+_MAGIC = {"gzip": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\x00", "compress": b"\x1f\x9d"}
+"""First bytes of compressed files: their names are not to be relied on."""
+
 _QUICK_BYTES = 64 * 2**20
 """A check does not read compressed files above this size: it would have to decompress them to reach their end."""
 
@@ -25,9 +27,24 @@ class BadFile(ValueError):
     """A file that is not as needed; the message names it, what was found and what was expected."""
 
 
+def compression(path: Path) -> str | None:
+    """Return how a file is compressed as a whole, by its first bytes: gzip, bz2, xz, compress; None if it is not.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), None)
+
+
 def is_compressed(path: Path) -> bool:
     """Whether a file is compressed as a whole, so that its rows cannot be reached at random."""
-    return path.suffix.lower() in _COMPRESSED
+    return compression(path) is not None
 
 
 @contextmanager
@@ -112,7 +129,7 @@ def check_files(paths: Sequence[Path], check_one: Callable[[fits.HDUList, Path],
     for path in paths[::step]:
         if is_compressed(path) and path.stat().st_size > _QUICK_BYTES:
             continue
-        is_gzip = path.suffix.lower() == ".gz"
+        is_gzip = compression(path) == "gzip"
         if is_gzip:
             _check_gzip(path)
         # _check_gzip has seen the end of the file already
@@ -122,13 +139,12 @@ def check_files(paths: Sequence[Path], check_one: Callable[[fits.HDUList, Path],
 
 def _check_signature(path: Path) -> None:
     """Refuse a file that does not begin as FITS; gzip files are looked into, other compressions not."""
-    if is_compressed(path) and path.suffix.lower() != ".gz":
+    compressed = compression(path)
+    if compressed not in (None, "gzip"):
         return
     try:
-        with gzip.open(path) if is_compressed(path) else path.open("rb") as file:
+        with gzip.open(path) if compressed else path.open("rb") as file:
             start = file.read(8)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise OSError(f"{path}: cannot be read ({error})") from error
     if start != b"SIMPLE  ":

@@ -5,6 +5,8 @@ Classes and the BAL rule follow Busca & Balland (2018), arXiv:1808.09955, and th
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +16,8 @@ from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT
 
 CONFIDENT = 3
 """Z_CONF_PERSON if the inspector is sure of class and redshift."""
+
+logger = logging.getLogger(__name__)
 
 _QSO = QSO_LOW
 _LABEL_OF_CLASS_PERSON = {1: STAR, 3: _QSO, 4: GALAXY, 30: _QSO}
@@ -40,23 +44,40 @@ def label_from_inspection(class_person: np.ndarray, z_conf_person: np.ndarray, z
     return _label(class_person, _LABEL_OF_CLASS_PERSON, z_conf_person == CONFIDENT, z)
 
 
-def label_from_class(name: np.ndarray, z: np.ndarray, trusted: np.ndarray | bool = True) -> np.ndarray:
+def label_from_class(name: np.ndarray, z: np.ndarray, where: str, trusted: np.ndarray | bool = True) -> np.ndarray:
     """Label objects by the class that a pipeline or catalogue gives them.
 
     Parameters
     ----------
     name : (n,) str array
-        STAR, GALAXY or QSO, in any case. Any other name gives BAD.
+        STAR, GALAXY or QSO, in any case, also as Python writes bytes: b'QSO'. Any other name gives BAD; how many have
+        which is logged.
     z : (n,) array
         Divides the quasars at 2.1; one without a redshift is BAD.
+    where : str
+        File and column of the names, for messages.
     trusted : (n,) bool array or bool
         Where False the label is BAD.
 
     Returns
     -------
     (n,) uint8 array
+
+    Raises
+    ------
+    ValueError
+        If no name is one of the three: the column is another one, or written in another way.
     """
-    return _label(np.char.upper(np.char.strip(name)), _LABEL_OF_CLASS_NAME, trusted, z)
+    clean = np.char.upper(np.char.strip(name))
+    as_bytes = np.char.startswith(clean, "B'") & np.char.endswith(clean, "'")
+    clean = np.where(as_bytes, np.char.strip(np.char.strip(np.char.lstrip(clean, "B"), "'")), clean)
+    unknown = Counter(clean[~np.isin(clean, list(_LABEL_OF_CLASS_NAME))].tolist())
+    if unknown:
+        found = ", ".join(f"{each!r} ({count})" for each, count in unknown.most_common(5))
+        if unknown.total() == len(clean):
+            raise ValueError(f"{where}: no class is known, found {found}, expected {', '.join(_LABEL_OF_CLASS_NAME)}")
+        logger.warning("%s: %d objects of other classes are BAD: %s", where, unknown.total(), found)
+    return _label(clean, _LABEL_OF_CLASS_NAME, trusted, z)
 
 
 def _label(value: np.ndarray, labels: Mapping, trusted: np.ndarray | bool, z: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """DESI coadd and spectra files: many spectra each, in the arms B, R and Z.
 
 Keys: `spectra`, a file, list or glob; `catalogue`, a FITS or CSV table with TARGETID, Z and SPECTYPE, and perhaps
-ZWARN. An arm is the HDUs {B,R,Z}_WAVELENGTH, _FLUX, _IVAR and, if there, _MASK (not 0: the pixel does not count).
+ZWARN. An arm is the HDUs {B,R,Z}_WAVELENGTH, _FLUX, _IVAR and, if there, _MASK (not 0: the pixel does not count). A
+coadd across cameras has one arm, BRZ say; it is read where there are no single ones.
 TARGETID comes from the table FIBERMAP; without one it is the row number, counted through all files.
 
 SPECTYPE is STAR, GALAXY or QSO; anything else, or ZWARN other than 0, gives the label BAD.
@@ -58,6 +59,11 @@ SCHEMA = {
 BYTES_PER_SPECTRUM = 100_000
 
 ARMS = ("B", "R", "Z")
+_ACROSS = ("BRZ", "BR", "BZ", "RZ")
+"""Arms of coadds across cameras."""
+
+_ANY_ARM = "B_FLUX, R_FLUX or Z_FLUX, or BRZ_FLUX of a coadd across cameras"
+
 _FIBERMAP = "FIBERMAP"
 _TARGET_ID = (Column("TARGETID", int),)
 _CATALOGUE = (
@@ -143,7 +149,7 @@ def read_catalogue(path: Path) -> Truth:
     return Truth(
         key=columns["TARGETID"],
         z=columns["Z"],
-        label=label_from_class(columns["SPECTYPE"], columns["Z"], trusted),
+        label=label_from_class(columns["SPECTYPE"], columns["Z"], f"{path}: column SPECTYPE", trusted),
         bal=np.zeros(n, np.int8),
         name=f"TARGETID in {path}",
     )
@@ -151,10 +157,10 @@ def read_catalogue(path: Path) -> Truth:
 
 def check_spectrum(hdus: fits.HDUList, path: Path) -> list[str]:
     """Return the arms that a file has, once the shapes of their parts are found to fit."""
-    arms = [arm for arm in ARMS if f"{arm}_FLUX" in hdus]
+    arms = _arms(hdus)
     if not arms:
         found = ", ".join(each.name for each in hdus if each.name)
-        raise BadFile(f"{path}: expected B_FLUX, R_FLUX or Z_FLUX, found {found or 'no named HDU'}")
+        raise BadFile(f"{path}: expected {_ANY_ARM}, found {found or 'no named HDU'}")
     n = _length(hdus, path, arms)
     for arm in arms:
         shape = hdus[f"{arm}_FLUX"].shape
@@ -166,6 +172,11 @@ def check_spectrum(hdus: fits.HDUList, path: Path) -> list[str]:
             if found != wanted:
                 raise BadFile(f"{path}: {arm}_{part} has shape {found}, expected {wanted}")
     return arms
+
+
+def _arms(hdus: fits.HDUList) -> list[str]:
+    single = [arm for arm in ARMS if f"{arm}_FLUX" in hdus]
+    return single or [arm for arm in _ACROSS if f"{arm}_FLUX" in hdus][:1]
 
 
 def _length(hdus: fits.HDUList, path: Path, arms: list[str]) -> int:
@@ -183,7 +194,7 @@ def _length(hdus: fits.HDUList, path: Path, arms: list[str]) -> int:
 def _target_ids(hdus: fits.HDUList, path: Path, first_row: int) -> np.ndarray:
     if _FIBERMAP in hdus:
         return catalogue.read_table(hdus[_FIBERMAP], path, _TARGET_ID)["TARGETID"]
-    n = next(hdus[f"{arm}_FLUX"].shape[0] for arm in ARMS if f"{arm}_FLUX" in hdus)
+    n = hdus[f"{_arms(hdus)[0]}_FLUX"].shape[0]
     return np.arange(first_row, first_row + n, dtype=np.int64)
 
 

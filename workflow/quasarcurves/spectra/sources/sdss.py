@@ -1,10 +1,12 @@
-"""SDSS/BOSS/eBOSS `spec-PLATE-MJD-FIBER.fits[.gz]` files, one spectrum each, and a catalogue of them.
+"""SDSS spec files, one spectrum each, and a catalogue of them.
 
-Keys: `spectra`, a folder, list or glob of such files; `catalogue`, a CSV or FITS table with PLATE, MJD,
-FIBERID (or FIBER), Z and CLASS, and perhaps THING_ID, BAL_FLAG_VI, BI_CIV, found by plate, MJD and fibre.
+Keys: `spectra`, a folder, list or glob of files `spec-PLATE-MJD-FIBER.fits` of SDSS, BOSS and eBOSS, or
+`spec-FIELD-MJD-CATALOGID.fits` of SDSS-V, compressed or not; `catalogue`, a CSV or FITS table with Z and CLASS, and
+perhaps THING_ID, BAL_FLAG_VI, BI_CIV. Its rows are found by PLATE, MJD and FIBERID (or FIBER); in SDSS-V by CATALOGID.
 
 CLASS is STAR, GALAXY or QSO in any case; anything else gives the label BAD. Every other row is trusted: leave rows that
-are not to be trusted out of the catalogue, or change their class.
+are not to be trusted out of the catalogue, or change their class. A catalogue of quasars (DR16Q) has IS_QSO_FINAL in
+place of CLASS: 1 is a quasar, anything else BAD.
 """
 
 from __future__ import annotations
@@ -33,12 +35,13 @@ SCHEMA = {
     "required": ["spectra", "catalogue"],
     "properties": {
         "spectra": {
-            "description": "A folder, list or glob of spec-PLATE-MJD-FIBER.fits files (also .gz).",
+            "description": "Folder, list or glob of files spec-PLATE-MJD-FIBER.fits or spec-FIELD-MJD-CATALOGID.fits.",
             "$ref": "#/$defs/files",
         },
         "catalogue": {
             "description": (
-                "CSV or FITS table of plate, mjd, fiberid (or fiber), z, class; thing_id and BAL columns if known."
+                "CSV or FITS table of z, class, and plate, mjd, fiberid (or fiber), or catalogid; thing_id and BAL "
+                "columns if known."
             ),
             "type": "string",
             "minLength": 1,
@@ -48,18 +51,17 @@ SCHEMA = {
 
 BYTES_PER_SPECTRUM = 100_000
 
-_NAME = re.compile(r"spec-(\d+)-(\d+)-(\d+)\.fits(\.gz)?")
+_ENDING = r"( ?\(\d+\))?\.fits(\.\w+)?"  # copies of files are called `spec-3655-55240-0026 (1).fits`
+_NAME = re.compile(r"spec-(\d+)-(\d+)-(\d{1,4})" + _ENDING, re.IGNORECASE)
+_NAME_SDSS_V = re.compile(r"spec-\w+-\d+-(\d{5,19})" + _ENDING, re.IGNORECASE)
 _IN_FOLDER = "spec-*.fits*"
 _BAD_SKY_BIT = 25
 """Bit of AND_MASK that QuasarNET drops: the sky is bright and badly subtracted in every exposure."""
 
 _PIXELS = (Column("FLUX"), Column("LOGLAM"), Column("IVAR"), Column("AND_MASK", int))
+_FIBRE = (Column("PLATE", int), Column("MJD", int), Column("FIBERID", int, ("FIBER",)))
 _CATALOGUE = (
-    Column("PLATE", int),
-    Column("MJD", int),
-    Column("FIBERID", int, ("FIBER",)),
     Column("Z"),
-    Column("CLASS", str),
     Column("THING_ID", int, needed=False),
     Column("BAL_FLAG_VI", needed=False),
     Column("BI_CIV", needed=False),
@@ -78,7 +80,8 @@ def check(config: Mapping[str, Any]) -> None:
     for path in spectra:
         observation(path)
     check_files(spectra, check_spectrum)
-    catalogue.check(one_file(config, "catalogue"), _CATALOGUE)
+    path = one_file(config, "catalogue")
+    catalogue.check(path, _catalogue_columns(path))
 
 
 def input_files(config: Mapping[str, Any]) -> list[Path]:
@@ -106,17 +109,22 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
         In the order of the files. The target id is THING_ID where the catalogue has one above 0, else
         it is made of plate, MJD and fibre, above any THING_ID.
     """
+    for path in spectra_files(config):
+        observation(path)
     truth = read_catalogue(one_file(config, "catalogue"))
     for binned in read_binned(config, rows):
         yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "sdss")
 
 
 def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
-    """Read the spectra without looking into the catalogue, at most `rows` files at a time."""
+    """Read the spectra without looking into the catalogue, at most `rows` files at a time.
+
+    Files of other names, which no catalogue could speak of, are numbered.
+    """
     spectra = spectra_files(config)
     for start in range(0, len(spectra), rows):
         paths = spectra[start : start + rows]
-        key = np.array([observation(path) for path in paths], np.int64)
+        key = np.array([_observation_or(start + row, path) for row, path in enumerate(paths)], np.int64)
         flux, ivar = np.empty((2, len(paths), N_BINS))
         for row, path in enumerate(paths):
             flux[row], ivar[row] = read_spectrum(path)
@@ -153,32 +161,59 @@ def read_catalogue(path: Path) -> Truth:
     ValueError
         If a column is missing, or a spectrum has rows that disagree.
     """
-    columns = catalogue.read(path, _CATALOGUE)
-    key = _key(columns["PLATE"], columns["MJD"], columns["FIBERID"], path)
+    columns = catalogue.read(path, _catalogue_columns(path))
+    key, name = _keys(columns, path)
     thing_id = columns.get("THING_ID", key)
+    if "CLASS" in columns:
+        label = label_from_class(columns["CLASS"], columns["Z"], f"{path}: column CLASS")
+    else:
+        is_quasar = np.where(columns["IS_QSO_FINAL"] == 1, "QSO", "NOT 1")
+        label = label_from_class(is_quasar, columns["Z"], f"{path}: column IS_QSO_FINAL as class")
     return Truth(
         key=key,
         z=columns["Z"],
-        label=label_from_class(columns["CLASS"], columns["Z"]),
+        label=label,
         bal=bal_from_inspection(columns, len(key)),
         target_id=np.where(thing_id > 0, thing_id, key),
-        name=f"PLATE, MJD, FIBERID (in one number) in {path}",
+        name=f"{name} in {path}",
     )
 
 
+def _catalogue_columns(path: Path) -> tuple[Column, ...]:
+    """Return the columns to read of a catalogue: how its rows are found, and what it knows, depends on its kind."""
+    has = catalogue.names(path)
+    by_catalogid = "CATALOGID" in has and not {"PLATE", "MJD"} <= has
+    classes = Column("IS_QSO_FINAL", int) if "CLASS" not in has and "IS_QSO_FINAL" in has else Column("CLASS", str)
+    return *((Column("CATALOGID", int),) if by_catalogid else _FIBRE), classes, *_CATALOGUE
+
+
+def _keys(columns: Mapping[str, np.ndarray], path: Path) -> tuple[np.ndarray, str]:
+    """Return the key of each row of a catalogue, and what it is made of."""
+    if "CATALOGID" in columns:
+        return columns["CATALOGID"], "CATALOGID"
+    return _key(columns["PLATE"], columns["MJD"], columns["FIBERID"], path), "PLATE, MJD, FIBERID (in one number)"
+
+
 def observation(path: Path) -> int:
-    """Return the number that stands for the plate, MJD and fibre of a spec file, from its name.
+    """Return the number that stands for the observation of a spec file, from its name: its catalogue id in SDSS-V.
+
+    Others are made of plate, MJD and fibre. They lie below 10^15 and above 10^11; catalogue ids are smaller or larger.
 
     Raises
     ------
     ValueError
         If the file has another name.
     """
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise BadFile(f"{path}: expected a name such as spec-3655-55240-0026.fits or .fits.gz")
-    plate, mjd, fiber = (np.array([int(each)]) for each in match.groups()[:3])
-    return int(_key(plate, mjd, fiber, path)[0])
+    if match := _NAME.fullmatch(path.name):
+        plate, mjd, fiber = (np.array([int(each)]) for each in match.groups()[:3])
+        return int(_key(plate, mjd, fiber, path)[0])
+    if match := _NAME_SDSS_V.fullmatch(path.name):
+        return int(match[1])
+    raise BadFile(f"{path}: expected a name such as spec-3655-55240-0026.fits or spec-015000-59146-4375786580.fits")
+
+
+def _observation_or(number: int, path: Path) -> int:
+    return observation(path) if _NAME.fullmatch(path.name) or _NAME_SDSS_V.fullmatch(path.name) else number
 
 
 def _key(plate: np.ndarray, mjd: np.ndarray, fiber: np.ndarray, path: Path) -> np.ndarray:
