@@ -254,6 +254,51 @@ def test_without_lambda_offsets_are_not_rescaled(tmp_path):
     np.testing.assert_allclose(outputs_of(rescaled, x)[..., 13:], -0.1 + 1.2 * outputs[..., 13:], rtol=0, atol=1e-6)
 
 
+def test_what_the_configuration_says_counts_not_the_names_of_layers(weights_file, tmp_path):
+    """Where layers have numbers from elsewhere, as if other networks had been built before."""
+    shutil.copy(weights_file, tmp_path / "network.h5")
+    with h5py.File(tmp_path / "network.h5", "r+") as file:
+        names = [name for name in file["model_weights"] if name.startswith("lambda")]
+        text = file.attrs["model_config"]
+        for number, name in enumerate(names, start=7):
+            file["model_weights"].move(name, f"other_{number}")
+            text = text.replace(f'"{name}"', f'"other_{number}"')
+        file.attrs["model_config"] = text
+    assert len(names) == 7
+    assert_equal_models(from_quasarnp(weights_file), from_quasarnp(tmp_path / "network.h5"))
+    with h5py.File(tmp_path / "network.h5", "r+") as file:
+        file["model_weights"].create_group("lambda")
+        file.attrs["model_config"] = text.replace('"class_name": "Lambda"', '"class_name": "Activation"')
+    x = spectra()
+    plain, rescaled = (outputs_of(from_quasarnp(path), x) for path in (tmp_path / "network.h5", weights_file))
+    boxes = plain.shape[-1] // 2
+    np.testing.assert_allclose(rescaled[..., boxes:], -0.1 + 1.2 * plain[..., boxes:], rtol=0, atol=1e-6)
+
+
+def test_a_network_that_keras_3_has_saved_is_read(tmp_path):
+    """The layers of the training script that QuasarNET is published with, saved by today's Keras."""
+    layers = keras.layers
+    x = image = keras.Input((443, 1))
+    for i in range(1, 5):
+        x = layers.Conv1D(4, 10, strides=2, name=f"conv_{i}")(x)
+        x = layers.BatchNormalization(name=f"batch_normalization_{i}")(x)
+        x = layers.Activation("relu")(x)
+    x = layers.Dense(4, name="fc_common")(layers.Flatten()(x))
+    x = layers.Activation("relu")(layers.BatchNormalization(name="batch_normalization_5")(x))
+    outputs = []
+    for k in range(3):
+        offset = layers.Dense(13, activation="sigmoid", name=f"fc_offset_{k}")(x)
+        offset = layers.Rescaling(1.2, -0.1)(offset)
+        outputs.append(layers.Concatenate()([layers.Dense(13, activation="sigmoid", name=f"fc_box_{k}")(x), offset]))
+    model = keras.Model(image, outputs)
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.uniform(0.1, 0.5, each.shape) for each in model.get_weights()])
+    model.save(tmp_path / "network.h5")
+    flux = spectra()
+    expected = np.stack([np.asarray(each) for each in model(flux[..., None])], axis=1)
+    np.testing.assert_allclose(outputs_of(from_quasarnp(tmp_path / "network.h5"), flux), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("byte_order", ["<", ">"])
 def test_weights_of_random_networks_are_read_in_any_byte_order(tmp_path, byte_order):
     weights = keras2_weights.random_weights(4, filters=6, boxes=5, lines=3)
@@ -335,6 +380,22 @@ DAMAGES = {
     "no settings": (lambda file: file.attrs.__delitem__("model_config"), r"attribute model_config cannot be read"),
     "settings are no JSON": (
         lambda file: file.attrs.__setitem__("model_config", "{"),
+        r"attribute model_config cannot",
+    ),
+    "another activation": (
+        lambda file: replace_config(file, '"activation": "sigmoid"', '"activation": "linear"', 1),
+        r"model_config says that fc_offset_0 has activation 'linear', expected 'sigmoid'",
+    ),
+    "some offsets are rescaled": (
+        lambda file: replace_config(file, '"class_name": "Rescaling"', '"class_name": "Activation"', 1),
+        r"6 of 7 offsets are rescaled, expected all or none",
+    ),
+    "another scale": (
+        lambda file: replace_config(file, '"scale": 1.2', '"scale": 1.1', 1),
+        r"lambda has scale and offset \(1\.1, -0\.1\), expected 1\.2 and -0\.1",
+    ),
+    "deep nesting": (
+        lambda file: file.attrs.__setitem__("model_config", "[" * 30_000 + "]" * 30_000),
         r"attribute model_config cannot",
     ),
     "another grid": (

@@ -144,7 +144,7 @@ def test_files_that_are_no_models_are_refused(tmp_path):
         Trained.load(tmp_path / "text.h5")
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(ValueError, match=r"other\.keras: cannot be opened"):
+    with pytest.raises(ValueError, match=r"other\.keras: cannot be read, expected a Keras file"):
         Trained.load(tmp_path / "other.keras")
     with pytest.raises(FileNotFoundError, match=r"none\.keras"):
         Trained.load(tmp_path / "none.keras")

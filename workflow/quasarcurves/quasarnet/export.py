@@ -2,8 +2,9 @@
 
 QuasarNP (github.com/desihub/QuasarNP, `io.load_file`) takes the weights from the data sets
 `model_weights/<layer>/<layer>/<variable>:0`, padding and strides of the convolutions from the JSON attribute
-`model_config`, and the scale of the offsets (-0.1 + 1.2 x) from the presence of a group `lambda`. Its normalisations
-have the epsilon of Keras, 1e-3. The heads, one layer in `network`, are separate there: `fc_box_0`, `fc_offset_0` ...,
+`model_config`, and the scale of the offsets (-0.1 + 1.2 x) from the presence of a group `lambda`. What counts here is
+whether `model_config` has a layer that rescales them, whatever it is called. Its normalisations have the epsilon of
+Keras, 1e-3. The heads, one layer in `network`, are separate there: `fc_box_0`, `fc_offset_0` ...,
 in the order of the lines.
 
 The files written here are whole Keras models as well, with a Rescaling layer where QuasarNET has a pickled function:
@@ -26,12 +27,16 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.foreign_files import check_hdf5
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 from quasarcurves.spectra.grid import N_BINS, WAVELENGTH
 
 GRID, GRID_SPACING = "model_grid", "logarithmic"
 _WEIGHTS, _CONFIG, _ABOUT = "model_weights", "model_config", "quasarcurves"
 _RESCALED = "lambda"
+_RESCALING = ("Lambda", "Rescaling")
+"""Classes of layers that rescale offsets: QuasarNET's own is a Lambda of pickled code, which is not run."""
+
 _KERAS = {"backend": "tensorflow", "keras_version": "2.4.0"}
 """The version whose layout this is, that of the networks in use."""
 
@@ -236,10 +241,25 @@ def _size_in(file: h5py.File, path: str | Path) -> _Size:
         boxes=_dataset(file, path, boxes[0], "bias").shape[-1],
         n_lines=n_lines,
         dropout=rates[0] if rates else 0.0,
-        rescale_offsets=_RESCALED in file[_WEIGHTS],
+        rescale_offsets=_rescales(settings, n_lines, path),
     )
-    _check_settings(settings, convolutions, norms, path)
+    _check_settings(settings, convolutions, norms, n_lines, path)
     return size
+
+
+def _rescales(settings: Mapping[str, Mapping], n_lines: int, path: str | Path) -> bool:
+    """Return whether the offsets of a file are rescaled; refuse it if only some are, or in another way."""
+    found = set()
+    for name, config in settings.items():
+        if config.get("class_name") in _RESCALING:
+            found |= set(re.findall(r'"fc_offset_(\d+)"', json.dumps(config["inbound_nodes"])))
+            scale = config.get("scale", OFFSET_SCALE), config.get("offset", OFFSET_SHIFT)
+            if scale != (OFFSET_SCALE, OFFSET_SHIFT):
+                expected = f"{OFFSET_SCALE} and {OFFSET_SHIFT}"
+                raise ValueError(f"{path}: {name} has scale and offset {scale}, expected {expected}")
+    if len(found) not in (0, n_lines):
+        raise ValueError(f"{path}: {len(found)} of {n_lines} offsets are rescaled, expected all or none")
+    return bool(found)
 
 
 def _found(file: h5py.File, path: str | Path, kind: str) -> list[str]:
@@ -256,19 +276,23 @@ def _settings(file: h5py.File, path: str | Path) -> dict[str, dict[str, Any]]:
     """Return the settings of every layer by its name, from the attribute `model_config`."""
     try:
         layers = json.loads(file.attrs[_CONFIG])["config"]["layers"]
-        return {layer["config"]["name"]: {"class_name": layer["class_name"], **layer["config"]} for layer in layers}
-    except (KeyError, TypeError, ValueError) as error:
+        about = [{key: layer.get(key) for key in ("class_name", "inbound_nodes")} for layer in layers]
+        return {each["config"]["name"]: {**known, **each["config"]} for known, each in zip(about, layers, strict=True)}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path}: attribute {_CONFIG} cannot be read, expected JSON of its layers ({error!r})"
         ) from error
 
 
 def _check_settings(
-    settings: Mapping[str, Mapping], convolutions: list[str], norms: list[str], path: str | Path
+    settings: Mapping[str, Mapping], convolutions: list[str], norms: list[str], n_lines: int, path: str | Path
 ) -> None:
     padding = network.padding_of(len(convolutions))
     conv = {"padding": padding, "strides": [network.STRIDE], "kernel_size": [network.KERNEL_WIDTH]}
+    expected: dict[str, Mapping[str, Any]]
     expected = {name: conv for name in convolutions} | {name: {"epsilon": _EPSILON} for name in norms}
+    # their outputs are read as probabilities and as places in a box
+    expected |= {f"fc_{kind}_{k}": {"activation": "sigmoid"} for kind in ("box", "offset") for k in range(n_lines)}
     for name, wanted in expected.items():
         if name not in settings:
             raise ValueError(f"{path}: {_CONFIG} has no layer {name}, expected one with {wanted}")
@@ -299,12 +323,14 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read, expected an HDF5 file ({error})") from error
     with file:
+        check_hdf5(file, path)
         yield file
 
 
 def _dataset(file: h5py.File, path: str | Path, layer: str, variable: str) -> h5py.Dataset:
     name = f"{_WEIGHTS}/{layer}/{layer}/{variable}:0"
-    data = file.get(name)
+    # Keras 3 writes names without a number
+    data = file.get(name, file.get(name.removesuffix(":0")))
     if not isinstance(data, h5py.Dataset) or not data.shape or data.dtype.kind != "f":
         raise ValueError(f"{path}: {name} is {data or 'missing'}, expected an array of floats")
     return data

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from quasarcurves.quasarnet import export, model_files
+from quasarcurves.quasarnet.foreign_files import check_keras
 from quasarcurves.quasarnet.objective import LINES, Decoded, decode, rest_wavelengths
 from quasarcurves.spectra.grid import N_BINS
 
@@ -58,8 +59,10 @@ class Trained:
 
     @property
     def id(self) -> str:
-        """Hash of the weights and the lines, 16 hexadecimal digits; the same in every file format."""
+        """Hash of weights, lines and scale of offsets, 16 hexadecimal digits; the same in every file format."""
         found = hashlib.sha256(json.dumps([list(self.lines), list(self.bal_lines)]).encode())
+        if not any(isinstance(layer, keras.layers.Rescaling) for layer in self.model.layers):
+            found.update(b"offsets are not rescaled")
         for layer in self.model.layers:
             for variable in layer.weights:
                 # the state of a random generator is no weight
@@ -105,6 +108,7 @@ class Trained:
         if h5py.is_hdf5(path):
             model, about = export.from_quasarnp(path), export.read_about(path)
         elif zipfile.is_zipfile(path):
+            check_keras(path)
             model, about = model_files.load_keras(path), model_files.read_about(path)
         else:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
