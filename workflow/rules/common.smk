@@ -12,6 +12,10 @@ os.environ.update(
     PYTHONPATH=str(fingerprint.ROOT),
 )
 
+# jobs on this machine share a process that has imported their packages: see workflow/scripts/fork_server.py
+if workflow.is_main_process:
+    os.environ.setdefault("QUASARCURVES_FORK_SERVER", f"{socket.gethostname()}:{os.getpid()}")
+
 # Steps that take seconds: on a cluster they run beside Snakemake and are not submitted
 workflow.localrules(*(rule for rule, name in STEP_OF.items() if STEPS[name].light))
 
@@ -98,10 +102,6 @@ def log_of(name):
     return at(STEPS[name].about("logs", ".log"))
 
 
-def benchmark_of(name):
-    return at(STEPS[name].about("benchmarks", ".tsv"))
-
-
 # Commands ------------------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +125,7 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
             **jobs.own(study, step, wildcards, output[0]),
             **given,
             **untracked,
+            "benchmark": at(step.about("benchmarks", ".tsv")).format(**wildcards),
         }.items():
             words += [f"--{key}", *(value if isinstance(value, list) else [str(value)])]
         return " ".join(map(shlex.quote, words))

@@ -8,8 +8,6 @@ use rule step as prepare_spectra with:
         **outputs("prepare_spectra"),
     log:
         log_of("prepare_spectra"),
-    benchmark:
-        benchmark_of("prepare_spectra")
     params:
         **prepare_command(),
 
@@ -21,8 +19,6 @@ use rule step as draw_subset with:
         **outputs("draw_subset"),
     log:
         log_of("draw_subset"),
-    benchmark:
-        benchmark_of("draw_subset")
     params:
         **command(
             "draw_subset",

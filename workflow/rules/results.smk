@@ -26,8 +26,6 @@ for _name in [name for name in STEPS if name not in STANDING]:
             **outputs(_name),
         log:
             log_of(_name),
-        benchmark:
-            benchmark_of(_name)
         conda:
             "../../envs/quasarcurves.yaml"
         resources:

@@ -8,8 +8,6 @@ use rule train_step as train with:
         **outputs("train"),
     log:
         log_of("train"),
-    benchmark:
-        benchmark_of("train")
     wildcard_constraints:
         # all but those of the pack; a pattern that nothing fits, if there are no others
         optimizer="|".join(re.escape(name) for name in study.optimizers if name not in study.packed) or "(?!)",
@@ -26,8 +24,6 @@ if study.packs:
             **pack_outputs(),
         log:
             log_of("train_pack"),
-        benchmark:
-            benchmark_of("train_pack")
         params:
             **train_command(pack_of),
 
@@ -41,8 +37,6 @@ if study.replays:
             **outputs("replay"),
         log:
             log_of("replay"),
-        benchmark:
-            benchmark_of("replay")
         params:
             **replay_command(),
 
@@ -56,8 +50,6 @@ if study.magnifies_spikes:
             **outputs("magnify_spikes"),
         log:
             log_of("magnify_spikes"),
-        benchmark:
-            benchmark_of("magnify_spikes")
         params:
             **magnify_command(),
 
@@ -69,8 +61,6 @@ use rule step as evaluate with:
         **outputs("evaluate"),
     log:
         log_of("evaluate"),
-    benchmark:
-        benchmark_of("evaluate")
     threads: study.config["training"]["threads"]
     params:
         **command("evaluate", run=lambda wildcards: json.dumps(study.evaluation_params(run_of(wildcards)))),

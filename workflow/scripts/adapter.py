@@ -10,11 +10,15 @@ import argparse
 import inspect
 import json
 import logging
+import resource
 import sys
+import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import NewType
+
+import psutil
 
 from quasarcurves.provenance import fingerprint, receipts
 
@@ -33,7 +37,8 @@ def main(step: Callable[..., None]) -> None:
     """Run a step with the arguments of the command line, and write its receipt.
 
     Besides the step's own arguments, all of them required, there are `--receipt`, the file to write, and `--receipts`,
-    those of the files that the step reads; `--note` writes a text to a file that no step reads. A step that does
+    those of the files that the step reads; `--note` writes a text to a file that no step reads, and `--benchmark` the
+    time and memory that were used. A step that does
     several things of a kind has several receipts, as if each had been done by itself (see `Each`).
     """
     parser = argparse.ArgumentParser(description=step.__doc__)
@@ -46,6 +51,7 @@ def main(step: Callable[..., None]) -> None:
         parser.add_argument(f"--{name}", type=parse, required=True, nargs="*" if several else None)
     parser.add_argument("--receipt", type=Path, required=True, nargs="+")
     parser.add_argument("--note", nargs=2, metavar=("FILE", "TEXT"))
+    parser.add_argument("--benchmark", type=Path)
     if "receipts" not in kinds:
         parser.add_argument("--receipts", type=Path, nargs="*", default=[])
     options = vars(parser.parse_args())
@@ -59,6 +65,8 @@ def main(step: Callable[..., None]) -> None:
             file, text = options["note"]
             Path(file).parent.mkdir(parents=True, exist_ok=True)
             Path(file).write_text(text)
+        if options["benchmark"]:
+            _write_benchmark(options["benchmark"])
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
 
@@ -67,6 +75,24 @@ def run_names(subsets: list[str], optimizers: list[str], absent: list[str]) -> l
     """Return the runs of a study: every optimizer on every subset, but for those that the study leaves out."""
     names = ("/".join(key) for key in product(subsets, optimizers))
     return [name for name in names if name not in set(absent)]
+
+
+def _write_benchmark(path: Path) -> None:
+    """Write seconds, memory (MB) and processor seconds of this process and of those that it has started.
+
+    Snakemake itself looks at a job twice a minute, and cannot see one that is forked elsewhere (see `fork_server`).
+    """
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(each.ru_utime + each.ru_stime for each in used)
+    seconds = time.time() - psutil.Process().create_time()
+    row = {
+        "s": f"{seconds:.2f}",
+        "max_rss": f"{max(each.ru_maxrss for each in used) / 1024:.1f}",
+        "mean_load": f"{100 * cpu / seconds:.1f}",
+        "cpu_time": f"{cpu:.2f}",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
 
 
 def _only(i: int, kinds: dict, options: dict) -> tuple[dict, dict]:

@@ -43,7 +43,8 @@ WITHOUT_EFFECT = {
     "quasarcurves.training.run_lock": "keeps other processes away",
     "quasarcurves.training.signals": "notes that the process is to end",
     "quasarcurves.training.suggestions": "helps with misspelt names",
-    "scripts": "is empty",
+    "scripts": "starts jobs",
+    "scripts.fork_server": "starts jobs",
     "scripts.adapter": "parses the command line and writes the receipt",
 }
 """Modules that no result depends on, with what each does instead of computing.
