@@ -317,22 +317,39 @@ def _of_run(history: History, sustained: pd.DataFrame) -> dict[str, Any]:
         loss, val_loss = loss[:0], val_loss[:0]
     spikes = sustained[np.logical_and.reduce([sustained[key] == row[key] for key in tables.RUN_KEYS])]
     masked = masked_epochs(spikes, len(loss), outcome["steps_per_epoch"])
-    return row | _late(loss, val_loss) | _changes(loss, val_loss, masked, outcome["diverged"])
+    return row | late(loss, val_loss) | changes(loss, val_loss, masked, outcome["diverged"])
 
 
-def _late(loss: np.ndarray, val_loss: np.ndarray) -> dict[str, Any]:
-    late = slice(len(loss) - round(_LATE * len(loss)), None)
-    validated = val_loss[late][np.isfinite(val_loss[late])]
+def late(loss: np.ndarray, val_loss: np.ndarray) -> dict[str, Any]:
+    """Describe the last 20 % of epochs: columns val_loss_late to stop_late_epochs of `write`.
+
+    Parameters
+    ----------
+    loss, val_loss : (epochs,) arrays
+        NaN where not computed.
+    """
+    last = slice(len(loss) - round(_LATE * len(loss)), None)
+    validated = val_loss[last][np.isfinite(val_loss[last])]
     row = {"val_loss_late": validated.mean() if len(validated) else np.nan, "validations_late": len(validated)}
-    for name, values in (("val", validated), ("train", loss[late])):
+    for name, values in (("val", validated), ("train", loss[last])):
         row |= _with_interval(f"stop_chance_{name}", stop_chance(values))
-    late_loss = validated if len(validated) else loss[late]
+    late_loss = validated if len(validated) else loss[last]
     chance = row["stop_chance_val" if len(validated) else "stop_chance_train"]
     n = _usable(late_loss).size
     return row | {"stop_late_worse": round(chance * n) if n else 0, "stop_late_epochs": n}
 
 
-def _changes(loss: np.ndarray, val_loss: np.ndarray, masked: np.ndarray, diverged: bool) -> dict[str, Any]:
+def changes(loss: np.ndarray, val_loss: np.ndarray, masked: np.ndarray, diverged: bool) -> dict[str, Any]:
+    """Judge the last quarter of a run: columns masked_late, change_... and convergence... of `write`.
+
+    Parameters
+    ----------
+    loss, val_loss : (epochs,) arrays
+        NaN where not computed.
+    masked : (epochs,) bool array
+        Epochs that do not count, as `wakes.masked_epochs` returns them.
+    diverged : bool
+    """
     quarter = round(_QUARTER * len(loss))
     last = slice(len(loss) - quarter, None)
     row: dict[str, Any] = {"masked_late": int(masked[last].sum())}
