@@ -12,32 +12,32 @@ from quasarcurves.analysis.convergence import STILL_FALLING
 from quasarcurves.analysis.curves import STEP
 
 SCOPE = (
-    "Evidence on spikes: Adam, a convolutional network of 16 filters, simulated spectra (docs/findings.md). Whether it "
+    "Measured with Adam on a convolutional network of 16 filters and simulated spectra (docs/findings.md). Whether it "
     "holds for other networks and data was not tried."
 )
 
 EVIDENCE = {
     "go on": (
-        "use a model from after the spike, not from within it: there, models from the peak of a spike had 1.41 (1.11 "
+        "use a model from after the spike, not from within it: models from the peak of a spike had 1.41 (1.11 "
         "to 1.74) times the test loss of those from just before it, models trained on 1.00 (0.77 to 1.35) times"
     ),
     "no worry": (
-        "do not worry about a model that is trained on after spikes: there, it had 1.00 (0.77 to 1.35) times the test "
+        "do not worry about a model that is trained on after spikes: it had 1.00 (0.77 to 1.35) times the test "
         "loss from before them"
     ),
     "smaller step": (
-        "if the spikes disturb, make the step smaller, late in training first: there, a learning rate that falls as a "
+        "if the spikes disturb, make the step smaller, late in training first: a learning rate that falls as a "
         "cosine left 0.21 (0.07 to 0.51) times the tall spikes and 0.60 (0.51 to 0.71) times the final training loss; "
         "AMSGrad left 0.10 (0.02 to 0.33) times; plain Adam at AMSGrad's smaller step had none, 0 against 29; in a "
         "short training that step cost quality"
     ),
-    "last batch": "drop the incomplete last batch: there, it made spikes of its own",
+    "last batch": "drop the incomplete last batch: it made spikes of its own",
     "longer": "train longer before anything else is compared: what still falls may change its order",
     "overfitting": (
         "compare the last model with that of the lowest validation loss by what the model is for, not by the loss: "
-        "there, the second was surely worse in completeness in 15 of 25 runs, surely better in 1"
+        "the second was surely worse in completeness in 15 of 25 runs, surely better in 1"
     ),
-    "diverged": "nothing measured there speaks of a loss that is no number at the end",
+    "diverged": "nothing that was measured speaks of a loss that is no number at the end",
 }
 """What to try, with what was measured."""
 
@@ -61,10 +61,11 @@ def _of(found: Measured) -> Iterator[str]:
     place = found.last_batch
     if len(found.spikes) and ((place is not None and place.p < 0.01) or left_over(found)):
         yield "last batch"
-    if found.end.get("convergence") == STILL_FALLING:
-        yield "longer"
-    if found.overfitting is not None and found.overfitting.verdict == "yes":
+    overfits = found.overfitting is not None and found.overfitting.verdict == "yes"
+    if overfits:
         yield "overfitting"
+    elif found.end.get("convergence") == STILL_FALLING:
+        yield "longer"
 
 
 def untold(found: Sequence[Measured]) -> list[str]:

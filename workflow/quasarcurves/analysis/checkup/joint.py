@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, bounds, count, listed
+from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, bounds, count
 from quasarcurves.analysis.checkup.measures import Measured
 from quasarcurves.analysis.convergence import STILL_FALLING
 from quasarcurves.analysis.learning_curve.fitting import FEWEST_DOUBLINGS, LearningCurve, fit
@@ -93,7 +93,7 @@ def _of_fit(curve: LearningCurve, used: Sequence[Measured]) -> Reply:
     more = [f"{falling} of {count(len(used), 'curve')} still fall: trained longer, this moves"] if falling else []
     if len({each.curve.examples for each in used}) == len(used):
         more.append("with one training per size, 10 % of noise between trainings is assumed")
-    caveats = listed([*more, "all have to be measured on one validation set, and differ in nothing else"])
+    caveats = "; ".join([*more, "all have to be measured on one validation set, and to differ in nothing else"])
     return Reply("", answer, f"{seen}; {ahead}. Intervals at 90 %; {caveats}.", _short(curve, answer))
 
 

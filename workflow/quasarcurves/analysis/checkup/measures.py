@@ -33,8 +33,8 @@ MOST_BLOCKS = 2000
 _BLOCKS = 300
 """Blocks of the losses of steps, where it is not known how many steps an epoch has."""
 
-_LASTS = 0.1
-"""A rise that is not over at the end and lasts for more than this part of the curve is no spike."""
+_LASTS = 0.2
+"""A rise that is not over at the end and has lasted for more than this part of the curve is no spike."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _spikes(curve: Curve) -> tuple[pd.DataFrame, bool, float]:
     kinds = curve.per == STEP and window >= 3
     options = PER_STEP | {"sustained_window": window} if kinds else PER_EPOCH
     spikes = find_spikes(curve.loss, **options)
-    open_end = spikes["end"].isna() & (len(curve.loss) - spikes["peak"] > _LASTS * len(curve.loss))
+    open_end = spikes["end"].isna() & (len(curve.loss) - spikes["onset"] > _LASTS * len(curve.loss))
     # the course of what was searched is lost from there on
     lasting = float(spikes.loc[open_end, "onset"].min()) if open_end.any() else np.nan
     return spikes[~open_end].reset_index(drop=True), kinds, lasting

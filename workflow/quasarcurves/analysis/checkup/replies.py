@@ -94,7 +94,7 @@ def _tall(found: Measured) -> list[str]:
     first = (
         f"{count(len(tall), what)}{'' if found.kinds else ' above twice the course'}, highest at {unit} {places}{more}"
     )
-    high = f"; heights {_range(heights)} times the course"
+    high = f"; {'height' if len(tall) == 1 else 'heights'} {_range(heights)} times the course"
     parts = [f"{first}{high}.", _often(found)]
     if found.ends_in_spike:
         parts.append("The last one is not over where the curve ends.")
@@ -219,21 +219,21 @@ def _overfitting(found: Measured) -> Reply:
         text = f"{count(rise.values, 'validation loss', 'validation losses')}: {FEWEST} are needed."
         return _reply(found, CANNOT_SAY, text, "too few validation losses", "more validation losses")
     best = at(found, rise.best * found.blocks)
-    change = f"{number(rise.ratio)} {bounds(rise.low, rise.high)} times its lowest level, near {best}"
+    change = f"goes to {number(rise.ratio)} {bounds(rise.low, rise.high)} times what it is at its lowest, near {best}"
     if rise.verdict == "yes":
         falls = f"while the training loss falls to {number(rise.training)} times"
-        return _reply(found, YES, f"The validation loss ends at {change}, {falls}.", "overfits")
+        return _reply(found, YES, f"The validation loss {change}, {falls}.", "overfits")
     if rise.verdict == "both rise":
-        text = f"The validation loss ends at {change}, but the training loss rises too: that is no overfitting."
+        text = f"The validation loss {change}, but the training loss rises too: that is no overfitting."
         return _reply(found, NO, text, "validation and training loss both rise")
     if rise.verdict == "no":
         text = (
             "The validation loss is lowest at its end."
             if rise.low == rise.high
-            else f"The validation loss ends at {change}: the same within 10 %."
+            else f"The validation loss {change}: no rise of 10 %."
         )
         return _reply(found, NO, text, "no overfitting seen")
-    return _reply(found, CANNOT_SAY, f"The validation loss ends at {change}: too noisy to tell.", "overfitting open")
+    return _reply(found, CANNOT_SAY, f"The validation loss {change}: too uncertain to tell.", "overfitting open")
 
 
 def _last(found: Measured) -> Reply:

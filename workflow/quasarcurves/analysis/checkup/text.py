@@ -35,8 +35,8 @@ def written(
     for name, reply in together.items():
         lines += [*_answer(joint.QUESTIONS[name], reply.sentence, width), ""]
     if to_try:
-        lines += [*_listed("What to try first:", to_try, width), *_filled(advice.SCOPE, width, "  "), ""]
-    lines += _listed("What these curves cannot tell:", untold, width)
+        lines += [*_filled(f"What to try first. {advice.SCOPE}", width, ""), *_listed(to_try, width), ""]
+    lines += ["What these curves cannot tell:", *_listed(untold, width)]
     return "\n".join(lines)
 
 
@@ -89,8 +89,8 @@ def _answer(question: str, sentence: str, width: int) -> list[str]:
     return [f"  {question}", *_filled(sentence, width, "    ")]
 
 
-def _listed(title: str, items: Sequence[str], width: int) -> list[str]:
-    return [title, *(line for item in items for line in _filled(item, width, "  - ", "    "))]
+def _listed(items: Sequence[str], width: int) -> list[str]:
+    return [line for item in items for line in _filled(item, width, "  - ", "    ")]
 
 
 def _filled(text: str, width: int, first: str, rest: str | None = None) -> list[str]:

@@ -26,7 +26,8 @@ FACTS = {
 }
 """Columns that say what is known of a training."""
 
-_OTHERS = {"time", "seconds", "timestamp", "runtime", "lr", "rate", "accuracy", "acc", "date", "created", "at"}
+_NO_METRIC = {"time", "seconds", "timestamp", "runtime", "lr", "rate", "date", "created"}
+_BETTER_HIGH = {"accuracy", "acc", "f1", "auc", "precision", "recall", "score", "reward"}
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ def _without_training_loss(
     if losses:
         return [(name, "") for name in losses[:1]], [f"there is no training loss: {losses[0]!r} is read in its place"]
     known = {*places, *(name for some in FACTS.values() for name in some)}
-    left = [name for name in names if name not in known and not _OTHERS & set(words(name))]
+    left = [name for name in names if name not in known and not _NO_METRIC & set(words(name))]
     if len(left) == 2 and not places and all(name.startswith("column ") for name in left):
         left = left[1:]  # numbers alone: the first counts
-    if len(left) == 1:
+    if len(left) == 1 and not _BETTER_HIGH & set(words(left[0])):
         return [(left[0], "")], [] if left[0] == "loss" else [f"column {left[0]!r} is taken as the loss"]
     raise ValueError(
         f"{table.source}: expected a column whose name has 'loss', found {_listed(names) or 'none'}; "

@@ -19,8 +19,14 @@ from quasarcurves.analysis.curves.formats import json_files
 from quasarcurves.analysis.curves.series import Series, in_order, on_grid
 from quasarcurves.analysis.curves.tables import Table
 
+_MOST_MISSING = 0.4
+"""Where more than this part of the losses is missing, nothing was recorded there."""
+
 MANY_ROWS = 2000
 """More values than this are taken as those of steps, where nothing says what they are of."""
+
+_REPEATED = 0.1
+"""Where more than this part of the rows is of the epoch before, a row is of a step."""
 
 _RUNS = ("fraction", "replicate", "optimizer", "run", "run_id", "run_name", "seed", "trial", "fold", "experiment")
 """Columns that tell the runs of one table apart."""
@@ -154,11 +160,13 @@ def _of_column(
     table: Table, roles: Roles, numbers: Mapping[str, np.ndarray], pair: tuple[str, str], label: str, told: Told
 ) -> Curve:
     loss, held = pair
-    values = _recorded(table.numbers(loss), table.sparse)
-    rows = np.flatnonzero(values[1])
+    values = table.numbers(loss)
+    rows = np.flatnonzero(_recorded(table, loss, values))
+    if not len(rows):
+        raise ValueError(f"{table.source}: column {loss!r}: expected numbers, found none")
     per, how, facts = _per(table, roles, {name: own[rows] for name, own in numbers.items()}, told, len(rows))
     at, repeats = _places(roles, numbers, per, len(table.columns))
-    series = in_order(at[rows], values[0][rows], per, told.goes_on, repeats)
+    series = in_order(at[rows], values[rows], per, told.goes_on, repeats)
     if not len(series.values):
         raise ValueError(f"{table.source}: column {loss!r}: expected numbers, found none")
     if repeats:  # the epoch of a step is no place of its own
@@ -175,12 +183,26 @@ def _of_column(
     return Curve(label, grid - below, per, first, stride, val_loss - below, val_at, notes=notes, **known)
 
 
-def _recorded(values: np.ndarray, sparse: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return losses and which rows (n,) recorded one: in a sparse table what is missing was not, nor is the rest."""
+def _recorded(table: Table, loss: str, values: np.ndarray) -> np.ndarray:
+    """Return which rows (n,) recorded a loss, be it no number.
+
+    What is missing was not recorded in a sparse table, in rows that have another loss, and where it is missing again
+    and again. Losses that are missing to the end, for longer than ever before, were no numbers: the training diverged.
+    """
     missing = np.isnan(values)
-    if sparse or missing.mean() > 0.4:
-        return values, ~missing
-    return values, np.ones(len(values), bool)
+    if table.sparse or not missing.any() or missing.all():
+        return ~missing
+    others = [name for name in map(str, table.columns) if name != loss and "loss" in columns.words(name)]
+    elsewhere = table.columns[others].notna().any(axis=1).to_numpy() if others else np.zeros(len(values), bool)
+    last = int(np.flatnonzero(~missing)[-1])
+    longest = int(np.diff(np.flatnonzero(~missing)).max(initial=1)) - 1
+    inside, ends = missing[:last], len(values) - 1 - last
+    kept = np.ones(len(values), bool)
+    if inside.sum() > _MOST_MISSING * len(inside):
+        kept[:last] = ~inside
+    if ends <= longest:
+        kept[last + 1 :] = False
+    return kept & ~(missing & elsewhere)
 
 
 def _per(
@@ -191,11 +213,12 @@ def _per(
     facts: dict[str, float] = {}
     per = ""
     if epoch is not None and rows > 1:
-        each = len(np.unique(epoch[np.isfinite(epoch)]))
         fractional = bool((np.nan_to_num(epoch) % 1 != 0).any())
-        per = STEP if fractional or each < 0.9 * rows - 1 else EPOCH
-        if per == STEP and not fractional and step is None and each > 1:
+        per = STEP if fractional or np.mean(np.diff(epoch) == 0) > _REPEATED else EPOCH
+        if per == STEP and not fractional and step is None:
             facts = _even(np.unique(epoch, return_counts=True)[1][:-1])
+        elif fractional and step is not None:
+            facts = _per_epoch(epoch, step)
         elif step is not None and per == EPOCH:
             facts = _even(np.diff(step)[np.diff(step) > 1])
         elif step is not None and not fractional and not _is_cyclic(step):
@@ -210,6 +233,14 @@ def _per(
     other = EPOCH if guess == STEP else STEP
     why = f"{rows:,} values, so each is taken as one {guess}'s"
     return guess, (f"{why}; if it is one {other}'s, say so by --per {other}",), facts
+
+
+def _per_epoch(epoch: np.ndarray, step: np.ndarray) -> dict[str, float]:
+    """Return the steps per epoch where epochs are counted in fractions."""
+    apart, steps = np.diff(epoch), np.diff(step)
+    known = (apart > 0) & (steps > 0)
+    found = float(np.round(np.median(steps[known] / apart[known]))) if known.any() else 0.0
+    return {"steps_per_epoch": found} if found > 1 else {}
 
 
 def _even(counts: np.ndarray) -> dict[str, float]:

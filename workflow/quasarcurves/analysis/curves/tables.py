@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,11 @@ class Table:
         return numbers.to_numpy(np.float64)
 
 
+def recorded(value: Any) -> Any:
+    """Return a value of a sparse table: a loss that is no number becomes infinite, as NaN says that none is there."""
+    return np.inf if isinstance(value, float) and np.isnan(value) else value
+
+
 def merged(series: Iterable[tuple[str, np.ndarray, np.ndarray]], at: str) -> pd.DataFrame:
     """Return series that were recorded at places of their own as one table, with NaN where one has no value.
 
@@ -84,7 +90,7 @@ def merged(series: Iterable[tuple[str, np.ndarray, np.ndarray]], at: str) -> pd.
     found: dict[str, pd.Series] = {}
     for name, places, values in series:
         index = pd.MultiIndex.from_arrays([_epochs_of_recording(places), places], names=["part", at])
-        one = pd.Series(values, index=index)
+        one = pd.Series(np.where(np.isnan(values), np.inf, values), index=index)  # as `recorded`
         found[name] = one[~one.index.duplicated(keep="last")]
     if not found:
         return pd.DataFrame({at: []})

@@ -39,7 +39,7 @@ def read(path: Path) -> list[Table]:
     for module in modules():
         if module.claims(path):
             return module.read(path)
-    known = "; ".join(module.NAME for module in modules())
+    known = "; ".join(module.NAME for module in modules() if module.NAME)
     raise ValueError(f"{path}: expected losses in a format known here ({known}), found {_kind(path)}")
 
 

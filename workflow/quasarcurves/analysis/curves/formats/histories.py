@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -36,12 +35,10 @@ def read(path: Path) -> list[Table]:
         together = path / "histories.h5"
         files = [together] if together.is_file() else sorted(path.rglob("history.h5"))
         return [table for file in files for table in read(file)]
-    with h5py.File(path, "r") as file:
-        single = "params" in file.attrs
-    names = ["/"] if single else [name for name, _ in runs_of(path)]
-    if not names:
-        raise ValueError(f"{path}: expected a history of this library, found another HDF5 file")
-    return [_of_run(History.load(path, name), path, "" if single else name) for name in names]
+    names = [name for name, _ in runs_of(path)]
+    if not names:  # a run's own
+        return [_of_run(History.load(path), path, "")]
+    return [_of_run(History.load(path, name), path, name) for name in names]
 
 
 def _of_run(history: History, path: Path, name: str) -> Table:

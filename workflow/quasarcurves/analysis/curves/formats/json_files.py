@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis.curves.tables import Table
+from quasarcurves.analysis.curves.tables import Table, recorded
 
 NAME = "JSON, or JSON lines"
 
@@ -82,8 +82,8 @@ def _of_lists(columns: Mapping[str, Any], source: Path, name: str = "") -> Table
     rows, notes = max(map(len, lists.values())), []
     for key, values in lists.items():
         if 0 < len(values) < rows:
-            every, rest = divmod(rows, len(values))
-            if rest >= len(values) and rest:
+            every = rows // len(values)
+            if rows // every != len(values):
                 raise ValueError(
                     f"{source}: {key!r}: expected {rows} values as the others, or one every few, found {len(values)}"
                 )
@@ -97,7 +97,7 @@ def _of_lists(columns: Mapping[str, Any], source: Path, name: str = "") -> Table
 
 
 def _of_records(records: Sequence[Mapping[str, Any]], source: Path) -> Table:
-    table = pd.DataFrame(list(records), dtype=object)
+    table = pd.DataFrame([{key: recorded(value) for key, value in record.items()} for record in records], dtype=object)
     return Table(source, table, sparse=bool(table.isna().to_numpy().any()), first_row=1)
 
 

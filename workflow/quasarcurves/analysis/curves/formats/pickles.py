@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quasarcurves.analysis.curves.tables import Table
 
-NAME = "no pickle"
+NAME = ""
 
 _SUFFIXES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 

@@ -22,7 +22,7 @@ _LINES = 50
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-_WANDB = re.compile(r"(?P<run>.+) - (?P<metric>[^ ]+(?: [^ ]+)*?)(?P<bound>__M(?:IN|AX))?")
+_WANDB = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__M(?:IN|AX))?")
 
 
 @dataclass(frozen=True)

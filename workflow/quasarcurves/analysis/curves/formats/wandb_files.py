@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from quasarcurves.analysis.curves import wire
-from quasarcurves.analysis.curves.tables import Table
+from quasarcurves.analysis.curves.tables import Table, recorded
 
 NAME = "offline runs of W&B"
 
@@ -69,7 +69,7 @@ def _row(history: bytes) -> dict[str, Any]:
         if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
             value = float(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            row[key] = value
+            row[key] = recorded(value)
     return row
 
 
