@@ -46,7 +46,10 @@ def write(name, values, val_loss=None):
 def test_the_answer_comes_first(capsys):
     assert cli.main(["diagnose", str(EXAMPLES / "keras_csvlogger.csv")]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0] == "keras_csvlogger: 1 tall rise; still falling; no overfitting seen; ends at a usual point."
+    assert (
+        out.splitlines()[0]
+        == "keras_csvlogger: 1 tall rise; still falling; no overfitting seen; ends at a usual point."
+    )
     assert max(map(len, out.splitlines())) <= 90
     text = re.sub(r"\s+", " ", out)
     assert "1 rise above twice the course, highest at epoch 42; height 6.17 times the course." in text

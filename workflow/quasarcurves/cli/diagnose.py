@@ -61,6 +61,11 @@ def _diagnose(options: argparse.Namespace) -> int:
     )
     found = checkup.diagnose_files(options.files, told)
     print(found.written(min(shutil.get_terminal_size().columns, _WIDEST)))
+    if options.out is not None:
+        from quasarcurves.page import checkup as page  # noqa: PLC0415  (slow to import)
+
+        page.write(found, options.files, options.out)
+        print(f"\nWith the curves: {options.out}")
     return 0
 
 

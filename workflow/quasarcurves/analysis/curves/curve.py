@@ -77,6 +77,10 @@ class Curve:
         """Return the epoch or step, as the file counts them, of a value."""
         return self.first + self.stride * index
 
+    def places(self, indices: np.ndarray) -> np.ndarray:
+        """Return the epochs or steps (n,) of values (n,)."""
+        return self.first + self.stride * np.asarray(indices, float)
+
     @property
     def known(self) -> dict[str, Any]:
         """What is known of the training."""
