@@ -162,3 +162,36 @@ def test_nothing_that_trains_or_draws_is_imported():
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
     assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+PAGE = (ROOT / "docs/diagnose.md").read_text()
+
+
+def test_the_code_of_the_page_on_it_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert sum(len(block.strip().splitlines()) for block in blocks[:2]) <= 10
+
+    class Model:
+        history = {"loss": loss(spikes=[60]).tolist(), "val_loss": loss().tolist()}  # noqa: RUF012
+
+        def fit(self, *data, **options):
+            return self
+
+    names = {"model": Model(), "x": None, "y": None, "losses": loss(), "val_losses": loss()}
+    for block in blocks:
+        exec(block, names)
+    assert capsys.readouterr().out.startswith("loss: 1 tall rise; still falling;")
+    assert names["found"].curves[0].curve.known["steps_per_epoch"] == 32
+    assert json.loads(Path("history.json").read_text()) == Model.history
+
+
+def test_the_commands_of_the_page_on_it_run(capsys):
+    write("history.json", loss())
+    Path("log.csv").write_text("epoch,total,total_held_out\n" + "".join(f"{i},{2 / (i + 1)},1\n" for i in EPOCHS))
+    for name in ("small", "middle", "large"):
+        Path(f"{name}.csv").write_text("epoch,loss\n" + "".join(f"{i},{2 / (i + 1)}\n" for i in EPOCHS))
+    commands = re.findall(r"^quasarcurves (.*)$", PAGE, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        assert cli.main(command.split()) == 0
+        assert "Traceback" not in capsys.readouterr().err

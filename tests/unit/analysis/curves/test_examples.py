@@ -63,6 +63,15 @@ def test_our_own_histories_are_read_by_step_with_what_they_know(tmp_path):
         assert (curve.per, curve.label, curve.first) == ("step", "run", 1.0)
         assert curve.known == {"examples": 320.0, "batch_size": 32.0, "steps_per_epoch": 10.0}
         assert curve.val_at.tolist() == [19, 39, 59]
+        assert curve.single
+
+
+def test_a_history_that_does_not_know_its_sizes_is_read(tmp_path):
+    params = {"outcome": {"n_train": None, "steps_per_epoch": None}}
+    History({"loss": LOSS[:1]}, {"loss": LOSS}, params).save(tmp_path / "history.h5")
+    (curve,) = curves.read([tmp_path / "history.h5"])
+    assert curve.known == {}
+    np.testing.assert_array_equal(curve.loss, LOSS)
 
 
 def test_parquet_without_its_library_names_the_extra(monkeypatch):

@@ -179,6 +179,13 @@ def test_names_of_files_and_flags_say_sizes(tmp_path):
     assert [curve.steps_per_epoch for curve in found] == [10.0, 20.0]
 
 
+def test_a_folder_of_tables_is_read_as_a_whole(tmp_path):
+    for name in ("b.csv", "a.csv"):
+        (tmp_path / name).write_text(table())
+    (tmp_path / "notes.md").write_text("none")
+    assert [curve.label for curve in curves.read([tmp_path])] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -225,6 +232,7 @@ def test_files_and_columns_that_are_missing_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"--batch-size: expected whole numbers of 1 or more, found 0.5"):
         read(tmp_path / "a.csv", table(), batch_size=(0.5,))
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.md").write_text("none")
     with pytest.raises(ValueError, match="found a folder without them"):
         curves.read([tmp_path / "folder"])
 

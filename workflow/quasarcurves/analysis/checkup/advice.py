@@ -80,7 +80,7 @@ def _untold(found: Sequence[Measured]) -> Iterator[str]:
         yield "whether spikes follow steps or epochs: that takes curves with different numbers of steps per epoch"
     if any(not each.kinds for each in found):
         yield "whether a rise in one value was one hard batch or lasted: that takes the losses of single steps"
-    if any(each.curve.per == STEP for each in found):
+    if any(each.curve.per == STEP and not each.curve.single for each in found):
         yield (
             "whether these are losses of single steps: what Keras hands to callbacks during an epoch is the mean of "
             "the epoch so far, which hides short spikes and starts anew with each epoch"

@@ -24,6 +24,9 @@ QUESTIONS = {
 _FEWEST_SPACED = 10
 """Spikes from which on their spacing is told (docs/findings.md)."""
 
+_FALSE_PER_STEP = 1e-5
+"""Steps that noise alone makes stand out, at most (`find_spikes`)."""
+
 _SHOWN = 5
 _TELLING_CHANCE = 0.01
 """Probability by chance below which single high steps are said to stand at the end of epochs."""
@@ -56,8 +59,10 @@ def _spikes(found: Measured) -> Reply:
     if not found.searched:
         text = f"{count(len(curve.loss), 'value')} are too few to search for spikes: {SHORTEST} are needed."
         return _reply(found, CANNOT_SAY, f"{text} {_highest(found)}", "too short to search for spikes")
-    parts = [*_tall(found), *_small(found), *_last_batch(found), *_lasting(found)]
     tall, small = len(found.tall), len(found.small)
+    # where the loss is lost, the rate of spikes says nothing
+    first = [] if np.isfinite(found.lasting) and not tall else _tall(found)
+    parts = [*first, *_small(found), *_last_batch(found), *_lasting(found)]
     noun = "sustained spike" if found.kinds else "rise"
     if tall:
         return _reply(found, YES, " ".join(parts), count(tall, noun if found.kinds else "tall rise"))
@@ -115,25 +120,25 @@ def _often(found: Measured) -> str:
     recovery = told["recovery"]
     back = ""
     if np.isfinite(recovery):
-        after = number(recovery * curve.stride)
+        after = _many(recovery * curve.stride)
         unit = curve.per if after == "1" else f"{curve.per}s"
         back = f" Back within 10 % of the course after {after} {unit} (median)."
     if curve.per == STEP:
-        return f"{_begun(interval(told, 'per_1000_steps'))} per 1,000 steps, within this run.{back}"
+        return f"That is {interval(told, 'per_1000_steps')} per 1,000 steps, within this run.{back}"
     # of epochs, whatever is known of their steps
     per = {name: 100 * told[name] for name in ("per_epoch", "per_epoch_low", "per_epoch_high")}
-    return f"{_begun(interval(per, 'per_epoch'))} per 100 epochs, within this run.{back}"
+    return f"That is {interval(per, 'per_epoch')} per 100 epochs, within this run.{back}"
 
 
-def _begun(text: str) -> str:
-    return f"That is {text}"
+def _many(n: float) -> str:
+    return f"{n:,.0f}" if n >= 1000 else number(n)
 
 
 def _regular(found: Measured) -> str:
     told, n = found.described, len(found.tall)
     if n < 2:
         return "One says nothing of how they are spaced."
-    typical = f"{number(told['spacing'] * found.curve.stride)} {found.curve.per}s apart (median)"
+    typical = f"{_many(told['spacing'] * found.curve.stride)} {found.curve.per}s apart (median)"
     if n < _FEWEST_SPACED:
         return f"They are {typical}; fewer than {_FEWEST_SPACED} do not tell whether that is regular."
     p = told["regularity_p"]
@@ -153,7 +158,10 @@ def _small(found: Measured) -> list[str]:
         return []
     heights = _range(found.small["height_ratio"])
     if found.kinds:
-        return [f"Besides {_small_count(found)} ({heights} times the course): hard batches, such as any optimizer has."]
+        by_noise = len(found.curve.loss) * _FALSE_PER_STEP
+        noise = f" Noise alone makes up to {count(by_noise, 'such step')}." if by_noise >= 1 else ""
+        what = f"Besides {_small_count(found)} ({heights} times the course): hard batches, such as any optimizer has."
+        return [what + noise]
     return [f"{'Besides ' if len(found.tall) else ''}{_small_count(found)}, of {heights} times the course."]
 
 

@@ -57,6 +57,8 @@ class Curve:
         Validation losses, and the values of `loss` beside which they stand.
     examples, batch_size, steps_per_epoch : float
         Of the training; NaN where not known.
+    single : bool
+        Whether the losses are known to be those of single steps, as trained.
     notes : tuple of str
         What was taken for granted, and what was done to the numbers.
     """
@@ -71,6 +73,7 @@ class Curve:
     examples: float = np.nan
     batch_size: float = np.nan
     steps_per_epoch: float = np.nan
+    single: bool = False
     notes: tuple[str, ...] = ()
 
     def place(self, index: float) -> float:

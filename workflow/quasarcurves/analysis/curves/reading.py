@@ -180,7 +180,9 @@ def _of_column(
     known = {**_facts(table), **facts}
     notes = (*table.notes, *roles.notes, *how, *series.notes, *gaps)
     below = told.lowest
-    return Curve(label, grid - below, per, first, stride, val_loss - below, val_at, notes=notes, **known)
+    return Curve(
+        label, grid - below, per, first, stride, val_loss - below, val_at, single=table.single, notes=notes, **known
+    )
 
 
 def _recorded(table: Table, loss: str, values: np.ndarray) -> np.ndarray:

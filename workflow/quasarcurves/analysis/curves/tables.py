@@ -30,6 +30,8 @@ class Table:
         Row of the file that the first one here is, for messages; 0 where rows have no number in the file.
     sparse : bool
         Whether a missing value means that nothing was recorded there, not that the loss was no number.
+    single : bool
+        Whether the losses are known to be those of single steps, as trained.
     facts : mapping
         What the file says of the training: `examples`, `batch_size`, `steps_per_epoch`.
     notes : tuple of str
@@ -42,6 +44,7 @@ class Table:
     per: str = ""
     first_row: int = 0
     sparse: bool = False
+    single: bool = False
     facts: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -36,11 +36,16 @@ def read(path: Path) -> list[Table]:
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if path.is_file() and not path.stat().st_size:
         raise ValueError(f"{path}: expected losses, found an empty file")
-    for module in modules():
-        if module.claims(path):
-            return module.read(path)
+    if (module := _format_of(path)) is not None:
+        return module.read(path)
+    if path.is_dir() and (files := [each for each in sorted(path.iterdir()) if each.is_file() and _format_of(each)]):
+        return [table for each in files for table in read(each)]
     known = "; ".join(module.NAME for module in modules() if module.NAME)
     raise ValueError(f"{path}: expected losses in a format known here ({known}), found {_kind(path)}")
+
+
+def _format_of(path: Path) -> ModuleType | None:
+    return next((module for module in modules() if module.claims(path)), None)
 
 
 def _kind(path: Path) -> str:

@@ -43,10 +43,9 @@ def read(path: Path) -> list[Table]:
 
 def _of_run(history: History, path: Path, name: str) -> Table:
     outcome = history.params.get("outcome", {})
-    facts = {ours: float(outcome[theirs]) for ours, theirs in _FACTS.items() if theirs in outcome}
-    batch = history.params.get("training", {}).get("batch_size")
-    if batch is not None:
-        facts["batch_size"] = float(batch)
+    told = {ours: outcome.get(theirs) for ours, theirs in _FACTS.items()}
+    told["batch_size"] = history.params.get("training", {}).get("batch_size")
+    facts = {name: float(value) for name, value in told.items() if value}  # a recorder may not know them
     name = name or _name(history, path)
     epochs = history.epochs
     if "loss" in history.steps and len(steps := history.steps["loss"]):
@@ -56,7 +55,7 @@ def _of_run(history: History, path: Path, name: str) -> Table:
             ends = np.asarray(epochs["step"], int) - 1
             inside = (ends >= 0) & (ends < len(columns))
             columns.loc[ends[inside], "val_loss"] = np.asarray(epochs["val_loss"], float)[inside]
-        return Table(path, columns, name=name, per=STEP, facts=facts)
+        return Table(path, columns, name=name, per=STEP, single=True, facts=facts)
     columns = pd.DataFrame({"epoch": np.arange(1, len(epochs["loss"]) + 1), "loss": epochs["loss"]})
     if "val_loss" in epochs:
         columns["val_loss"] = epochs["val_loss"]
