@@ -1,4 +1,4 @@
-"""The page of `quasarcurves diagnose` in a real browser: its chart is drawn, in both themes, and it asks for nothing."""
+"""The page of `quasarcurves diagnose` in a real browser: its chart is drawn, in both themes, it asks for nothing."""
 
 from pathlib import Path
 

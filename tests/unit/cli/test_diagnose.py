@@ -82,6 +82,26 @@ def test_three_sizes_say_what_more_data_brings(capsys):
     assert "steps per epoch 64" in text
 
 
+def test_more_sizes_say_what_lies_ahead():
+    sizes = [64 * 2**i for i in range(7)]
+    curves = {str(n): {"loss": loss().tolist(), "val_loss": [2 * n**-0.4 + 0.02] * 120} for n in sizes}
+    reply = quasarcurves.diagnose(curves, examples=sizes).together["data"]
+    assert reply.answer == "yes"
+    assert "doubling the largest set takes" in reply.sentence
+    assert "7 of 7 curves still fall" in reply.sentence
+
+
+def test_spikes_that_follow_steps_are_told_where_steps_per_epoch_differ():
+    curves, steps = {}, [5, 8, 12, 20, 30, 40]
+    for per_epoch in steps:
+        values = 2 / (1 + np.arange(3000) / 300) * np.exp(0.05 * np.random.default_rng(per_epoch).standard_normal(3000))
+        for place in range(600, 3000, 300):
+            values[place : place + 60] *= 6
+        curves[str(per_epoch)] = values
+    found = quasarcurves.diagnose(curves, per="step", steps_per_epoch=steps)
+    assert found.together["locked"].answer == "steps"
+
+
 def test_two_sizes_do_not_say_it(capsys):
     for name in ("a.json", "b.json"):
         write(name, loss())
