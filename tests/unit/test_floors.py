@@ -14,6 +14,16 @@ FLOORS = (
 
 BY_NAME = {
     "quasarcurves.training.backends": ("tensorflow", "jax", "packed"),
+    "quasarcurves.analysis.curves.formats": (
+        "event_files",
+        "histories",
+        "json_files",
+        "mlflow_runs",
+        "parquet",
+        "pickles",
+        "text",
+        "wandb_files",
+    ),
     "quasarcurves.spectra.sources": ("desi", "quasarnet_fits", "sdss", "simulated"),
     "quasarcurves.training.optimizers": ("matched_adam", "stable_adamw"),
 }
@@ -77,7 +87,10 @@ def test_every_import_by_name_is_listed():
         assert names <= set(MODULES), importer
 
 
-@pytest.mark.parametrize("package", ["quasarcurves.spectra.sources", "quasarcurves.training.optimizers"])
+@pytest.mark.parametrize(
+    "package",
+    ["quasarcurves.analysis.curves.formats", "quasarcurves.spectra.sources", "quasarcurves.training.optimizers"],
+)
 def test_packages_whose_modules_are_found_by_listing_are_whole(package):
     modules = {name for name in MODULES if name.startswith(f"{package}.") and name.count(".") == package.count(".") + 1}
     assert HIDDEN[package] == modules

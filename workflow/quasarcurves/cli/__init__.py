@@ -6,7 +6,7 @@ import argparse
 import sys
 
 import quasarcurves
-from quasarcurves.cli import models, results, studies
+from quasarcurves.cli import diagnose, models, results, studies
 from quasarcurves.cli.command import Command
 from quasarcurves.training.extras import install_hint
 from quasarcurves.training.keras_import import ignore_user_settings
@@ -16,6 +16,7 @@ GROUPS = {
     "Run a study": studies.COMMANDS,
     "Look after its results": results.COMMANDS,
     "Use its models": models.COMMANDS,
+    "Look at any training": diagnose.COMMANDS,
 }
 
 _INTERRUPTED = 130
@@ -27,6 +28,7 @@ Examples:
   quasarcurves run my-study.yaml
   quasarcurves why f0.8_r0/adam my-study.yaml
   quasarcurves predict --model f0.8_r0/adam --configfile my-study.yaml coadd-*.fits --out qn.fits
+  quasarcurves diagnose history.json
 
 The help of a command says more: quasarcurves COMMAND --help
 """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import html
 import json
@@ -25,6 +23,7 @@ import yaml
 from quasarcurves.analysis import tables
 from quasarcurves.files import whole_file
 from quasarcurves.page import losses, pictures, sections, templates
+from quasarcurves.page.packing import packed
 
 _PACKAGES = ("quasarcurves", "snakemake", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "pandas", "plotly")
 _MOST_ROWS = 4000
@@ -72,8 +71,8 @@ def write(
         "tables": {
             name: {"file": path.name, "text": shown["tables"].get(path.name, "")} for name, path in listed.items()
         },
-        "data": _packed(json.dumps(_data(named, listed), allow_nan=False, separators=(",", ":"))),
-        "chart_library": _packed(plotly.offline.get_plotlyjs()),
+        "data": packed(json.dumps(_data(named, listed), allow_nan=False, separators=(",", ":"))),
+        "chart_library": packed(plotly.offline.get_plotlyjs()),
         "style": _own("index.css"),
         "script": _own("index.js"),
         "provenance": _provenance(files, listed, study, look),
@@ -175,11 +174,6 @@ def _training(runs: Path | None) -> str:
         return "not known"
     seconds = tables.read(runs)["seconds"]
     return f"{seconds.sum() / 3600:,.2f} hours of training in {len(seconds):,} runs"
-
-
-def _packed(text: str) -> str:
-    """Return a text as the page's script unpacks it: compressed, in base64; the same text always has the same bytes."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _own(name: str) -> str:

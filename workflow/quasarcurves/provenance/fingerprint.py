@@ -30,7 +30,7 @@ Other packages are known by their version instead.
 """
 
 WITHOUT_EFFECT = {
-    "quasarcurves": "holds the version",
+    "quasarcurves": "holds the version, and names that it imports from elsewhere",
     "quasarcurves.files": "moves a file to its name once it is whole",
     "quasarcurves.provenance": "is empty",
     "quasarcurves.provenance.fingerprint": "hashes the others",

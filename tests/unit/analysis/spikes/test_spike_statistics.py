@@ -189,6 +189,13 @@ def few_permutations(monkeypatch):
     monkeypatch.setattr(st, "_PERMUTATIONS", 199)
 
 
+def test_runs_with_the_same_spikes_do_not_refuse_steps():
+    runs = pd.DataFrame({"steps": [3000.0] * 6, "steps_per_epoch": [5.0, 8.0, 12.0, 20.0, 30.0, 40.0]})
+    row = st.locking(runs, [np.arange(600.0, 3000, 300)] * 6, covariates=("steps_per_epoch",))
+    assert row["steps_p"] == 1
+    assert row["verdict"] == "steps"
+
+
 @pytest.mark.usefixtures("few_permutations")
 @pytest.mark.parametrize(
     ("exponents", "verdict"), [((0, 0), "steps"), ((-1, 0), "epochs"), ((0.8, 0), "neither"), ((0, -0.8), "neither")]

@@ -219,7 +219,8 @@ def _equal_p(counts: np.ndarray, logs: np.ndarray, strata: pd.Series) -> float:
         places = columns.index.get_indexer(own.index)
         shuffled[:, places] = rng.permuted(shuffled[:, places], axis=1)
     chance, seen = ((each @ directions) ** 2 @ np.ones(directions.shape[1]) for each in (shuffled, counts))
-    return float((1 + np.sum(chance >= seen * (1 - 1e-9))) / (1 + _PERMUTATIONS))
+    # equal counts have a score of 0 but for rounding
+    return float((1 + np.sum(chance >= seen * (1 - 1e-9) - 1e-9)) / (1 + _PERMUTATIONS))
 
 
 def _slopes(runs: pd.DataFrame, counts: np.ndarray, names: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,35 @@
+"""Parquet."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from quasarcurves.analysis.curves.tables import Table
+
+NAME = "Parquet"
+
+_SUFFIXES = (".parquet", ".pq")
+
+
+def claims(path: Path) -> bool:
+    """Return whether a file is called as one."""
+    return path.is_file() and path.suffix.lower() in _SUFFIXES
+
+
+def read(path: Path) -> list[Table]:
+    """Return the table.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or the library that reads it is missing.
+    """
+    if find_spec("pyarrow") is None:
+        raise ValueError(f'{path}: Parquet needs PyArrow: pip install "quasarcurves[curves]"; or save the table as CSV')
+    try:
+        return [Table(path, pd.read_parquet(path), first_row=1)]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected Parquet, found something else ({error})") from error
