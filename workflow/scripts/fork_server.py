@@ -42,6 +42,9 @@ _PACKAGES = (
 )  # fmt: skip
 """What light steps import."""
 
+_ALONE = ("scripts.prepare_spectra", "scripts.draw_subset", "scripts.evaluate")
+"""Steps that import so little that a copy of the server would save nothing, and hold more memory than they ask for."""
+
 _OWN = ("quasarcurves", "scripts")
 _READ_ONCE = (
     "PYTHON",
@@ -71,7 +74,7 @@ def attach() -> None:
     """
     owner = os.environ.pop(VARIABLE, "")
     try:
-        if owner.partition(":")[0] != socket.gethostname() or sys.orig_argv[1] != "-m" or not _can_fork():
+        if owner.partition(":")[0] != socket.gethostname() or not _can_fork():
             return
         with _connected(owner) as connection:
             _ask(connection)
@@ -86,6 +89,8 @@ def attach() -> None:
 
 
 def _can_fork() -> bool:
+    if sys.orig_argv[1] != "-m" or sys.orig_argv[2] in _ALONE:
+        return False
     backend = os.environ.get(_BACKEND)
     # the driver of a GPU does not survive a fork
     return backend is None or (backend == "tensorflow" and not Path("/dev/nvidiactl").exists())

@@ -74,9 +74,10 @@ def label_from_class(name: np.ndarray, z: np.ndarray, where: str, trusted: np.nd
     unknown = Counter(clean[~np.isin(clean, list(_LABEL_OF_CLASS_NAME))].tolist())
     if unknown:
         found = ", ".join(f"{each!r} ({count})" for each, count in unknown.most_common(5))
-        if unknown.total() == len(clean):
+        total = unknown.total()
+        if total == len(clean):
             raise ValueError(f"{where}: no class is known, found {found}, expected {', '.join(_LABEL_OF_CLASS_NAME)}")
-        logger.warning("%s: %d objects of other classes are BAD: %s", where, unknown.total(), found)
+        logger.warning("%s: %d objects of other classes are BAD: %s", where, total, found)
     return _label(clean, _LABEL_OF_CLASS_NAME, trusted, z)
 
 
