@@ -32,8 +32,6 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_each_format_holds_the_same_numbers(name):
-    if name.endswith(".parquet"):
-        pytest.importorskip("pyarrow")
     (curve,) = curves.read([EXAMPLES / name])
     np.testing.assert_allclose(curve.loss, LOSS, rtol=FILES[name])
     np.testing.assert_allclose(curve.val_loss, VAL_LOSS, rtol=FILES[name])
@@ -77,7 +75,7 @@ def test_a_history_that_does_not_know_its_sizes_is_read(tmp_path):
 def test_parquet_without_its_library_names_the_extra(monkeypatch):
     monkeypatch.setattr(parquet, "find_spec", lambda name: None)
     with pytest.raises(
-        ValueError, match=r'history.parquet: Parquet needs PyArrow: pip install "quasarcurves\[curves\]"'
+        ValueError, match=r'history.parquet: Parquet needs Polars: pip install "quasarcurves\[curves\]"'
     ):
         curves.read([EXAMPLES / "history.parquet"])
 

@@ -27,9 +27,13 @@ def read(path: Path) -> list[Table]:
     ValueError
         If it is none, or the library that reads it is missing.
     """
-    if find_spec("pyarrow") is None:
-        raise ValueError(f'{path}: Parquet needs PyArrow: pip install "quasarcurves[curves]"; or save the table as CSV')
+    if find_spec("polars") is None:
+        raise ValueError(f'{path}: Parquet needs Polars: pip install "quasarcurves[curves]"; or save the table as CSV')
+    # not PyArrow: where that is installed, pandas holds all text in another way
+    import polars  # noqa: PLC0415  (optional)
+
     try:
-        return [Table(path, pd.read_parquet(path), first_row=1)]
-    except (OSError, ValueError) as error:
+        columns = polars.read_parquet(path).get_columns()
+    except (OSError, ValueError, polars.exceptions.PolarsError) as error:
         raise ValueError(f"{path}: expected Parquet, found something else ({error})") from error
+    return [Table(path, pd.DataFrame({each.name: each.to_numpy() for each in columns}), first_row=1)]
