@@ -92,7 +92,7 @@ def test_files_that_lead_elsewhere_or_claim_too_much_are_refused_at_once(network
 def test_groups_that_contain_themselves_end(network_file, secret):
     with h5py.File(network_file, "r+") as file:
         file["model_weights/fc_common/again"] = file["model_weights"]
-        foreign_files.check_hdf5(file, network_file)
+        foreign_files.check_network(file, network_file)
 
 
 def test_so_many_items_are_no_network(network_file, monkeypatch):

@@ -27,7 +27,7 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet import network
-from quasarcurves.quasarnet.foreign_files import check_hdf5
+from quasarcurves.quasarnet.foreign_files import check_network
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 from quasarcurves.spectra.grid import N_BINS, WAVELENGTH
 
@@ -323,7 +323,7 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read, expected an HDF5 file ({error})") from error
     with file:
-        check_hdf5(file, path)
+        check_network(file, path)
         yield file
 
 

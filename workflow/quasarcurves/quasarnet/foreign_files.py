@@ -25,7 +25,7 @@ _SIZES = ("units", "filters", "kernel_size", "batch_shape", "batch_input_shape",
 """Settings of layers of Keras that arrays have the size of."""
 
 
-def check_hdf5(file: h5py.File, path: str | Path) -> None:
+def check_network(file: h5py.File, path: str | Path) -> None:
     """Refuse a file that leads out of itself, or holds more than a network can.
 
     Parameters
@@ -45,9 +45,6 @@ def check_hdf5(file: h5py.File, path: str | Path) -> None:
         if number >= MOST:
             raise ValueError(f"{path}: has more than {MOST:,} groups and arrays, expected a network")
         if isinstance(item, h5py.Dataset):
-            if item.is_virtual or item.external:
-                kind = "a virtual data set" if item.is_virtual else "stored in another file"
-                raise ValueError(f"{path}: {item.name} is {kind}, expected an array that lies in this file")
             # of a claim alone: nothing is read
             total += item.nbytes
             if total > LARGEST:
@@ -55,6 +52,25 @@ def check_hdf5(file: h5py.File, path: str | Path) -> None:
                     f"{path}: {item.name} has shape {item.shape}, and the arrays up to it {total:,} bytes, "
                     f"expected at most {LARGEST:,}"
                 )
+
+
+def check_links(path: str | Path) -> None:
+    """Refuse an HDF5 file that leads out of itself.
+
+    Raises
+    ------
+    ValueError
+        With the item, what it is, and what was expected.
+    """
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read, expected an HDF5 file ({error})") from error
+    with file:
+        for _ in _items(file, path):
+            pass
 
 
 def _items(file: h5py.File, path: str | Path) -> Iterator[Any]:
@@ -71,6 +87,9 @@ def _items(file: h5py.File, path: str | Path) -> Iterator[Any]:
             place = h5py.h5o.get_info(item.id).addr
             if place not in seen:
                 seen.add(place)
+                if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+                    what = "a virtual data set" if item.is_virtual else "stored in another file"
+                    raise ValueError(f"{path}: {item.name} is {what}, expected an array that lies in this file")
                 yield item
                 if isinstance(item, h5py.Group):
                     groups.append(item)
@@ -93,7 +112,7 @@ def check_keras(path: str | Path) -> None:
             for name in archive.namelist():
                 if name.endswith(".h5"):
                     with h5py.File(io.BytesIO(archive.read(name)), "r") as file:
-                        check_hdf5(file, f"{path}: {name}")
+                        check_network(file, f"{path}: {name}")
     except (KeyError, OSError, RecursionError, UnicodeDecodeError, json.JSONDecodeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: cannot be read, expected a Keras file ({error})") from error
 

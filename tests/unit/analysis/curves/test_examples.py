@@ -5,6 +5,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -62,6 +63,14 @@ def test_our_own_histories_are_read_by_step_with_what_they_know(tmp_path):
         assert curve.known == {"examples": 320.0, "batch_size": 32.0, "steps_per_epoch": 10.0}
         assert curve.val_at.tolist() == [19, 39, 59]
         assert curve.single
+
+
+def test_a_history_that_leads_to_another_file_is_refused(tmp_path):
+    History({"loss": LOSS[:1]}, {"loss": LOSS}, {}).save(tmp_path / "history.h5")
+    with h5py.File(tmp_path / "history.h5", "r+") as file:
+        file["steps/more"] = h5py.ExternalLink("elsewhere.h5", "secret")
+    with pytest.raises(ValueError, match=r"history\.h5: /steps/more is a link into elsewhere\.h5, to secret"):
+        curves.read([tmp_path / "history.h5"])
 
 
 def test_a_history_that_does_not_know_its_sizes_is_read(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.curves.tables import EPOCH, STEP, Table
+from quasarcurves.quasarnet.foreign_files import check_links
 from quasarcurves.training.history import History, runs_of
 
 NAME = "history.h5 of this library"
@@ -29,12 +30,13 @@ def read(path: Path) -> list[Table]:
     Raises
     ------
     ValueError
-        If it is no history.
+        If it is no history, or leads to other files.
     """
     if path.is_dir():
         together = path / "histories.h5"
         files = [together] if together.is_file() else sorted(path.rglob("history.h5"))
         return [table for file in files for table in read(file)]
+    check_links(path)
     names = [name for name, _ in runs_of(path)]
     if not names:  # a run's own
         return [_of_run(History.load(path), path, "")]
