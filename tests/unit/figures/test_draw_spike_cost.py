@@ -7,6 +7,8 @@ import pytest
 from quasarcurves.analysis.spike_cost import MEASURES, MOMENTS, summarise
 from quasarcurves.figures import spike_cost
 
+N_TRAIN = {0.8: 1024, 0.2: 256}
+
 
 def table(optimizers=("adam",), fractions=(0.8,), replicates=3, spikes=4, peak=3.0):
     rng, rows = np.random.default_rng(2), []
@@ -35,7 +37,7 @@ def medians(axes):
 def test_lines_are_the_spikes_and_black_is_their_median(legible):
     costs = table()
     summary = summarise(costs, ["adam", "amsgrad"])
-    figure = spike_cost.draw(costs, summary)
+    figure = spike_cost.draw(costs, summary, N_TRAIN)
     for axes, measure in zip(figure.axes, ("test_loss", "completeness"), strict=True):
         values = costs[[f"{measure}_{moment}" for moment in ("before", "peak", "end")]].to_numpy()
         np.testing.assert_array_equal(lines(axes), values)
@@ -43,7 +45,7 @@ def test_lines_are_the_spikes_and_black_is_their_median(legible):
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"]
     words = legible(figure)
     row = summary.iloc[0]
-    assert f"peak / before: {row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g}), worse" in words
+    assert f"peak: {row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g}), worse" in words
     assert "adam: 12 spikes of 3 runs" in words
     assert "no tall spikes: amsgrad" in words
     assert figure.get_size_inches()[0] == 3.5
@@ -53,10 +55,10 @@ def test_lines_are_the_spikes_and_black_is_their_median(legible):
 def test_many_optimizers_are_legible(legible, n):
     names = [f"adam_variant_{i}" for i in range(n)]
     costs = table(names, fractions=(0.8, 0.2))
-    figure = spike_cost.draw(costs, summarise(costs, names))
+    figure = spike_cost.draw(costs, summarise(costs, names), N_TRAIN)
     words = legible(figure)
     assert all(name in words for name in names)
-    assert "fraction 0.2" in words
+    assert "256 spectra" in words
     assert figure.get_size_inches()[0] == 7.2
     drawn = [axes for axes in figure.axes if axes.lines]
     assert len(drawn) == 2 * n
@@ -66,11 +68,11 @@ def test_many_optimizers_are_legible(legible, n):
 def test_a_run_without_an_end_is_drawn_as_far_as_it_is_known(legible):
     costs = table()
     costs.loc[:3, "test_loss_end"] = np.nan
-    axes = spike_cost.draw(costs, summarise(costs, ["adam"])).axes[0]
+    axes = spike_cost.draw(costs, summarise(costs, ["adam"]), N_TRAIN).axes[0]
     assert np.isnan(lines(axes)[:4, 2]).all()
     assert np.isfinite(medians(axes)).all()
 
 
 def test_no_spikes_are_said(legible):
     costs = table().iloc[:0]
-    assert "no tall spike in any of these runs" in legible(spike_cost.draw(costs, summarise(costs, ["adam"])))
+    assert "no tall spike in any of these runs" in legible(spike_cost.draw(costs, summarise(costs, ["adam"]), N_TRAIN))
