@@ -108,4 +108,4 @@ def _colours() -> dict[str, list[str]]:
     def sequential(low: float, high: float) -> list[str]:
         return [to_hex(mpl.colormaps["viridis"](place)) for place in np.linspace(low, high, 12)]
 
-    return {"optimizers": style.OKABE_ITO, "light": sequential(0.0, 0.85), "dark": sequential(0.3, 1.0)}
+    return {"optimizers": style.OKABE_ITO, "light": sequential(0.0, 0.85), "dark": sequential(0.45, 1.0)}
