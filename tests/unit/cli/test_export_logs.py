@@ -41,7 +41,10 @@ def study(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("study")
 def test_tables_have_a_row_per_epoch_and_per_step(capsys):
     assert cli.main(["export-logs", "config.yaml", "--csv", "out"]) == 0
-    assert capsys.readouterr().out == "out: 1 trainings; 1 are not over\n"
+    # the fixture's has no receipt: it is kept from an earlier study, or not whole
+    assert capsys.readouterr().out == (
+        "out: 1 trainings; 1 are not over; 1 of those written are not as the study asks for (quasarcurves status)\n"
+    )
     epochs, steps = (pd.read_csv(f"out/{RUN}/{name}.csv") for name in ("epochs", "steps"))
     assert epochs["epoch"].tolist() == [1, 2, 3]
     assert epochs["step"].tolist() == [2, 4, 6]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.cli.command import Command, add_study, load_study
+from quasarcurves.provenance import status
 from quasarcurves.study import Run, Study
 from quasarcurves.training.history import History
 
@@ -91,6 +92,12 @@ def export(study: Study, folder: Path, write: Callable[[History, Path], None]) -
     return there
 
 
+def _not_current(study: Study, runs: list[Run]) -> int:
+    """Return how many of these trainings are kept from an earlier study until they are made anew."""
+    names = {run.name for run in runs}
+    return sum(each.step.name == "train" and each.name in names and not each.good for each in status.standings(study))
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
     kinds = parser.add_mutually_exclusive_group(required=True)
@@ -103,8 +110,12 @@ def _export_logs(options: argparse.Namespace) -> int:
     kind = next(kind for kind in _WRITERS if getattr(options, kind))
     folder: Path = getattr(options, kind)
     written = export(study, folder, _WRITERS[kind])
-    left = len(study.runs) - len(written)
-    print(f"{folder}: {len(written)} trainings" + (f"; {left} are not over" if left else ""))
+    left, old = len(study.runs) - len(written), _not_current(study, written)
+    print(
+        f"{folder}: {len(written)} trainings"
+        + (f"; {left} are not over" if left else "")
+        + (f"; {old} of those written are not as the study asks for (quasarcurves status)" if old else "")
+    )
     return 0
 
 
