@@ -169,6 +169,7 @@ def test_the_chart_of_240_runs_is_fluid_and_refined_where_one_looks(large, drive
     assert int(driver.find_element(By.ID, "chart").get_attribute("data-milliseconds")) < SLOWEST
     driver.find_element(By.CSS_SELECTOR, "input[name=axis]:not(:checked)").click()
     assert text_of(driver, "#chart .xtitle") == "optimizer step"
+    assert "the lowest and highest of several steps" in text_of(driver, "#chart-note")
     training = "chart.traces().find((trace) => trace.name === 'training')"
     points = f"return {training}.x.filter((x) => x !== null && x < 1000).length"
     before = driver.execute_script(points)

@@ -232,8 +232,10 @@ class LossChart {
     const traces = this.traces();
     // first, as the chart takes the room that this leaves
     const shown = this.visible.length;
+    const isThinned = this.show.axis === "step" && this.visible.some(({ step }) => step.x.at(-1) >= step.x.length);
     $("chart-note").textContent = `${shown} of ${this.runs.length} runs shown. Drag over a part to see it closer.`
       + (this.show.spikes ? " Triangles: sustained spikes; crosses: single hard batches." : "")
+      + (isThinned ? " Away from the highest spikes, lines join the lowest and highest of several steps." : "")
       + (traces.some((trace) => trace.name === "diverged") ? " Circles with a cross: there a run diverged." : "");
     Plotly.react("chart", traces, this.layout(traces), {
       displayModeBar: false, scrollZoom: false, doubleClick: false,
