@@ -175,6 +175,11 @@ def test_a_folder_of_another_study_than_that_of_the_folder_is_shown_as_it_is(mad
     assert "not current" not in capsys.readouterr().out
 
 
+def test_a_folder_without_results_is_refused(made, capsys):
+    assert cli.main(["summary", "nowhere"]) == 1
+    assert capsys.readouterr().err == "error: nowhere: expected the results of a study, found no runs.csv there\n"
+
+
 def test_a_kept_model_of_a_training_that_is_to_be_done_again_needs_what_trains(made, monkeypatch):
     monkeypatch.setattr(studies, "find_spec", lambda name: None)
     studies._require_backend(made)

@@ -34,7 +34,14 @@ def show(results: Path, console: Console, not_current: str = "") -> None:
     console : Console
     not_current : str
         Why results are not current, as `outdated.reason` says it; without it, what the answer says of that.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no runs.csv.
     """
+    if not (results / "runs.csv").is_file():
+        raise FileNotFoundError(f"{results}: expected the results of a study, found no runs.csv there")
     if not_current:
         text = f"These results are not current. {not_current}"
         console.print(textwrap.fill(text, console.width), style="bold", markup=False, highlight=False)
