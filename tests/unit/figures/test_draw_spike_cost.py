@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quasarcurves.analysis import tables
 from quasarcurves.analysis.spike_cost import MEASURES, MOMENTS, summarise
 from quasarcurves.figures import spike_cost
 
@@ -63,6 +64,26 @@ def test_many_optimizers_are_legible(legible, n):
     drawn = [axes for axes in figure.axes if axes.lines]
     assert len(drawn) == 2 * n
     assert len({axes.get_ylim() for axes in drawn if axes.get_yscale() == "log"}) == 1
+
+
+def test_eight_sizes_of_one_optimizer_are_legible_and_a_figure_of_many_is_no_tower(legible):
+    sizes = {1 / n: 1280 // n for n in range(1, 9)}
+    costs = table(fractions=sizes, replicates=1, spikes=2)
+    words = legible(spike_cost.draw(costs, summarise(costs, ["adam"]), sizes))
+    assert all(f"{n:,} spectra" in words for n in sizes.values())
+    names = [f"adam_{i}" for i in range(17)]
+    costs = table(names, replicates=1, spikes=1)
+    assert spike_cost.draw(costs, summarise(costs, names), N_TRAIN).get_size_inches()[1] < 20
+
+
+def test_the_figure_is_read_from_files(tmp_path):
+    costs = table()
+    runs = costs[["fraction", "replicate", "optimizer"]].drop_duplicates().assign(n_train=1024)
+    paths = {"spike_cost": costs, "spike_cost_summary": summarise(costs, ["adam"]), "runs": runs}
+    for name, each in paths.items():
+        tables.write(each, tmp_path / f"{name}.csv")
+    figure = spike_cost.plot(**{name: tmp_path / f"{name}.csv" for name in paths})
+    assert figure.legends[0].get_texts()[0].get_text() == "1,024 spectra"
 
 
 def test_a_run_without_an_end_is_drawn_as_far_as_it_is_known(legible):
