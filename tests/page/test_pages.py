@@ -143,6 +143,25 @@ def test_a_phone_shows_it_without_scrolling_sideways(opened, driver):
     resize(driver, 1400, 900)
 
 
+def test_the_chart_fills_its_box_whatever_else_the_box_shows(pages, driver):
+    opened_page(driver, pages("default study"))
+    boxes = "return ['#chart', '#chart .main-svg'].map((s) => document.querySelector(s).getBoundingClientRect().bottom)"
+    fold = "document.querySelector('#controls details').open = arguments[0]"
+    bottom = driver.execute_script(boxes)[0]
+    assert 840 < bottom < 900
+    for (width, height), single_runs in (
+        ((1400, 900), False),
+        ((1400, 900), True),
+        ((1400, 1200), False),
+        ((390, 844), True),
+    ):
+        resize(driver, width, height)
+        driver.execute_script(fold, single_runs)
+        WebDriverWait(driver, 10).until(lambda d: abs(float.__sub__(*map(float, d.execute_script(boxes)))) < 1)
+    driver.execute_script(fold, False)
+    resize(driver, 1400, 900)
+
+
 def test_the_chart_of_240_runs_is_fluid_and_refined_where_one_looks(large, driver):
     for box in driver.find_elements(By.CSS_SELECTOR, "input[name=fraction]:not(:checked)"):
         box.click()
@@ -150,6 +169,7 @@ def test_the_chart_of_240_runs_is_fluid_and_refined_where_one_looks(large, drive
     assert int(driver.find_element(By.ID, "chart").get_attribute("data-milliseconds")) < SLOWEST
     driver.find_element(By.CSS_SELECTOR, "input[name=axis]:not(:checked)").click()
     assert text_of(driver, "#chart .xtitle") == "optimizer step"
+    assert "the lowest and highest of several steps" in text_of(driver, "#chart-note")
     training = "chart.traces().find((trace) => trace.name === 'training')"
     points = f"return {training}.x.filter((x) => x !== null && x < 1000).length"
     before = driver.execute_script(points)

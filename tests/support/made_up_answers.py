@@ -23,11 +23,17 @@ def around(rng, value, name, width=0.3):
     return dict(zip((f"{name}{end}" for end in ENDS), (value, *ends), strict=True))
 
 
-def make_study(seed, optimizers=2, sizes=3, replicates=2, epochs=100, validated=True, diverging=0.1, spiking=2.0):
-    """Tables with the columns that the answers read, of any size of study."""
+def make_study(
+    seed, optimizers=2, sizes=3, replicates=2, epochs=100, validated=True, diverging=0.1, spiking=2.0, everywhere=None
+):
+    """Tables with the columns that the answers read, of any size of study.
+
+    The first `everywhere` optimizers (all if none is given) have all sizes, the others the largest alone.
+    """
     rng = np.random.default_rng(seed)
     names, n_train = NAMES[:optimizers], [1024 // 2**i for i in range(sizes)]
-    runs = _runs(rng, names, n_train, replicates, epochs, validated, diverging)
+    sizes_of = {name: n_train if everywhere is None or i < everywhere else n_train[:1] for i, name in enumerate(names)}
+    runs = _runs(rng, sizes_of, replicates, epochs, validated, diverging)
     statistics, spikes = _spikes(rng, runs, spiking)
     runs_of = runs.groupby("optimizer")
     return Study(
@@ -43,21 +49,21 @@ def make_study(seed, optimizers=2, sizes=3, replicates=2, epochs=100, validated=
                 for cause in CAUSES
             ]
         ),
-        cures=_cures(rng, names, n_train, runs),
-        cures_overall=_overall(rng, names, statistics, sizes, replicates),
+        cures=_cures(rng, sizes_of),
+        cures_overall=_overall(rng, sizes_of, statistics),
         convergence=_convergence(rng, runs),
         stopping=_stopping(rng, runs, validated),
-        learning_curve=pd.DataFrame([_curve(rng, name, metric, n_train, len(runs_of.get_group(name)))
+        learning_curve=pd.DataFrame([_curve(rng, name, metric, sizes_of[name], len(runs_of.get_group(name)))
                                      for name in names for metric in ("crossing", "test_loss", "sigma_dv")]),
     )  # fmt: skip
 
 
-def _runs(rng, names, n_train, replicates, epochs, validated, diverging):
+def _runs(rng, sizes_of, replicates, epochs, validated, diverging):
     rows = [
         {"fraction": n / 1280, "replicate": r, "optimizer": name, "n_train": n, "steps_per_epoch": max(n // 32, 1),
          "epochs": epochs, "val_loss_lowest": rng.lognormal() if validated else np.nan,
          "diverged": rng.random() < diverging, "seconds": 100 * rng.random() if rng.random() < 0.9 else np.nan}
-        for n in n_train for r in range(replicates) for name in names
+        for n in next(iter(sizes_of.values())) for r in range(replicates) for name in sizes_of if n in sizes_of[name]
     ]  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -89,8 +95,8 @@ def _trends(rng, names):
     return pd.DataFrame(rows, columns=["optimizer", "scale", "steps_p", "epochs_p", "verdict", "reason"])
 
 
-def _cures(rng, names, n_train, runs):
-    quasars = rng.random() < 0.8
+def _cures(rng, sizes_of):
+    quasars, names = rng.random() < 0.8, list(sizes_of)
     pairs = [(name, names[0]) for name in names]
     pairs += [("adam_matched", "amsgrad")] if "adam_matched" in names else []
     return pd.DataFrame(
@@ -98,17 +104,22 @@ def _cures(rng, names, n_train, runs):
             {"fraction": n / 1280, "optimizer": name, "reference": other, "n_train": n, "matched": other == "amsgrad"}
             | {metric: rng.random() if quasars else np.nan for metric in ("completeness", "purity", "sigma_dv")}
             for name, other in pairs
-            for n in n_train
+            for n in sizes_of[name]
         ]
     )
 
 
-def _overall(rng, names, statistics, sizes, replicates):
+def _overall(rng, sizes_of, statistics):
     totals = statistics[statistics["scale"] == "step"].groupby("optimizer")["spikes"].sum()
-    rows = []
+    rows, names = [], list(sizes_of)
     for name in names[1:]:
         ratio = totals[name] / totals[names[0]] if totals[names[0]] else np.nan
-        row = {"optimizer": name, "reference": names[0], "strata": sizes, "spikes_sustained": totals[name]}
+        row = {
+            "optimizer": name,
+            "reference": names[0],
+            "strata": len(sizes_of[name]),
+            "spikes_sustained": totals[name],
+        }
         row |= {"spikes_reference": totals[names[0]], **around(rng, ratio, "rate_ratio")}
         verdict = "yes" if row["rate_ratio_high"] < 0.5 else "no" if row["rate_ratio_low"] > 0.5 else "cannot say"
         row |= {"removes_spikes": verdict, "rate_ratio_p": rng.random()}

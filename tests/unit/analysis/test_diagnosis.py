@@ -36,7 +36,10 @@ def diagnose(folder):
 
 def test_a_study_is_diagnosed(study):
     aligned, predictors, hypotheses = diagnose(study)
-    assert list(aligned.columns) == ["optimizer", "fraction", "measure", "kind", "lag", "n", "q25", "median", "q75"]
+    assert list(aligned.columns) == [
+        "optimizer", "fraction", "n_train", "measure", "kind", "lag", "n", "q25", "median", "q75",
+    ]  # fmt: skip
+    assert set(aligned["n_train"]) == {800}
     assert set(aligned["optimizer"]) == {"adam"}
     assert list(predictors.columns[:5]) == ["optimizer", "fraction", "measure", "n_spikes", "n_runs"]
     step = predictors.set_index(["optimizer", "measure"]).loc[("adam", "effective_step_q50")]

@@ -1,6 +1,8 @@
-"""Losses of steps and epochs, as tables and as TensorBoard's event files."""
+"""Losses of steps and epochs, as tables, as TensorBoard's event files and as offline runs of W&B."""
 
+import json
 import math
+import struct
 import sys
 from pathlib import Path
 
@@ -41,7 +43,10 @@ def study(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("study")
 def test_tables_have_a_row_per_epoch_and_per_step(capsys):
     assert cli.main(["export-logs", "config.yaml", "--csv", "out"]) == 0
-    assert capsys.readouterr().out == "out: 1 trainings; 1 are not over\n"
+    # the fixture's has no receipt: it is kept from an earlier study, or not whole
+    assert capsys.readouterr().out == (
+        "out: 1 trainings; 1 are not over; 1 of those written are not as the study asks for (quasarcurves status)\n"
+    )
     epochs, steps = (pd.read_csv(f"out/{RUN}/{name}.csv") for name in ("epochs", "steps"))
     assert epochs["epoch"].tolist() == [1, 2, 3]
     assert epochs["step"].tolist() == [2, 4, 6]
@@ -81,3 +86,52 @@ def test_without_tensorflow_one_line_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     assert cli.main(["export-logs", "--tensorboard", "out"]) == 1
     assert capsys.readouterr().err == 'error: this needs TensorFlow: pip install "quasarcurves[cpu]"\n'
+
+
+@pytest.mark.usefixtures("study")
+def test_without_weights_and_biases_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert cli.main(["export-logs", "--wandb-offline", "out"]) == 1
+    assert capsys.readouterr().err == 'error: this needs Weights & Biases: pip install "quasarcurves[wandb]"\n'
+
+
+def records(data):
+    """Records of a file of W&B: a log in LevelDB's format, behind a head of 7 bytes."""
+    block, at, parts = 32768, 7, b""
+    while at + 7 <= len(data):
+        if block - at % block < 7:
+            at += block - at % block
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        parts, at = parts + data[at + 7 : at + 7 + length], at + 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield parts
+            parts = b""
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.filterwarnings("default")  # of a library that is not ours
+def test_offline_runs_are_what_weights_and_biases_reads(monkeypatch):
+    wandb = pytest.importorskip("wandb", reason="NOT TESTED: --wandb-offline writes nothing without the extra wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    monkeypatch.setenv("WANDB_MODE", "online")  # whatever is set here, nothing is sent
+    for _ in range(2):  # the second time does not upload everything twice
+        assert cli.main(["export-logs", "--wandb-offline", "out"]) == 0
+    wandb.teardown()  # as at the end of a process: what writes for the library has written all then
+    (path,) = Path("out", RUN).rglob("*.wandb")
+    assert path.parent.name.startswith("offline-run-")
+    rows, name = {}, ""
+    for data in records(path.read_bytes()):
+        record = Record()
+        record.ParseFromString(data)
+        name = record.run.display_name or name
+        if record.HasField("history"):
+            items = record.history.item
+            row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+            rows[row.pop("_step")] = {key: value for key, value in row.items() if not key.startswith("_")}
+    assert name == RUN
+    assert list(rows) == [1, 2, 3, 4, 5, 6]
+    assert rows[1] == {"steps/loss": 6, "steps/update_norm": 0.5}
+    assert rows[4] == {"steps/loss": 3, "steps/update_norm": 0.5, "epochs/loss": 2, "epochs/val_loss": 4,
+                       "epochs/step": 4, "epoch": 2}  # fmt: skip

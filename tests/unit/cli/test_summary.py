@@ -1,14 +1,20 @@
 """The table at the end of a study."""
 
+import copy
 import io
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from rich.console import Console
 
-from quasarcurves.cli import summary
+from quasarcurves import cli
+from quasarcurves.cli import studies, summary
 from quasarcurves.page import banner
+from quasarcurves.study import Study
+from support import made_up_results
 
 
 @pytest.fixture
@@ -108,6 +114,79 @@ def test_an_answer_that_is_not_current_says_so_first(results):
     (results / "answer.json").write_text(json.dumps(replies))
     lines = [line.strip() for line in shown(results).splitlines()]
     assert lines[:2] == ["These results are not current. train f0.8_r0/adam is outdated.", "The headline."]
+
+
+CONFIG = {
+    "study": {"name": "planted"},
+    "data": {"source": "simulated", "n_spectra": 400},
+    "subsets": {"fractions": [0.8]},
+    "training": {"epochs": 60},
+    "optimizers": {"adam": {"class": "Adam"}},
+}
+HEADS = {
+    "spike_statistics": "fraction,replicate,optimizer,scale,spikes",
+    "test_summary": "fraction,optimizer,model,n_detect,sample,crossing",
+    "convergence": "fraction,replicate,optimizer,convergence",
+}
+
+
+@pytest.fixture
+def made(results, monkeypatch):
+    """All results of a study of 60 epochs, its tables with a head alone, in the folder that the test is in."""
+    monkeypatch.chdir(results)
+    study = Study.from_config(CONFIG)
+    made_up_results.make(study)
+    (results / "runs.csv").rename(study.results / "runs.csv")
+    for name, head in HEADS.items():
+        (study.results / f"{name}.csv").write_text(head + "\n")
+    (study.results / "answer.json").write_text('{"why": [], "cures": [], "converged": [], "enough_data": []}')
+    return study
+
+
+def write_study(epochs):
+    config = copy.deepcopy(CONFIG)
+    config["training"]["epochs"] = epochs
+    Path("config.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize("given", ["results/planted", "config.yaml"])
+@pytest.mark.parametrize("answered", [True, False])
+def test_results_of_a_study_that_was_changed_since_say_so_before_their_numbers(made, capsys, given, answered):
+    if not answered:
+        (made.results / "answer.md").unlink()
+    write_study(80)
+    assert cli.main(["summary", given]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(
+        "These results are not current. train f0.8_r0/adam is outdated (training.epochs is 80, was 60)"
+    )
+    assert said.count("not current.") == 1
+    if answered:
+        assert "not current" in (made.results / "answer.md").read_text()
+        write_study(60)
+        cli.main(["summary", given])
+        assert "not current" not in capsys.readouterr().out
+
+
+def test_a_folder_of_another_study_than_that_of_the_folder_is_shown_as_it_is(made, capsys):
+    write_study(80)
+    made.results.rename("elsewhere")
+    assert cli.main(["summary", "elsewhere"]) == 0
+    assert "not current" not in capsys.readouterr().out
+
+
+def test_a_folder_without_results_is_refused(made, capsys):
+    assert cli.main(["summary", "nowhere"]) == 1
+    assert capsys.readouterr().err == "error: nowhere: expected the results of a study, found no runs.csv there\n"
+
+
+def test_a_kept_model_of_a_training_that_is_to_be_done_again_needs_what_trains(made, monkeypatch):
+    monkeypatch.setattr(studies, "find_spec", lambda name: None)
+    studies._require_backend(made)
+    config = copy.deepcopy(CONFIG)
+    config["training"]["epochs"] = 80
+    with pytest.raises(ModuleNotFoundError, match="this needs TensorFlow"):
+        studies._require_backend(Study.from_config(config))
 
 
 def test_columns_are_explained_and_none_invites_to_stop_by_loss(results):

@@ -10,8 +10,10 @@ import yaml
 
 from quasarcurves.cli import view as views
 from quasarcurves.cli.snakemake_log import SnakemakeLog
-from quasarcurves.cli.view import StudyView, cores_of, in_words
-from quasarcurves.study import Study
+from quasarcurves.cli.view import StudyView, cores_of
+from quasarcurves.study import Study, forecast
+from quasarcurves.study.forecast import in_words
+from quasarcurves.study.steps import STEPS
 from quasarcurves.training.progress import Reporter
 from support.snakemake_logs import MadeUpLog
 
@@ -55,6 +57,10 @@ def everything(study):
     return {step.name: len(study.wildcards(step.per)) for step in study.steps if step.makes}
 
 
+def expected_of(study, run):
+    return forecast.expected_seconds(study, STEPS["train"], 100, run)
+
+
 def begin(log, run, at):
     return log.start("train", at, fraction=run.fraction, replicate=run.replicate, optimizer=run.optimizer)
 
@@ -88,7 +94,7 @@ def test_what_is_up_to_date_is_no_stage(study, log):
 def test_time_left_is_never_none_before_all_is_done_and_falls_to_none(study, log, clock):
     """A study played through, each job at the pace of its kind: the time left is right to a factor of 1.5 all along."""
     log.plan(everything(study))
-    took = {step.name: 2 * study.need(step.name, 100, study.runs[0]).seconds for step in study.steps}
+    took = {step.name: 2 * forecast.expected_seconds(study, step, 100, study.runs[0]) for step in study.steps}
     jobs = [(step, each) for step in study.steps if step.makes for each in study.wildcards(step.per)]
     whole = sum(took[step.name] for step, _ in jobs)
     done = 0.0
@@ -108,7 +114,7 @@ def test_cores_share_the_work_but_no_stage_is_shorter_than_its_longest_job(study
     log.plan({"train": 4})
     one, two, many = (seen(study, cores).seconds_left() for cores in (1, 2, 64))
     assert two == pytest.approx(one / 2)
-    assert many == pytest.approx(max(study.need("train", 100, run).seconds for run in study.runs))
+    assert many == pytest.approx(max(expected_of(study, run) for run in study.runs))
 
 
 def test_a_training_says_its_own_pace(study, log, clock):
@@ -131,7 +137,7 @@ def test_of_a_part_of_the_trainings_those_without_a_model_are_expected(study, lo
             path.parent.mkdir(parents=True)
             path.touch()
     log.plan({"train": 2})
-    expected = sum(study.need("train", 100, run).seconds for run in small)
+    expected = sum(expected_of(study, run) for run in small)
     assert seen(study, cores=1).seconds_left() == pytest.approx(expected)
 
 
@@ -177,6 +183,20 @@ def test_a_pack_is_as_many_trainings(study, log):
     (stage,) = seen(packed).stages()
     assert (stage.name, stage.total) == ("trainings", 4)
     assert seen(packed).trainings_to_do() == 4
+
+
+@pytest.mark.parametrize("cores", [1, 2, 64])
+@pytest.mark.parametrize("training", [{}, {"threads": 2}, {"backend": "jax", "pack": True}])
+def test_what_is_foretold_before_a_study_runs_is_what_the_run_begins_with(log, training, cores):
+    config = yaml.safe_load(CONFIG)
+    study = Study.from_config({**config, "training": config["training"] | training})
+    jobs = everything(study)
+    if study.packs:
+        jobs = {name: n for name, n in jobs.items() if name != "train"} | {"train_pack": 2}
+    log.plan(jobs)
+    foretold = forecast.forecast(study, 100)
+    assert seen(study, cores).seconds_left() == pytest.approx(foretold.wall_seconds(cores))
+    assert foretold.jobs == sum(jobs.values())
 
 
 @pytest.mark.parametrize("name", ["spacing", "controls", "replays_causes"])

@@ -20,7 +20,14 @@ def table(fractions=(0.8, 0.2), measures=MEASURES, kinds=("spike", "baseline"), 
             for kind in kinds:
                 height = 1 + 20 * (kind == "spike") * np.exp(-np.abs(LAGS) / 100) * (LAGS >= 0)
                 median = height * rng.lognormal(0, 0.1, len(LAGS))
-                keys = {"optimizer": optimizer, "fraction": fraction, "measure": measure, "kind": kind, "n": n}
+                keys = {
+                    "optimizer": optimizer,
+                    "fraction": fraction,
+                    "n_train": round(1280 * fraction),
+                    "measure": measure,
+                    "kind": kind,
+                    "n": n,
+                }
                 values = {"lag": LAGS, "q25": 0.7 * median, "median": median, "q75": 1.5 * median}
                 tables.append(pd.DataFrame(values).assign(**keys))
     return pd.concat(tables, ignore_index=True)
@@ -37,14 +44,17 @@ def test_lines_and_bands_are_those_of_the_table(legible):
                 np.testing.assert_array_equal(line.get_xydata(), of[["lag", "median"]])
                 extent = band.get_paths()[0].get_extents()
                 np.testing.assert_allclose([extent.y0, extent.y1], [of["q25"].min(), of["q75"].max()])
-    assert "17 spikes" in legible(figure)
+    words = legible(figure)
+    assert "1,024 spectra: 17 spikes" in words
+    loss = rows[(rows["measure"] == "loss") & (rows["kind"] == "spike")]
+    assert f"the loss goes to {loss['median'].max():.2g} times that before, at the onset" in words
 
 
 def test_steps_near_the_onset_are_thinned_as_those_far_off_and_a_flat_measure_has_ticks(legible):
     lags = np.union1d(np.arange(-300, 501, 5), np.arange(-50, 51))
     rows = [
         pd.DataFrame({"lag": lags, "q25": level - 1e-4, "median": level, "q75": level + 1e-4}).assign(
-            optimizer="adam", fraction=0.8, measure=measure, kind="spike", n=3
+            optimizer="adam", fraction=0.8, n_train=1024, measure=measure, kind="spike", n=3
         )
         for measure, level in (("loss", 1.0), ("gradient_norm", 1.0))
     ]
@@ -73,8 +83,8 @@ def test_only_measures_that_there_are(legible):
 def test_a_size_without_spikes_beside_one_with_spikes(legible):
     rows = pd.concat([table([0.8], MEASURES[:2], n=1), table([0.2], MEASURES[:2], kinds=("baseline",))])
     words = legible(aligned.draw(rows, "adam"))
-    assert "fraction 0.8: 1 spike " in words
-    assert "fraction 0.2: no spikes" in words
+    assert "1,024 spectra: 1 spike " in words
+    assert "256 spectra: no spikes" in words
 
 
 def test_curvature_at_one_size_alone_is_said(legible):

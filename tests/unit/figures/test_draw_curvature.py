@@ -51,7 +51,9 @@ def test_optimizers_without_a_threshold_are_named_not_drawn(make, tables_of, leg
     runs = [make(optimizer=name, curvature=record()) for name in NAMES[:2]]
     runs += [make(optimizer="sgd", curvature=record(np.nan)), make(optimizer="lion", curvature=record(None))]
     figure = curvature.draw(runs, tables_of(runs[:1]).spikes)
-    assert [axes.get_title() for axes in figure.axes] == NAMES[:2]
+    assert [axes.get_title().split("\n") for axes in figure.axes] == [
+        [name, "up to: sharpness 1.1, of batches 1.2"] for name in NAMES[:2]
+    ]
     words = legible(figure)
     assert "no threshold known: sgd, lion" in words
     assert "1,024 training spectra, replicate 0" in words

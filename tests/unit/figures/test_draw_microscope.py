@@ -61,6 +61,7 @@ def test_thresholds_and_onset_are_drawn():
 @pytest.mark.parametrize(("spikes", "optimizers"), [(1, ("adam",)), (12, ("adam",)), (2, ("adam", "amsgrad", "small"))])
 def test_any_number_of_spikes_is_legible(legible, spikes, optimizers):
     words = legible(microscope.draw(table(spikes, optimizers)))
+    assert f"batch sharpness is above 2/lr in 0 of {spikes * len(optimizers)} spikes" in words
     assert f"adam: {spikes} spike{'s' if spikes > 1 else ''}" in words
 
 

@@ -34,7 +34,14 @@ def make_tables(fractions=FRACTIONS, replicates=3, failed=(), crossing=0.95, qua
                 table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.01, table[name] + 0.008
             table.loc[100, ["purity", "purity_low", "purity_high"]] = np.nan
             curves.append(table.assign(**keys))
-            numbers = {"crossing": level, "crossing_threshold": 0.4, "median_dv": -12.0, "sigma_dv": 650.0}
+            numbers = {
+                "crossing": level,
+                "crossing_threshold": 0.4,
+                "crossing_low": level - 0.01,
+                "crossing_high": level + 0.008,
+                "median_dv": -12.0,
+                "sigma_dv": 650.0,
+            }
             numbers |= {"sigma_dv_mad": 500.0, "outlier_share": 0.01, "called_quasars": quasars, "quasars": quasars}
             scores.append({**keys, "n_detect": 1, "sample": "all", **numbers, "failed": replicate in failed})
             counts = np.round(quasars * 100 / 650 / 2.5 * np.exp(-0.5 * (dv / 650) ** 2)) + replicate * (dv == 50)
@@ -50,12 +57,18 @@ def lines(axes, color, dash):
     ]  # fmt: skip
 
 
+def bars(axes):
+    """Vertical bars: where they begin and end."""
+    return [path.vertices.ravel().tolist() for each in axes.collections for path in each.get_paths()
+            if path.vertices.shape == (2, 2)]  # fmt: skip
+
+
 def stairs(axes):
     """Distributions drawn as lines: shares and edges."""
     return [each.get_data()[:2] for each in axes.patches if isinstance(each, StepPatch) and not each.get_fill()]
 
 
-def test_lines_are_medians_and_bands_the_extremes(legible):
+def test_lines_are_medians_and_bars_the_extremes(legible):
     metrics, scores, histogram = make_tables()
     axes, _ = purity_completeness.draw(metrics, scores, histogram).axes[:2]
     for fraction, color in zip(FRACTIONS, style.sequential(2), strict=True):
@@ -63,11 +76,14 @@ def test_lines_are_medians_and_bands_the_extremes(legible):
         (line,) = lines(axes, color, "-")
         np.testing.assert_allclose(line.get_ydata(), rows.median(axis=1))
         np.testing.assert_allclose(line.get_xdata(), THRESHOLDS)
-    band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    largest = metrics[metrics["fraction"] == 0.8]
-    assert (band.min(), band.max()) == pytest.approx((largest["purity"].min(), largest["purity"].max()))
+        equal = scores.loc[scores["fraction"] == fraction, "crossing"]
+        assert [0.4, equal.min(), 0.4, equal.max()] in [pytest.approx(bar) for bar in bars(axes)]
+    assert len(axes.collections) == 2  # bands of two sizes would merge
     words = legible(purity_completeness.draw(metrics, scores, histogram))
     assert "1,024 (0.8): 94.4 % at 0.40; dv \N{MINUS SIGN}12 ± 650 km/s" in words
+    assert (
+        "adam: purity and completeness meet at 94.4 % with 1,024 training spectra, and meet at 93.2 % with 256" in words
+    )
     assert "Farr" not in words
 
 
@@ -76,6 +92,7 @@ def test_one_replicate_has_the_bootstrap_for_a_band(legible):
     figure = purity_completeness.draw(metrics, scores, histogram)
     band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((metrics["purity_low"].min(), metrics["purity_high"].max()))
+    assert bars(figure.axes[0]) == [pytest.approx([0.4, *scores["crossing_low"], 0.4, *scores["crossing_high"]])]
     legible(figure)
 
 
@@ -125,7 +142,9 @@ def test_curves_that_never_meet_and_nothing_found_are_said(legible):
     scores[["crossing", "crossing_threshold", "median_dv", "sigma_dv", "sigma_dv_mad", "outlier_share"]] = np.nan
     metrics[["purity", "purity_low", "purity_high"]] = np.nan
     figure = purity_completeness.draw(metrics, scores, histogram.assign(quasars=0))
-    assert "never equal; dv not known" in legible(figure)
+    words = legible(figure)
+    assert "never equal; dv not known" in words
+    assert "purity and completeness never meet with 128 training spectra" in words
     assert figure.axes[0].get_ylim()[0] == 0
 
 

@@ -7,6 +7,8 @@ from tests.support.planted_replays import make
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import hazards, interventions, survival
+from quasarcurves.analysis.replays.hazards import level
+from quasarcurves.analysis.replays.words import ARMS as WORDS
 from quasarcurves.figures import hazard
 from quasarcurves.figures import interventions as forest
 
@@ -25,15 +27,17 @@ def drawn(made):
 def test_hazards_are_those_of_the_table(made, legible):
     figure = drawn(made)
     text = legible(figure)
-    assert "adam, 1,024 spectra, learning rate 0.001" in text
-    left, right = figure.axes
     own = hazards.per_fork(made).query("arm == 'as_it_is'").merge(made.forks[["run", "fork_step", "kind"]])
+    grid = own[own["kind"] == "grid"]
+    assert f"adam, 1,024 spectra, learning rate 0.001: {level(grid)[0]:.3g} (" in text
+    left, right = figure.axes
     dots = [line.get_ydata() for line in left.lines if line.get_marker() == "o"]
-    expected = [rows["hazard"].to_numpy() for _, rows in own[own["kind"] == "grid"].groupby("run")]
+    expected = [rows["hazard"].to_numpy() for _, rows in grid.groupby("run")]
     assert np.allclose(np.sort(np.concatenate(dots)), np.sort(np.concatenate(expected)))
     curve = survival.curves(made).query("arm == 'as_it_is'")
+    assert f"as it is, {100 * curve['survival'].iloc[-1]:.0f} % have no spike in 600 steps" in text
     np.testing.assert_allclose(right.lines[0].get_ydata(), curve["survival"])
-    assert right.get_legend_handles_labels()[1][0] == "as_it_is"
+    assert right.get_legend_handles_labels()[1][0] == "as it is"
 
 
 def test_ratios_are_those_of_the_table(made, legible):
@@ -41,11 +45,11 @@ def test_ratios_are_those_of_the_table(made, legible):
     figure = forest.draw(table)
     text = legible(figure)
     axes = figure.axes[0]
-    assert "amsgrad: cannot be had: Adam without amsgrad has no maximum" in text
+    assert "AMSGrad from here: cannot be had: Adam without amsgrad has no maximum" in text
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert sorted(names) == sorted(ARMS)
+    assert sorted(names) == sorted(WORDS[arm] for arm in ARMS)
     points = [line for line in axes.lines if line.get_marker() == "o"]
-    expected = table.set_index("arm")["ratio"]
+    expected = table.assign(arm=table["arm"].map(WORDS)).set_index("arm")["ratio"]
     for line in points:
         name = names[int(line.get_ydata()[0])]
         assert line.get_xdata()[0] == pytest.approx(expected[name])
@@ -53,6 +57,8 @@ def test_ratios_are_those_of_the_table(made, legible):
         line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2
     }
     assert {1, 0.5, 0.2} <= lines
+    counts = table["verdict"].value_counts()
+    assert f"of 6 arms, {counts['lowers']} lower the hazard and {counts['raises']} raise it" in text
     row = table.set_index("arm").loc["batch_x4"]
     assert f"0 / {row['events_as_it_is']:,.0f}" in text
     assert any(line.get_marker() == "<" for line in axes.lines)
@@ -63,6 +69,14 @@ def test_few_or_no_spikes_are_drawn(process, legible):
     made = make(process, 1, hazard=1.0)
     legible(drawn(made))
     assert ("no spikes" in legible(forest.draw(interventions.compare(made)))) == (process == "none")
+
+
+def test_arms_as_good_as_none_are_left_out_and_bins_have_as_many_forks(legible):
+    made = make("none", 1, arms=dict.fromkeys(ARMS, 1.0))
+    left, right = drawn(made).axes
+    assert right.get_legend_handles_labels()[1] == ["as it is"]
+    ends = left.collections[-1].get_paths()[0].vertices[:, 1]
+    assert len(np.unique(np.round(ends, 9))) == 2  # 0, and one upper end: all bins have the same exposure
 
 
 def test_groups_are_panels(made, legible):

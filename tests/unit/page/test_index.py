@@ -6,11 +6,13 @@ import json
 import re
 import struct
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 from quasarcurves.page import index, losses, sections
+from quasarcurves.training.history import History
 from support import made_up_pages
 
 ODD = "</script><b>&\"'"
@@ -144,6 +146,24 @@ def test_losses_keep_their_highest_points_and_their_gaps(folder, monkeypatch):
         assert y == pytest.approx(histories[run].steps["loss"][x], rel=1e-3)
         assert kind == "sustained"
         assert height >= 4
+
+
+def test_of_a_long_run_every_step_around_its_highest_spikes_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "_MOST_POINTS", 6000)
+    onsets, heights = [20_000, 50_100, 90_000], [5.0, 30.0, 9.0]
+    loss = np.random.default_rng(1).lognormal(0, 0.1, 100_000).astype(np.float32)
+    keys = {"fraction": 0.8, "replicate": 0, "optimizer": "adam"}
+    epochs = {"loss": loss.reshape(-1, 100).mean(axis=1), "val_loss": np.ones(1000), "step": 100 * np.arange(1, 1001)}
+    with h5py.File(tmp_path / "histories.h5", "w") as file:
+        History(epochs, {"loss": loss}, {**keys, "outcome": {"n_train": 3200}}).write(file.create_group("f0.8_r0/adam"))
+    spikes = [{**keys, "scale": "step", "kind": "sustained", "onset": onset, "peak": onset + 40, "height_ratio": height}
+              for onset, height in zip(onsets, heights, strict=True)]  # fmt: skip
+    (run,) = losses.of_study(tmp_path / "histories.h5", pd.DataFrame(spikes))["runs"]
+    x, y = numbers(run["step"]["x"], "I"), numbers(run["step"]["y"], "f")
+    assert np.array_equal(y, loss[x]) and (np.diff(x) > 0).all()
+    for onset, kept in zip(onsets, (False, True, True), strict=True):
+        assert (len(x[(x >= onset - 300) & (x < onset + 1000)]) == 1300) == kept
+    assert len(x) <= 1.5 * 6000
 
 
 @pytest.mark.parametrize(

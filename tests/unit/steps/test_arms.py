@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from quasarcurves.analysis.replays import words
 from quasarcurves.quasarnet.loss import quasarnet_loss, unclipped_line_losses, weighted_line_losses
 from quasarcurves.quasarnet.network import build, build_logits
 from quasarcurves.quasarnet.objective import line_targets
@@ -95,7 +96,7 @@ def moved(adam, name, steps=1):
 def test_the_schema_names_every_arm():
     properties = yaml.safe_load(SCHEMA.read_text())["properties"]["diagnosis"]["properties"]
     arms = properties["replays"]["properties"]["arms"]
-    assert sorted(arms["items"]["enum"]) == sorted(ARMS)
+    assert sorted(arms["items"]["enum"]) == sorted(ARMS) == sorted(words.ARMS)
     assert set(arms["default"]) <= set(ARMS)
 
 

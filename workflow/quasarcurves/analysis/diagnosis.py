@@ -38,7 +38,7 @@ def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors
     spikes, trends : Path
         CSV files that rule find_spikes wrote.
     aligned : Path
-        CSV: a row per optimizer, fraction, measure, kind of window and lag.
+        CSV: a row per optimizer, fraction (with `n_train`), measure, kind of window and lag.
     predictors : Path
         CSV: a row per optimizer, fraction and measure.
     hypotheses : Path
@@ -54,7 +54,8 @@ def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors
     averages, rows, facts = [], [], []
     for optimizer, fraction, runs in groups(histories, per_step):
         keys = {"optimizer": optimizer, "fraction": fraction}
-        averages.append(_first(aligned_averages(runs), keys))
+        n_train = max(run.params["outcome"]["n_train"] for run in runs)
+        averages.append(_first(aligned_averages(runs), keys | {"n_train": n_train}))
         rows.append(_first(predictors_(runs), keys))
         facts += [hypotheses_.facts_of(run) for run in runs]
     tables.write(pd.concat(averages, ignore_index=True), aligned)

@@ -6,20 +6,18 @@ same test objects: the intervals are of the difference between the two, not of e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import DRAWS, Draws, draw, once
 from quasarcurves.analysis.metrics.scores import FEWEST, WORKING, Marks
-from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested, samples
+from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested, predicted_runs, samples
 from quasarcurves.analysis.stats.resampling import percentile_interval
 from quasarcurves.quasarnet.metrics import THRESHOLDS, share
 
@@ -77,20 +75,12 @@ def write(predictions: Iterable[Path], spectra: Path, path: Path) -> None:
         If runs differ in their test sets, or a file of predictions lacks a model.
     """
     rows: list[dict[str, Any]] = []
-    test_set: tuple[np.ndarray, Tested, Draws] | None = None
-    for each in predictions:
-        with h5py.File(each, "r") as file:
-            if missing := [name for name in ("row", *MODELS) if name not in file]:
-                raise ValueError(f"{each}: expected row and the models {', '.join(MODELS)}, found no {missing[0]}")
-            if test_set is None:
-                tested = Tested.load(spectra, file["row"][:])
-                test_set = file["row"][:], tested, draw(tested.target_id, np.random.default_rng(_SEED), DRAWS)
-            if not np.array_equal(file["row"], test_set[0]):
-                raise ValueError(f"{each}: expected the test set of the other runs, found another one")
-            run = json.loads(file.attrs["run"])
-            said = {name: (Predicted.load(file[name]), file[name]["loss"][:].astype(np.float64)) for name in MODELS}
-            keys = {key: run[key] for key in tables.RUN_KEYS}
-            rows += [keys | row for row in compare(test_set[1], said, test_set[2])]
+    draws: Draws | None = None
+    for run, file, tested in predicted_runs(predictions, spectra):
+        draws = draws or draw(tested.target_id, np.random.default_rng(_SEED), DRAWS)
+        said = {name: (Predicted.load(file[name]), file[name]["loss"][:].astype(np.float64)) for name in MODELS}
+        keys = {key: run[key] for key in tables.RUN_KEYS}
+        rows += [keys | row for row in compare(tested, said, draws)]
     tables.write(pd.DataFrame(rows), path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quasarcurves.study import Study
 
-_DEFAULT_STUDY = Path("config.yaml")
+DEFAULT_STUDY = Path("config.yaml")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 def add_configfile(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a study."""
     parser.add_argument(
-        "--configfile", metavar="STUDY", type=Path, default=_DEFAULT_STUDY, help="the study (default: config.yaml)"
+        "--configfile", metavar="STUDY", type=Path, default=DEFAULT_STUDY, help="the study (default: config.yaml)"
     )
 
 

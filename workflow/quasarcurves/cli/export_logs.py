@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import math
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from quasarcurves.cli.command import Command, add_study, load_study
+from quasarcurves.provenance import status
 from quasarcurves.study import Run, Study
 from quasarcurves.training.history import History
 
@@ -59,7 +62,49 @@ def to_tensorboard(history: History, folder: Path) -> None:
                         file.write(Event(step=int(step), summary=Summary(value=[scalar])).SerializeToString())
 
 
-_WRITERS: dict[str, Callable[[History, Path], None]] = {"csv": to_csv, "tensorboard": to_tensorboard}
+def to_wandb(history: History, folder: Path) -> None:
+    """Write an offline run of Weights & Biases: `steps/...` and, at their last steps, `epochs/...`; nothing is sent.
+
+    Parameters
+    ----------
+    history : History
+    folder : Path
+        Made if missing; the run is named after it and the folder that it is in. Offline runs that it has are removed,
+        as they would be uploaded too.
+    """
+    import wandb  # noqa: PLC0415  (an extra)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("wandb/offline-run-*"):
+        shutil.rmtree(old)
+    settings = wandb.Settings(
+        mode="offline", silent=True, console="off", disable_git=True, disable_code=True,
+        x_disable_stats=True, x_disable_meta=True, x_disable_machine_info=True, x_save_requirements=False,
+    )  # fmt: skip
+    names = {"project": "quasarcurves", "name": f"{folder.parent.name}/{folder.name}"}
+    with wandb.init(**names, dir=folder, config=dict(history.params), settings=settings) as run:
+        for step, values in _rows(history):
+            run.log(values, step=step)
+
+
+def _rows(history: History) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield every step, from 1, with all finite values that were recorded there."""
+    # once, as each access to a column reads it from the file
+    steps, epochs = dict(history.steps), dict(history.epochs)
+    ends = {int(step): place for place, step in enumerate(epochs["step"])}
+    for place in range(len(steps["loss"])):
+        values = {f"steps/{name}": float(column[place]) for name, column in steps.items()}
+        if (epoch := ends.get(place + 1)) is not None:
+            values |= {f"epochs/{name}": float(column[epoch]) for name, column in epochs.items()}
+            values["epoch"] = epoch + 1
+        yield place + 1, {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+_WRITERS: dict[str, Callable[[History, Path], None]] = {
+    "csv": to_csv,
+    "tensorboard": to_tensorboard,
+    "wandb_offline": to_wandb,
+}
 
 
 def export(study: Study, folder: Path, write: Callable[[History, Path], None]) -> list[Run]:
@@ -91,11 +136,23 @@ def export(study: Study, folder: Path, write: Callable[[History, Path], None]) -
     return there
 
 
+def _not_current(study: Study, runs: list[Run]) -> int:
+    """Return how many of these trainings are kept from an earlier study until they are made anew."""
+    names = {run.name for run in runs}
+    return sum(each.step.name == "train" and each.name in names and not each.good for each in status.standings(study))
+
+
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
     kinds = parser.add_mutually_exclusive_group(required=True)
     kinds.add_argument("--csv", metavar="DIR", type=Path, help="write epochs.csv and steps.csv of each training")
     kinds.add_argument("--tensorboard", metavar="DIR", type=Path, help="write event files for TensorBoard")
+    kinds.add_argument(
+        "--wandb-offline",
+        metavar="DIR",
+        type=Path,
+        help="write offline runs for `wandb sync DIR/*/*/wandb/offline-run-*`",
+    )
 
 
 def _export_logs(options: argparse.Namespace) -> int:
@@ -103,8 +160,12 @@ def _export_logs(options: argparse.Namespace) -> int:
     kind = next(kind for kind in _WRITERS if getattr(options, kind))
     folder: Path = getattr(options, kind)
     written = export(study, folder, _WRITERS[kind])
-    left = len(study.runs) - len(written)
-    print(f"{folder}: {len(written)} trainings" + (f"; {left} are not over" if left else ""))
+    left, old = len(study.runs) - len(written), _not_current(study, written)
+    print(
+        f"{folder}: {len(written)} trainings"
+        + (f"; {left} are not over" if left else "")
+        + (f"; {old} of those written are not as the study asks for (quasarcurves status)" if old else "")
+    )
     return 0
 
 

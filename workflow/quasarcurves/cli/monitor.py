@@ -22,9 +22,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from quasarcurves.cli.snakemake_log import STOPPED, Job, SnakemakeLog, without_start_up
-from quasarcurves.cli.view import StudyView, cores_of, in_words
+from quasarcurves.cli.view import StudyView, cores_of
 from quasarcurves.study import Study
-from quasarcurves.study.forecast import forecast
+from quasarcurves.study.forecast import forecast, in_words
 from quasarcurves.study.outlook import size_words
 
 _REFRESH_SECONDS = 0.5

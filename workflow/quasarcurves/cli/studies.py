@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from rich.console import Console
 
 from quasarcurves.cli import monitor, summary
 from quasarcurves.cli.check import CHECK
-from quasarcurves.cli.command import Command, add_configfile
+from quasarcurves.cli.command import DEFAULT_STUDY, Command, add_configfile
 from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.cli.watch import WATCH
 from quasarcurves.files import workflow_root
-from quasarcurves.provenance import outdated
-from quasarcurves.study import Study, limits
+from quasarcurves.provenance import outdated, status
+from quasarcurves.study import Study, StudyError, limits
 from quasarcurves.training.extras import install_hint
 
 _LOG = logging.getLogger(__name__)
@@ -72,19 +73,20 @@ def _run(options: argparse.Namespace) -> int:
     _require_backend(study)
     if unanswered := limits.warning(study, study.n_spectra(study.results / "data" / "spectra.h5")):
         _LOG.warning(unanswered)
-    status = monitor.run(study, command)
-    outdated.mark(study)  # also where nothing was to be done, or the run was stopped
-    if status == 0:
-        _show_end(study, only_some=bool(further))
-    return status
+    code = monitor.run(study, command)
+    found = status.standings(study)
+    outdated.mark(study, found)  # also where nothing was to be done, or the run was stopped
+    if code == 0:
+        _show_end(study, outdated.reason(found), only_some=bool(further))
+    return code
 
 
-def _show_end(study: Study, only_some: bool) -> None:
+def _show_end(study: Study, not_current: str, only_some: bool) -> None:
     """Print what was found, unless only some steps were asked for: the answer may be an old one then."""
     log = SnakemakeLog(study.log)
     log.update()
     if (study.results / "runs.csv").exists() and (log.begun("write_answer") or not only_some):
-        summary.show(study.results, Console())
+        summary.show(study.results, Console(), not_current)
     else:
         print(f"Done: all that was asked for is in {study.results}")
 
@@ -133,20 +135,39 @@ def _require_backend(study: Study) -> None:
     Raises
     ------
     ModuleNotFoundError
-        If a run has no model yet, and what trains it is not installed.
+        If a training is still to be done, or to be done again, and what trains is not installed.
     """
-    models = (study.results / "runs" / run.name / "model.keras" for run in study.runs)
-    if find_spec(study.backend) is None and not all(model.exists() for model in models):
+    if find_spec(study.backend) is None and not status.is_current(study, "train"):
         raise ModuleNotFoundError(install_hint(study.backend), name=study.backend)
 
 
 def _summary_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("results", type=Path, help="its folder of results")
+    parser.add_argument(
+        "results", metavar="STUDY", type=Path, help="the study's file, or its folder of results, such as results/NAME"
+    )
 
 
 def _summary(options: argparse.Namespace) -> int:
-    summary.show(options.results, Console())
+    study = _study_of(options.results)
+    if study is None:
+        summary.show(options.results, Console())
+        return 0
+    found = status.standings(study)
+    with suppress(OSError):  # results may lie where this user cannot write
+        outdated.mark(study, found)
+    summary.show(study.results, Console(), outdated.reason(found))
     return 0
+
+
+def _study_of(given: Path) -> Study | None:
+    """Return the study of a file; of a folder of results, that of config.yaml if its results are there."""
+    if given.suffix in {".yaml", ".yml"}:
+        return Study.load(given)
+    with suppress(StudyError, OSError):
+        study = Study.load(DEFAULT_STUDY)
+        if study.results.resolve() == given.resolve():
+            return study
+    return None
 
 
 COMMANDS = (

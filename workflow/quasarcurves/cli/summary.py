@@ -16,6 +16,7 @@ from rich.table import Table
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.compose import QUESTIONS
+from quasarcurves.page import banner
 
 _COLUMNS = ("spectra", "optimizer", "runs", "diverged", "spikes", "converged", "last loss", "crossing")
 
@@ -23,7 +24,7 @@ _SHOWN = 3
 """Optimizers that a question speaks of here; answer.md and answer.json have all."""
 
 
-def show(results: Path, console: Console) -> None:
+def show(results: Path, console: Console, not_current: str = "") -> None:
     """Print the answer of a study, its main numbers, and where its page and figures are.
 
     Parameters
@@ -31,9 +32,21 @@ def show(results: Path, console: Console) -> None:
     results : Path
         Folder of the study's results.
     console : Console
+    not_current : str
+        Why results are not current, as `outdated.reason` says it; without it, what the answer says of that.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no runs.csv.
     """
+    if not (results / "runs.csv").is_file():
+        raise FileNotFoundError(f"{results}: expected the results of a study, found no runs.csv there")
+    if not_current:
+        text = f"These results are not current. {not_current}"
+        console.print(textwrap.fill(text, console.width), style="bold", markup=False, highlight=False)
     runs = tables.read(results / "runs.csv")
-    for line, style in _answer(results):
+    for line, style in _answer(results, bool(not_current)):
         # an answer below its question is indented
         text = textwrap.fill(
             line, console.width, initial_indent="" if style else "  ", subsequent_indent="" if style else "  "
@@ -58,13 +71,16 @@ def _places(results: Path) -> Iterator[tuple[str, Path]]:
     yield "Figures:", results / "figures"
 
 
-def _answer(results: Path) -> Iterator[tuple[str, str]]:
-    """Yield the lines of the answer, with a style for the headline and the questions; none where it was not written."""
+def _answer(results: Path, said: bool) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the answer, with a style for the headline and the questions; none where it was not written.
+
+    Its banner is left out where it was `said` already that it is not current.
+    """
     try:
         page, replies = (results / "answer.md").read_text(), json.loads((results / "answer.json").read_text())
     except FileNotFoundError:
         return
-    yield from ((line, "bold") for line in headline(page))
+    yield from ((line, "bold") for line in headline(banner.without(page) if said else page))
     for question, title in QUESTIONS.items():
         some = replies[question]
         yield "", ""

@@ -12,33 +12,15 @@ from typing import Any
 
 from quasarcurves.cli.snakemake_log import Job, SnakemakeLog
 from quasarcurves.study import Run, Study, forecast
+from quasarcurves.study.forecast import STAGES, TRAINS, stage_of
 from quasarcurves.study.steps import STEPS, Step
 from quasarcurves.training import progress
-
-STAGES = ("preparing", "trainings", "replays", "evaluations", "tables", "figures")
-
-_STAGE_OF = {
-    "prepare_spectra": "preparing",
-    "draw_subset": "preparing",
-    "train": "trainings",
-    "train_pack": "trainings",
-    "replay": "replays",
-    "magnify_spikes": "replays",
-    "evaluate": "evaluations",
-}
-
-_TRAINS = {"trainings", "replays"}
 
 _PRIOR_SECONDS = 30.0
 """Of work expected, for which the estimates count as much as what was measured."""
 
 _SETTLED_SECONDS = 20.0
 """After the first job of a stage began, as many run at once as can."""
-
-
-def stage_of(step: Step) -> str:
-    """Return the stage that a step is shown in."""
-    return _STAGE_OF.get(step.name, "figures" if step.figure else "tables")
 
 
 @dataclass(frozen=True)
@@ -132,9 +114,9 @@ class StudyView:
     def seconds_left(self) -> float | None:
         """Return the seconds until everything is done; None before it is known what is to do, 0 only where all is.
 
-        Each step has a time that is expected of it (`Study.need`). Those to come are scaled by what steps took so far
-        in units of it, trainings and others each by their own; a training under way says its own pace. A stage takes as
-        long as its work on all cores, and no shorter than its longest job; one stage follows the other.
+        Each step has a time that is expected of it (`forecast.expected_seconds`). Those to come are scaled by what
+        steps took so far in units of it, trainings and others each by their own; a training under way says its own
+        pace. A stage takes as `forecast.stage_seconds` says; one stage follows the other.
         """
         if not self.planned:
             return None
@@ -146,8 +128,8 @@ class StudyView:
         for job in self.log.under_way():
             running.setdefault(job.step, []).append(job)
         for step in self.study.steps:
-            stage, threads = stage_of(step), self._threads(step)
-            scale = pace[stage in _TRAINS]
+            stage, threads = stage_of(step), forecast.threads_of(self.study, step)
+            scale = pace[stage in TRAINS]
             for job in running.get(step.name, ()):
                 yield _Left(stage, self._left_of(job, scale), threads, True)
             for seconds in self._to_come(step):
@@ -196,7 +178,7 @@ class StudyView:
         """Return the seconds that steps of a kind took so far, and those that were expected of the same work."""
         took = expected = 0.0
         for job in self.log.jobs.values():
-            if job.step not in STEPS or (stage_of(STEPS[job.step]) in _TRAINS) != trains:
+            if job.step not in STEPS or (stage_of(STEPS[job.step]) in TRAINS) != trains:
                 continue
             whole = self._expected(STEPS[job.step], job.wildcards)
             if job.ended:
@@ -220,13 +202,11 @@ class StudyView:
         """Return how long a stage still takes."""
         if not jobs:
             return 0.0
-        threads = min(max(job.threads for job in jobs), self.cores)
-        at_once = max(self.cores // threads, 1)
+        at_once = forecast.at_once(self.cores, max(job.threads for job in jobs))
         running = sum(job.running for job in jobs)
-        if stage in _TRAINS and 0 < running < len(jobs) and self._is_settled(stage):
+        if stage in TRAINS and 0 < running < len(jobs) and self._is_settled(stage):
             at_once = running  # as GPUs or a cluster allow
-        seconds = [job.seconds for job in jobs]
-        return max(sum(seconds) / at_once, *seconds)
+        return forecast.stage_seconds([job.seconds for job in jobs], at_once)
 
     def _is_settled(self, stage: str) -> bool:
         steps = [step.name for step in self.study.steps if stage_of(step) == stage]
@@ -241,14 +221,10 @@ class StudyView:
             run = Run(float(each["fraction"]), int(each["replicate"]), each["optimizer"])
         if run and run.optimizer not in self.study.optimizers:  # of a study that was changed since
             return 0.0
-        return self.study.need(step.name, self.n_spectra, run).seconds
+        return forecast.expected_seconds(self.study, step, self.n_spectra, run)
 
     def _count_spectra(self) -> int:
         return self.study.n_spectra(self.study.results / "data" / "spectra.h5")
-
-    def _threads(self, step: Step) -> int:
-        whole = stage_of(step) in {*_TRAINS, "evaluations"}
-        return self.study.config["training"]["threads"] if whole else 1
 
     def _size(self, step: Step) -> int:
         """Trainings in one job, or 1."""
@@ -274,18 +250,3 @@ def cores_of(arguments: list[str]) -> int:
         if option in {"--cores", "-c", "--jobs", "-j"} and value.isdigit():
             found = int(value)
     return found
-
-
-def in_words(seconds: float) -> str:
-    """Write how long something will take, no more exactly than it is known; never none at all."""
-    if seconds < 10:
-        return "a few seconds"
-    if seconds < 55:
-        return f"about {10 * math.ceil(seconds / 10):.0f} s"
-    if seconds < 285:
-        return f"about {max(1, round(seconds / 30) / 2):g} min"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"about {minutes} min"
-    hours, minutes = divmod(5 * round(minutes / 5), 60)
-    return f"about {hours} h {minutes:02d} min" if hours < 10 else f"about {round(seconds / 3600):,} h"

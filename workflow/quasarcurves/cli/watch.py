@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 from quasarcurves.cli.command import Command, add_study, load_study
 from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.cli.summary import headline
-from quasarcurves.cli.view import StudyView, in_words
+from quasarcurves.cli.view import StudyView
 from quasarcurves.study import Run, Study, forecast
 from quasarcurves.training import progress
 from quasarcurves.training.history import History
@@ -83,7 +83,7 @@ class Watched:
         left, log = self._view.seconds_left(), self._view.log
         return {
             "study": self.study.name,
-            "time_left": in_words(left) if left and not log.stopped else "",
+            "time_left": forecast.in_words(left) if left and not log.stopped else "",
             "stopped": log.stopped,
             "silence": self._silence(),
             "stages": [{"name": each.name, "done": each.done, "total": each.total} for each in self._view.stages()],

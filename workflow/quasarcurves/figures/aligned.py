@@ -46,8 +46,8 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
     Parameters
     ----------
     aligned : DataFrame
-        The study's `aligned.csv`: `optimizer`, `fraction`, `measure` (relative to itself long before the onset, or to
-        the stability threshold), `kind` (spike or baseline), `lag` in steps after the onset, `n`, `q25`,
+        The study's `aligned.csv`: `optimizer`, `fraction`, `n_train`, `measure` (relative to itself long before the
+        onset, or to the stability threshold), `kind` (spike or baseline), `lag` in steps after the onset, `n`, `q25`,
         `median` and `q75`.
     optimizer : str
         Its name in the study.
@@ -74,13 +74,13 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
             _set_scale(row[0], of_measure)
             row[0].set_ylabel(_MEASURES[measure])
         for fraction, axes in zip(fractions, rows[0], strict=True):
-            axes.set_title(_title(table[table["fraction"] == fraction], fraction))
+            axes.set_title(_title(table[table["fraction"] == fraction]))
         figure.align_ylabels(rows[:, 0])
         figure.supxlabel("optimizer steps after the onset", fontsize=8)
         among = "relative to 300 to 200 steps before the onset"
         figure.supylabel(textwrap.fill(among, 15 * len(measures)), fontsize=8)
         handles = _legend_lines(rows[0, 0])
-        title = f"{optimizer}: median and quartiles over {_count(table)}"
+        title = f"{optimizer}: {_finding(table)}median and quartiles over {_count(table)}"
         style.titled_legend(figure, handles, title, ncols=len(handles))
     return figure
 
@@ -117,10 +117,20 @@ def _set_scale(axes: Axes, table: pd.DataFrame) -> None:
         style.decades(axes.yaxis)
 
 
-def _title(table: pd.DataFrame, fraction: float) -> str:
+def _finding(table: pd.DataFrame) -> str:
+    """Return how high the median loss goes at spikes, at the size where it goes highest, in words."""
+    loss = table[(table["measure"] == "loss") & (table["kind"] == "spike")]
+    if loss.empty:
+        return ""
+    highest = loss.sort_values("median").iloc[-1]
+    when = f"{highest['lag']:.0f} steps after the onset" if highest["lag"] else "at the onset"
+    return f"the loss goes to {highest['median']:.2g} times that before, {when}; "
+
+
+def _title(table: pd.DataFrame) -> str:
     spikes = table[(table["kind"] == "spike") & (table["lag"] == 0)]["n"].max()
     events = "no spikes" if pd.isna(spikes) else f"{spikes:.0f} spike{'s' if spikes != 1 else ''}"
-    return f"fraction {fraction:g}:\n{events}"
+    return f"{table['n_train'].iat[0]:,.0f} spectra:\n{events}"
 
 
 def _count(table: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 from quasarcurves.training.history import History
 
-_PANEL_HEIGHT = 1.5
+_PANEL_HEIGHT = 1.6
 _LINES: dict[str, dict[str, Any]] = {
     "sharpness": {"threshold": "threshold", "color": style.OKABE_ITO[0], "label": "sharpness"},
     "gradient_curvature": {
@@ -81,7 +81,7 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
         panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
         for (name, run), axes in zip(known.items(), panels, strict=False):
             _draw_panel(axes, run, spikes)
-            axes.set_title(name)
+            axes.set_title(f"{name}\n{_highest(run)}")
         _set_axes(figure, panels, len(known), columns)
         size, replicate = (next(iter(known.values())).params[key] for key in ("outcome", "replicate"))
         unknown = ", ".join(name for name in measured if name not in known)
@@ -105,6 +105,16 @@ def _column(run: History, name: str) -> np.ndarray:
     """Return a column of the curvature record, NaN where it was not recorded; (measurements,) float64."""
     curvature = _curvature(run)
     return np.asarray(curvature.get(name, np.full(len(curvature["step"]), np.nan)), float)
+
+
+def _highest(run: History) -> str:
+    """Return how far up the curvatures go, over their thresholds, in words."""
+    ratios = {}
+    for name, short in (("sharpness", "sharpness"), ("batch_sharpness", "of batches")):
+        ratio = _column(run, name) / _column(run, _LINES[name]["threshold"])
+        if np.isfinite(ratio).any():
+            ratios[short] = np.nanmax(ratio)
+    return "up to: " + ", ".join(f"{short} {ratio:.2g}" for short, ratio in ratios.items())
 
 
 def _draw_panel(axes: Axes, run: History, spikes: pd.DataFrame) -> None:

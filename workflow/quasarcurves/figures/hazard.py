@@ -24,13 +24,19 @@ from matplotlib.lines import Line2D
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import AS_IT_IS, BEFORE, GRID, GROUP
 from quasarcurves.analysis.replays.hazards import level
+from quasarcurves.analysis.replays.words import in_words
 from quasarcurves.figures import style
 
 _HEIGHT = 2.7
 _BINS = 8
+"""Most bins of steps on the grid."""
+
 _ARMS = 4
 _APART = 0.006
 """Of the width: between runs at one step."""
+
+_TICKS = 0.15
+"""Of the height: the spikes of all runs, of one run at most a fifth of it."""
 
 _KEYS = ["run", "fork_step"]
 
@@ -51,16 +57,20 @@ def draw(hazards: pd.DataFrame, forks: pd.DataFrame, survival: pd.DataFrame) -> 
         rows = figure.subplots(len(groups), 2, squeeze=False, width_ratios=(3, 2))
         for (left, right), (values, own) in zip(rows, groups, strict=True):
             keys = dict(zip(GROUP, values, strict=True))
-            left.set_title(_title(keys))
             table = hazards[hazards["arm"] == AS_IT_IS].merge(own.drop(columns="optimizer"), on=_KEYS)
+            left.set_title(_title(keys, table[table["kind"] == GRID]))
             _draw_hazard(left, table)
             _draw_survival(right, _of_group(survival, keys))
     return figure
 
 
-def _title(keys: dict) -> str:
+def _title(keys: dict, grid: pd.DataFrame) -> str:
     rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
-    return f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}"
+    value, low, high = level(grid)
+    found = (
+        f"{value:.3g} ({low:.3g} to {high:.3g}) spikes per 1,000 steps" if np.isfinite(value) else "no forks on a grid"
+    )
+    return f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}:\n{found}"
 
 
 def _of_group(table: pd.DataFrame, keys: dict) -> pd.DataFrame:
@@ -75,12 +85,13 @@ def _draw_hazard(axes: Axes, table: pd.DataFrame) -> None:
     highest = np.nanmax([_draw_pooled(axes, grid), 1e-6, grid["hazard"].max(), before["hazard"].max()])
     runs = sorted(table["run"].unique())
     apart = _APART * np.ptp(table["fork_step"])
+    apart_up = _TICKS / max(len(runs), 5)
     for i, run in enumerate(runs):
         own = table[table["run"] == run]
         shift = apart * (i - (len(runs) - 1) / 2)
         _draw_run(axes, grid[grid["run"] == run], before[before["run"] == run], i, shift)
         onsets = own.loc[own["kind"] == BEFORE, "onset"].dropna().unique()
-        tops = np.full(len(onsets), 1 - 0.03 * (i + 1))
+        tops = np.full(len(onsets), 1 - apart_up * (i + 1))
         axes.plot(onsets, tops, "|", color=_color(i), markersize=5, transform=axes.get_xaxis_transform())
     axes.set_ylim(0, 1.4 * highest)
     axes.xaxis.set_major_formatter(style.thousands)
@@ -89,7 +100,7 @@ def _draw_hazard(axes: Axes, table: pd.DataFrame) -> None:
     kinds += [Line2D([], [], color="0.4", linestyle="none", marker="o", markersize=2.5, label="a fork of the grid")]
     if len(before):
         kinds += [_triangle("0.4", label="before a spike")]
-    axes.legend(handles=kinds, loc="upper left", bbox_to_anchor=(0, 1 - 0.03 * len(runs)))
+    axes.legend(handles=kinds, loc="upper left", bbox_to_anchor=(0, 1 - apart_up * len(runs)))
 
 
 def _color(i: int) -> str:
@@ -115,8 +126,8 @@ def _draw_pooled(axes: Axes, grid: pd.DataFrame) -> float:
     if grid.empty:
         return np.nan
     steps = np.sort(grid["fork_step"].unique())
-    bins = min(_BINS, len(steps))
-    place = np.searchsorted(steps, grid["fork_step"]) * bins // len(steps)
+    per_bin = -(-len(steps) // _BINS)  # as many in each: a bin of fewer has a wider interval
+    place = np.searchsorted(steps, grid["fork_step"]) // per_bin
     found = [level(rows) for _, rows in grid.groupby(place)]
     value, low, high = np.transpose(found)
     middle = grid.groupby(place)["fork_step"].mean().to_numpy()
@@ -130,17 +141,19 @@ def _draw_survival(axes: Axes, table: pd.DataFrame) -> None:
         style.say(axes, "no forks on a grid")
         return
     last = table.groupby("arm", sort=False)["survival"].last()
-    far = (last - last.get(AS_IT_IS, 1.0)).abs().sort_values(ascending=False)
-    shown = [AS_IT_IS, *[arm for arm in far.index if arm != AS_IT_IS][:_ARMS]]
+    far = (last - last.get(AS_IT_IS, 1.0)).abs().sort_values(ascending=False, kind="stable")
+    shown = [AS_IT_IS, *far[far > 0].index[:_ARMS]]
     for i, arm in enumerate(arm for arm in shown if arm in last):
         own = table[table["arm"] == arm]
         color, dashes = ("black", "-") if arm == AS_IT_IS else (style.OKABE_ITO[i - 1], style.DASHES[i])
-        axes.step(own["steps"], own["survival"], where="post", color=color, linestyle=dashes, label=arm)
+        axes.step(own["steps"], own["survival"], where="post", color=color, linestyle=dashes, label=in_words(arm))
         axes.fill_between(own["steps"], own["low"], own["high"], step="post", color=color, alpha=0.12, linewidth=0)
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, None)
     axes.legend(loc="lower left")
     axes.set(xlabel="steps from the fork", ylabel="share without a spike")
+    if AS_IT_IS in last:
+        axes.set_title(f"as it is, {100 * last[AS_IT_IS]:.0f} % have no spike\nin {table['steps'].max():,.0f} steps")
 
 
 def plot(*, hazards: Path, all_forks: Path, survival: Path) -> Figure:

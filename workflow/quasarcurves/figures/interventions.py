@@ -23,9 +23,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import GROUP
 from quasarcurves.analysis.replays.interventions import ABSENT, LOWERS, RAISES, REFERENCE
+from quasarcurves.analysis.replays.words import in_words
 from quasarcurves.figures import style
 
-_ROW, _FRAME = 0.17, 0.95
+_ROW, _FRAME = 0.17, 1.25
 """Inches: of an arm, and of all else."""
 
 _LEAST, _MOST = 0.02, 20.0
@@ -68,18 +69,26 @@ def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame) -> None:
         axes.axvline(limit, color="0.6", linewidth=0.7, linestyle=dashes, zorder=0)
     for y, row in enumerate(tables.records(shown)):
         _draw_arm(axes, y, row, low, high)
-    axes.set_yticks(range(len(shown)), shown["arm"])
+    axes.set_yticks(range(len(shown)), [in_words(arm) for arm in shown["arm"]])
     axes.set_ylim(-0.7, len(shown) - 0.3 if len(shown) else 0.5)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    runs = int(rows["runs"].max())
-    rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
-    axes.set_title(f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}: {runs} run{'s' * (runs != 1)}")
-    axes.set_xlabel("\n".join(["hazard over that as it is", *_notes(rows[absent])]))
+    axes.set_title(_title(keys, rows, shown["verdict"]))
+    axes.set_xlabel(
+        "\n".join(["hazard over that as it is (filled: differs from 1, given all arms)", *_notes(rows[absent])])
+    )
     axes.text(
         1.01, len(shown) - 0.3, "spikes / as it is", transform=axes.get_yaxis_transform(), fontsize=7, va="bottom"
     )
+
+
+def _title(keys: dict[str, Any], rows: pd.DataFrame, verdicts: pd.Series) -> str:
+    runs = int(rows["runs"].max())
+    rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
+    lower, rise = ((verdicts == each).sum() for each in (LOWERS, RAISES))
+    found = f"of {len(verdicts)} arms, {lower} lower the hazard and {rise} raise it"
+    return f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}, {runs} run{'s' * (runs != 1)}:\n{found}\n"
 
 
 def _limits(shown: pd.DataFrame) -> tuple[float, float]:
@@ -107,7 +116,7 @@ def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) 
 
 
 def _notes(absent: pd.DataFrame) -> list[str]:
-    texts = (f"{row['arm']}: {row['verdict']}" for row in tables.records(absent))
+    texts = (f"{in_words(row['arm'])}: {row['verdict']}" for row in tables.records(absent))
     return [line for text in texts for line in textwrap.wrap(text, 80)]
 
 

@@ -26,6 +26,9 @@ from quasarcurves.analysis import tables
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.0
+_RUN_UP = -50
+"""The batch sharpness before a spike is its median from this offset to the onset."""
+
 _LEVEL_BEFORE = -50
 """The loss is relative to its median before this offset."""
 
@@ -85,7 +88,7 @@ def draw(table: pd.DataFrame) -> Figure:
         figure.align_ylabels(column)
         column[-1].set_xlabel("optimizer steps from the onset")
         handles = [_handle(name, table, *line) for name, line in lines.items()]
-        figure.legend(handles=[*handles, *_marks()], loc="outside upper center", ncols=2)
+        style.titled_legend(figure, [*handles, *_marks()], _finding(table), ncols=2)
     return figure
 
 
@@ -98,12 +101,30 @@ def _with_ratios(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(relative_loss=table["loss"] / level, **over)
 
 
+def _finding(table: pd.DataFrame) -> str:
+    """Return what the loss does, and in how many spikes the batch sharpness is beyond its threshold before."""
+    last = table["offset"].max()
+    rise = table.loc[table["offset"] == last, "relative_loss"].median()
+    finding = f"{last} steps after the onset, the loss is {rise:.3g} times that before"
+    run_up = table[(table["offset"] >= _RUN_UP) & (table["offset"] < 0)]
+    sharpness = run_up.groupby(_SPIKE)["batch_sharpness_over_threshold"].median().dropna()
+    if len(sharpness):
+        above = int((sharpness > 1).sum())
+        finding += (
+            f"; in the {-_RUN_UP} steps before it, batch sharpness is above 2/lr in {above} of {len(sharpness)} spikes"
+        )
+    return finding
+
+
 def _draw_spikes(axes: Axes, table: pd.DataFrame, name: str, color: str, dashes: str) -> None:
-    for _, spike in table.groupby(_SPIKE):
-        axes.plot(spike["offset"], spike[name], color=color, linewidth=0.5, alpha=0.55)
-    if table.groupby(_SPIKE).ngroups > 1:
+    spikes = table.groupby(_SPIKE)
+    faint = max(0.15, min(0.55, 3 / max(spikes.ngroups, 1)))
+    for _, spike in spikes:
+        axes.plot(spike["offset"], spike[name], color=color, linewidth=0.5, alpha=faint)
+    if spikes.ngroups > 1:
         median = table.groupby("offset")[name].median()
-        axes.plot(median.index, median, color=color, linestyle=dashes, linewidth=1.6)
+        # above the spikes of all optimizers
+        axes.plot(median.index, median, color=color, linestyle=dashes, linewidth=1.6, zorder=3)
 
 
 def _finish(axes: Axes, values: pd.Series, panel: _Panel) -> None:

@@ -6,15 +6,16 @@ beside them.
 Caption
 -------
 Purity (solid) and completeness (dashed) of the test set against the confidence threshold, and the distribution of the
-redshift error dv of the quasars found, with {optimizer}: one colour per size of the training set. Dots mark where
-purity and completeness are equal. Bands go from the lowest to the highest replicate; where there is one, they are 95
-% intervals over the objects of the test set. Of more than two sizes, the largest and the smallest alone have bands and
-a distribution of dv. Thin dotted lines are failed replicates.
+redshift error dv of the quasars found, with {optimizer}: one colour per size of the training set; lines are medians
+over replicates. Dots mark where purity and completeness are equal. Their bars, and with a single size the bands, go
+from the lowest to the highest replicate; where there is one, they are 95 % intervals over the objects of the test set.
+Of several sizes, the largest and the smallest alone have a distribution of dv. Thin dotted lines are failed replicates.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,9 +43,6 @@ _BINS = 8, 40
 _PER_BIN = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 """Bins of the table per bin that is drawn: divisors of their number."""
 
-
-_MOST_BANDS = 2
-"""Sizes of which all have bands and a distribution of dv; of more, the largest and the smallest have."""
 
 _MANY = 1000
 """Fewest quasars of the test set for hundredths of a per cent."""
@@ -123,25 +121,25 @@ def draw(
     Returns
     -------
     Figure
-        Two columns wide. Lines are medians over the replicates that have not failed, bands go from the lowest to the
-        highest of them; with a single one they are its 95 % intervals. Failed replicates are thin dotted lines. The
-        vertical range is three times as far from 1 as the lowest crossing point.
+        Two columns wide. Lines are medians over the replicates that have not failed. Bars at the crossing points, and
+        with a single size bands, go from the lowest to the highest of them; with a single one they are its 95 %
+        intervals. Failed replicates are thin dotted lines. The vertical range is three times as far from 1 as the
+        lowest crossing point.
     """
     fractions = sorted(scores["fraction"].unique(), reverse=True)
     others = PUBLISHED[published]
     legend_height = _LINE_HEIGHT * (len(fractions) + len(others) + 1)
-    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height + 0.2)
+    figure = style.new_figure(style.PAGE_WIDTH, _PANEL_HEIGHT + legend_height + 0.4)
     with style.house_style():
         (curves, errors), legend = figure.subplots(2, 2, height_ratios=[_PANEL_HEIGHT, legend_height])
         handles = []
         limit, per_bin = _dv_range(scores)
         for fraction, color in zip(fractions, style.sequential(len(fractions)), strict=True):
             runs = scores[scores["fraction"] == fraction]
-            # more bands would merge, more steps would hide each other
-            banded = len(fractions) <= _MOST_BANDS or fraction in (fractions[0], fractions[-1])
-            _draw_curves(curves, metrics[metrics["fraction"] == fraction], runs, color, banded)
-            if banded:
-                _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin)
+            alone = len(fractions) == 1  # bands of several sizes merge
+            _draw_curves(curves, metrics[metrics["fraction"] == fraction], runs, color, alone)
+            if fraction in (fractions[0], fractions[-1]):  # more steps would hide each other
+                _draw_errors(errors, histogram[histogram["fraction"] == fraction], runs, color, per_bin, alone)
             handles.append(Line2D([], [], color=color, label=_describe(runs)))
         for each, marker in zip(others, "Ds^", strict=False):
             shown: dict[str, Any] = {
@@ -155,7 +153,23 @@ def draw(
             handles.append(Line2D([], [], label=_describe_published(each), **shown))
         _set_axes(curves, errors, scores, others, limit, per_bin)
         _add_legend(legend, handles, scores, model)
+        figure.suptitle(_finding(scores, fractions), fontsize=8)
     return figure
+
+
+def _finding(scores: pd.DataFrame, fractions: Sequence[float]) -> str:
+    """Return where purity and completeness of the largest and the smallest size are equal, in words."""
+    found = []
+    for fraction in dict.fromkeys((fractions[0], fractions[-1])):
+        runs = scores[scores["fraction"] == fraction]
+        equal = runs.loc[~runs["failed"], "crossing"].median()
+        level = f"meet at {_percent(equal, runs)}" if np.isfinite(equal) else "never meet"
+        found.append(f"{level} with {runs['n_train'].median():,.0f} training spectra")
+    return f"{scores['optimizer'].iat[0]}: purity and completeness {', and '.join(found)}"
+
+
+def _percent(share: float, runs: pd.DataFrame) -> str:
+    return f"{100 * share:.{2 if runs['quasars'].to_numpy()[0] >= _MANY else 1}f} %"
 
 
 def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: Any, banded: bool) -> None:
@@ -174,7 +188,10 @@ def _draw_curves(axes: Axes, metrics: pd.DataFrame, runs: pd.DataFrame, color: A
             row = metrics[metrics["replicate"] == replicate]
             axes.plot(row["threshold"], row[name], color=color, linestyle=":", linewidth=0.5)
     good = runs[~runs["failed"]]
-    axes.plot(good["crossing_threshold"].median(), good["crossing"].median(), "o", color=color, markersize=4, zorder=3)
+    at, equal = good["crossing_threshold"].median(), good["crossing"]
+    axes.plot(at, equal.median(), "o", color=color, markersize=4, zorder=3)
+    low, high = (good["crossing_low"], good["crossing_high"]) if len(good) == 1 else (equal, equal)
+    axes.vlines(at, low.min(), high.max(), color=color, linewidth=1.6, zorder=3)
 
 
 def _dv_range(scores: pd.DataFrame) -> tuple[float, int]:
@@ -187,7 +204,9 @@ def _dv_range(scores: pd.DataFrame) -> tuple[float, int]:
     return limit, next((n for n in _PER_BIN if 2 * limit / (_WIDTH * n) <= bins), _PER_BIN[-1])
 
 
-def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color: Any, per_bin: int) -> None:
+def _draw_errors(
+    axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color: Any, per_bin: int, banded: bool
+) -> None:
     """Draw the distribution of dv of one size; each replicate's adds up to 1."""
     failed = runs.loc[runs["failed"], "replicate"]
     kept = histogram[~histogram["replicate"].isin(failed)]
@@ -199,7 +218,7 @@ def _draw_errors(axes: Axes, histogram: pd.DataFrame, runs: pd.DataFrame, color:
     if not shares.size:
         return
     axes.stairs(np.median(shares, axis=1), edges, color=color, baseline=None, linewidth=0.8)
-    if shares.shape[1] > 1:
+    if banded and shares.shape[1] > 1:
         axes.stairs(shares.max(axis=1), edges, baseline=shares.min(axis=1), color=color, fill=True, alpha=0.12)
 
 
@@ -236,8 +255,7 @@ def _set_axes(
     shown = [Line2D([], [], color="black", linestyle=dash, label=name) for name, dash in _CURVES.items()]
     shown.append(Line2D([], [], color="black", marker="o", markersize=4, linestyle="none", label="equal"))
     curves.legend(handles=shown, loc="lower left")
-    if scores["fraction"].nunique() > _MOST_BANDS:
-        curves.set_title("bands: largest and smallest size")
+    if scores["fraction"].nunique() > 2:
         errors.set_title("largest and smallest size")
     errors.set(xlabel="dv (km/s)", ylabel=f"share of quasars per {_WIDTH * per_bin:,} km/s", xlim=(-limit, limit))
     errors.set_ylim(bottom=0)

@@ -12,7 +12,7 @@ alone.
 from __future__ import annotations
 
 import math
-import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.spike_cost import MOMENTS, WORKING_THRESHOLD
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.5
-_ABREAST = 2
+_LOW_HEIGHT = 1.2
+"""Of panels of three abreast."""
+
 _NAMES = {"before": "just before", "peak": "at the peak", "end": "at the end"}
-_MEASURES = {"test_loss": "test loss", "completeness": f"completeness at c > {WORKING_THRESHOLD:g}"}
+_MEASURES = {"test_loss": "test loss", "completeness": f"completeness\nat c > {WORKING_THRESHOLD:g}"}
 _SINGLE = style.OKABE_ITO[0]
+_SPIKE: dict[str, Any] = {"linewidth": 0.6, "marker": "o", "markersize": 2}
 _MEDIAN: dict[str, Any] = {
     "color": "black",
     "linewidth": 1.8,
@@ -40,13 +44,15 @@ _MEDIAN: dict[str, Any] = {
 }
 
 
-def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+def draw(costs: pd.DataFrame, summary: pd.DataFrame, n_train: Mapping[float, int]) -> Figure:
     """Draw what each optimizer's spikes cost, two panels each: test loss above, completeness below.
 
     Parameters
     ----------
     costs, summary : DataFrame
         `spike_cost.csv` and `spike_cost_summary.csv`.
+    n_train : mapping of float to int
+        Spectra in the training set, by fraction.
 
     Returns
     -------
@@ -56,10 +62,11 @@ def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     spiking = [name for name in dict.fromkeys(summary["optimizer"]) if (costs["optimizer"] == name).any()]
     if not spiking:
         return style.say_only("no tall spike in any of these runs")
-    abreast = min(_ABREAST, len(spiking))
+    abreast = min(len(spiking), 2 if len(spiking) <= 4 else 3)
+    height = _PANEL_HEIGHT if abreast < 3 else _LOW_HEIGHT
     rows = math.ceil(len(spiking) / abreast)
     width = style.COLUMN_WIDTH if abreast == 1 else style.PAGE_WIDTH
-    figure = style.new_figure(width, rows * (len(_MEASURES) * _PANEL_HEIGHT + 0.5) + 0.4)
+    figure = style.new_figure(width, rows * (len(_MEASURES) * height + 0.5) + 0.6)
     fractions = sorted(costs["fraction"].unique(), reverse=True)
     several = len(fractions) > 1
     colors = dict(zip(fractions, style.sequential(len(fractions)) if several else [_SINGLE], strict=True))
@@ -70,11 +77,13 @@ def draw(costs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
             for name, axes in zip(spiking, panels[i :: len(_MEASURES)].flat, strict=False):
                 _draw_panel(axes, costs[costs["optimizer"] == name], measure, colors)
         _finish(panels, spiking, summary)
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        title = _title(summary, spiking)
-        figure.legend(unique.values(), unique.keys(), title=title, loc="outside upper center", ncols=3)
+        handles = [_sizes(fraction, n_train, colors) for fraction in fractions]
+        style.titled_legend(figure, [*handles, Line2D([], [], **_MEDIAN)], _title(summary, spiking), ncols=2 * abreast)
     return figure
+
+
+def _sizes(fraction: float, n_train: Mapping[float, int], colors: dict[float, Any]) -> Line2D:
+    return Line2D([], [], color=colors[fraction], label=f"{n_train[fraction]:,} spectra", **_SPIKE)
 
 
 def _share(panels: np.ndarray) -> None:
@@ -85,9 +94,9 @@ def _share(panels: np.ndarray) -> None:
 
 def _draw_panel(axes: Axes, spikes: pd.DataFrame, measure: str, colors: dict[float, Any]) -> None:
     values = spikes[[f"{measure}_{moment}" for moment in MOMENTS]].to_numpy(float)
+    faint = max(0.25, min(0.7, 12 / len(spikes)))
     for fraction, line in zip(spikes["fraction"], values, strict=True):
-        label = f"a spike, fraction {fraction:g}"
-        axes.plot(line, color=colors[fraction], linewidth=0.6, marker="o", markersize=2, alpha=0.7, label=label)
+        axes.plot(line, color=colors[fraction], **_SPIKE, alpha=faint)
     axes.plot(np.nanmedian(values, axis=0), **_MEDIAN)
     axes.set_xticks(range(len(MOMENTS)), [_NAMES[moment] for moment in MOMENTS])
     axes.margins(x=0.12)
@@ -118,19 +127,19 @@ def _numbers(name: str, summary: pd.DataFrame) -> str:
     for moment in MOMENTS[1:]:
         row = rows.loc[moment]
         ratio = f"{row['value']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
-        lines.append(f"{moment} / before: {ratio}, {row['verdict']}")
+        lines.append(f"{moment}: {ratio}, {row['verdict']}")
     return "\n".join(lines)
 
 
 def _title(summary: pd.DataFrame, spiking: list[str]) -> str:
     """Return the legend's title: what the ratios are, and which optimizers have none."""
-    lines = ["ratios of test losses: median over spikes (95 % interval)"]
+    title = "test loss over that just before the spike: median over spikes (95 % interval)"
     absent = sorted(set(summary["optimizer"]) - set(spiking))
-    if absent:
-        lines.append(textwrap.fill(f"no tall spikes: {', '.join(absent)}", 60))
-    return "\n".join(lines)
+    return f"{title}; no tall spikes: {', '.join(absent)}" if absent else title
 
 
-def plot(*, spike_cost: Path, spike_cost_summary: Path) -> Figure:
+def plot(*, spike_cost: Path, spike_cost_summary: Path, runs: Path) -> Figure:
     """Return what spikes cost."""
-    return draw(tables.read(spike_cost), tables.read(spike_cost_summary))
+    of_runs = tables.read(runs)
+    n_train = dict(zip(of_runs["fraction"], of_runs["n_train"], strict=True))
+    return draw(tables.read(spike_cost), tables.read(spike_cost_summary), n_train)

@@ -38,8 +38,6 @@ const systemTheme = () => chosen || (system.matches ? "dark" : "light");
 
 // Chart ---------------------------------------------------------------------------------------------------------------
 
-
-
 function numbers(text, Type) {
   return new Type(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 }
@@ -234,11 +232,13 @@ class LossChart {
     const traces = this.traces();
     // first, as the chart takes the room that this leaves
     const shown = this.visible.length;
+    const isThinned = this.show.axis === "step" && this.visible.some(({ step }) => step.x.at(-1) >= step.x.length);
     $("chart-note").textContent = `${shown} of ${this.runs.length} runs shown. Drag over a part to see it closer.`
       + (this.show.spikes ? " Triangles: sustained spikes; crosses: single hard batches." : "")
+      + (isThinned ? " Away from the highest spikes, lines join the lowest and highest of several steps." : "")
       + (traces.some((trace) => trace.name === "diverged") ? " Circles with a cross: there a run diverged." : "");
     Plotly.react("chart", traces, this.layout(traces), {
-      responsive: true, displayModeBar: false, scrollZoom: false, doubleClick: false,
+      displayModeBar: false, scrollZoom: false, doubleClick: false,
     });
     $("chart").dataset.runs = shown;
     $("chart").dataset.milliseconds = Math.round(performance.now() - begun);
@@ -330,6 +330,8 @@ async function startChart(losses) {
   buildControls();
   chart.draw();
   listen($("chart"));
+  // its box also changes when single runs are listed above it, which no resize of the window tells
+  new ResizeObserver(() => Plotly.Plots.resize("chart")).observe($("chart"));
 }
 
 // Tables --------------------------------------------------------------------------------------------------------------

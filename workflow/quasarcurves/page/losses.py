@@ -1,4 +1,7 @@
-"""Losses of all runs as data of the page: thinned to what a screen can show, and packed as 32-bit numbers."""
+"""Losses of all runs as data of the page: thinned to what a screen can show, and packed as 32-bit numbers.
+
+Around spikes, where one looks closer, the losses of all steps are kept.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,17 @@ _MOST_POINTS = 250_000
 _FEWEST_POINTS = 1000
 """Points that every run has, however many runs there are."""
 
+_BEFORE, _AFTER = 300, 1000
+"""Steps before the onset of a spike and after it of which each is kept, of the highest spikes first."""
+
+_SHARE_AT_SPIKES = 0.5
+"""Most points that these add, in units of the points that a run has without them."""
+
 _MOST_SPIKES = 20_000
 """Spikes that are marked; of more, the highest."""
+
+
+_NONE = np.empty(0, np.int64)
 
 
 def of_study(histories: Path, spikes: pd.DataFrame) -> dict[str, Any]:
@@ -40,9 +52,9 @@ def of_study(histories: Path, spikes: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         `runs`, a mapping each: its keys, `n_train`, and `epoch`, `validation` and `step`, which are series. A series
-        has `x` (uint32) and `y` (float32), little-endian in base64. Epochs are counted from 1, steps from 0.
-        `validation` also has `step`: the steps done by then. `spikes` has of each scale lists of run, x, y, kind and
-        height. `colours` has those of optimizers and, dark to light, of sizes.
+        has `x` (uint32) and `y` (float32), little-endian in base64. Epochs are counted from 1, steps from 0; the
+        highest spikes have every step. `validation` also has `step`: the steps done by then. `spikes` has of each scale
+        lists of run, x, y, kind and height. `colours` has those of optimizers and, dark to light, of sizes.
     """
     n_runs = sum(1 for _ in tables.by_run(histories))
     points = max(_FEWEST_POINTS, _MOST_POINTS // max(n_runs, 1))
@@ -53,9 +65,9 @@ def of_study(histories: Path, spikes: pd.DataFrame) -> dict[str, Any]:
     for number, history in enumerate(tables.by_run(histories)):
         keys = tables.run_key(history.params)
         losses = {"epoch": np.asarray(history.epochs["loss"]), "step": np.asarray(history.steps["loss"])}
-        runs.append({**_named(history), **_series(history, losses, points)})
-        if keys in grouped:
-            _mark(marks, number, grouped[keys], losses)
+        own = grouped.get(keys, spikes.iloc[:0])
+        runs.append({**_named(history), **_series(history, losses, points, own)})
+        _mark(marks, number, own, losses)
     return {"runs": runs, "spikes": marks, "colours": _colours()}
 
 
@@ -64,13 +76,13 @@ def _named(history: History) -> dict[str, Any]:
     return {**names, "n_train": int(history.params["outcome"]["n_train"])}
 
 
-def _series(history: History, losses: dict[str, np.ndarray], points: int) -> dict[str, Any]:
+def _series(history: History, losses: dict[str, np.ndarray], points: int, spikes: pd.DataFrame) -> dict[str, Any]:
     val_loss = np.asarray(history.epochs["val_loss"], np.float32)
     validated = np.flatnonzero(np.isfinite(val_loss))
     validated = validated[style.seen(val_loss[validated], points // 2)] if len(validated) else validated
     return {
         "epoch": _thinned(losses["epoch"], points, first=1),
-        "step": _thinned(losses["step"], points, first=0),
+        "step": _thinned(losses["step"], points, first=0, kept=_around(spikes, len(losses["step"]), points)),
         "validation": {
             **_packed(validated + 1, val_loss[validated]),
             "step": _base64(np.asarray(history.epochs["step"])[validated], "<u4"),
@@ -78,11 +90,21 @@ def _series(history: History, losses: dict[str, np.ndarray], points: int) -> dic
     }
 
 
-def _thinned(values: np.ndarray, points: int, first: int) -> dict[str, str]:
+def _around(spikes: pd.DataFrame, n_steps: int, points: int) -> np.ndarray:
+    """Return the steps around the highest spikes of a run, (n,) int64."""
+    most = int(_SHARE_AT_SPIKES * points) // (_BEFORE + _AFTER)
+    if spikes.empty or not most:
+        return _NONE
+    highest = spikes[spikes["scale"] == "step"].nlargest(most, "height_ratio")
+    steps = highest["onset"].to_numpy(np.int64)[:, None] + np.arange(-_BEFORE, _AFTER)
+    return steps[(steps >= 0) & (steps < n_steps)]
+
+
+def _thinned(values: np.ndarray, points: int, first: int, kept: np.ndarray = _NONE) -> dict[str, str]:
     if not len(values):
         return _packed(values, values)
     values = np.ascontiguousarray(values, np.float32)
-    shown = style.seen(values, points // 2)
+    shown = np.union1d(style.seen(values, points // 2), kept)
     return _packed(shown + first, values[shown])
 
 
@@ -108,4 +130,4 @@ def _colours() -> dict[str, list[str]]:
     def sequential(low: float, high: float) -> list[str]:
         return [to_hex(mpl.colormaps["viridis"](place)) for place in np.linspace(low, high, 12)]
 
-    return {"optimizers": style.OKABE_ITO, "light": sequential(0.0, 0.85), "dark": sequential(0.3, 1.0)}
+    return {"optimizers": style.OKABE_ITO, "light": sequential(0.0, 0.85), "dark": sequential(0.45, 1.0)}

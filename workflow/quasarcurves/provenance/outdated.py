@@ -41,7 +41,12 @@ def mark(study: Study, found: Sequence[Standing] | None = None) -> None:
 
 
 def reason(found: Sequence[Standing]) -> str:
-    """Say in a sentence or two why results are not current, the jobs that have reasons of their own first."""
+    """Say in a sentence or two why results are not current, the jobs that have reasons of their own first.
+
+    Empty if all are.
+    """
+    if all(each.good for each in found):
+        return ""
     own = [each for each in found if not each.good and not each.after] or [each for each in found if not each.good]
     # a training that was stopped says most, then one that is to be made anew
     first = min(own, key=lambda each: (each.state not in ("stopped", "training"), each.step.name != "train"))

@@ -7,8 +7,9 @@ server processor of 2023 with nothing else to do.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from quasarcurves.quasarnet.settings import NetworkSettings
@@ -19,13 +20,27 @@ from quasarcurves.study.study import Run, Study
 SNAKEMAKE_MB = 200
 """Snakemake itself, while jobs run."""
 
-_TRAINS = {"train", "replay", "magnify_spikes"}
+STAGES = ("preparing", "trainings", "replays", "evaluations", "tables", "figures")
+"""A study is done in these, one after the other."""
+
+TRAINS = frozenset({"trainings", "replays"})
+"""Stages whose steps train."""
+
+_STAGE_OF = {
+    "prepare_spectra": "preparing",
+    "draw_subset": "preparing",
+    "train": "trainings",
+    "train_pack": "trainings",
+    "replay": "replays",
+    "magnify_spikes": "replays",
+    "evaluate": "evaluations",
+}
 
 _OTHER_STEPS = 0.6
-"""Time of other steps in units of their need, which is meant for requests and so is on the high side."""
+"""Time of steps that do not train in units of their need, which is meant for requests and so is on the high side."""
 
-_START_SECONDS, _JOB_SECONDS = 6, 0.3
-"""Of Snakemake: until the first job starts, and for each."""
+_JOB_SECONDS = 0.3
+"""Of Snakemake, for each job."""
 
 _MODEL_BYTES, _HISTORY_BYTES, _STATE_BYTES, _PREDICTIONS_BYTES = 77_000, 65_000, 45_000, 13_000
 """Of a file of each kind whatever its content."""
@@ -51,8 +66,8 @@ class Forecast:
         On one core, all jobs one after the other.
     training_seconds : float
         Of these, what trains.
-    longest_seconds : float
-        Of the longest job: no number of cores makes the study faster.
+    stages : dict of str to (list of float, int)
+        Seconds of the jobs of each stage, and the cores that each of them takes.
     job_mb : float
         Memory of the largest job.
     disk : mapping of str to float
@@ -63,13 +78,13 @@ class Forecast:
     jobs: int
     seconds: float
     training_seconds: float
-    longest_seconds: float
+    stages: dict[str, tuple[list[float], int]]
     job_mb: float
     disk: dict[str, float]
 
     def wall_seconds(self, cores: int) -> float:
         """Return the time on that many cores."""
-        return _START_SECONDS + max(self.longest_seconds, self.seconds / cores)
+        return sum(stage_seconds(seconds, at_once(cores, threads)) for seconds, threads in self.stages.values())
 
     def memory_mb(self, cores: int) -> float:
         """Return the memory while that many of the largest jobs run at once."""
@@ -96,25 +111,72 @@ def forecast(study: Study, n_spectra: int) -> Forecast:
         Prepared spectra, roughly.
     """
     jobs = list(_jobs(study, n_spectra))
+    stages: dict[str, tuple[list[float], int]] = {}
+    for step, seconds, _ in jobs:
+        stages.setdefault(stage_of(step), ([], threads_of(study, step)))[0].append(seconds)
     return Forecast(
         trainings=len(study.runs),
         jobs=len(jobs),
         seconds=sum(seconds for _, seconds, _ in jobs),
-        training_seconds=sum(seconds for step, seconds, _ in jobs if step.name in _TRAINS),
-        longest_seconds=max(seconds for _, seconds, _ in jobs),
+        training_seconds=sum(seconds for step, seconds, _ in jobs if stage_of(step) in TRAINS),
+        stages=stages,
         job_mb=max(mb for _, _, mb in jobs),
         disk=_disk(study, n_spectra, len(jobs)),
     )
 
 
 def _jobs(study: Study, n_spectra: int) -> Iterator[tuple[Step, float, float]]:
-    """Yield the step, the seconds and the memory (MB) of every job, packs as the trainings that are in them."""
+    """Yield the step, the seconds and the memory (MB) of every job."""
+    packs = {fraction: study.pack(fraction) for fraction in study.fractions} if study.packs else {}
     for step in study.steps:
-        for each in study.wildcards(step.per) if step.makes else ():
+        for each in study.wildcards(step.per):
             run = Run(each["fraction"], each["replicate"], each["optimizer"]) if len(each) >= 3 else None
-            need = study.need(step.name, n_spectra, run)
-            share = 1 if step.name in _TRAINS else _OTHER_STEPS
-            yield step, _JOB_SECONDS + share * need.seconds, need.mb
+            if step.name == "train_pack":
+                run = packs[each["fraction"]][0]
+            elif step.name == "train" and run in packs.get(each["fraction"], ()):
+                continue
+            yield step, expected_seconds(study, step, n_spectra, run), study.need(step.name, n_spectra, run).mb
+
+
+def stage_of(step: Step) -> str:
+    """Return the stage that a step is done in."""
+    return _STAGE_OF.get(step.name, "figures" if step.figure else "tables")
+
+
+def expected_seconds(study: Study, step: Step, n_spectra: int, run: Run | None = None) -> float:
+    """Return the time that a job is expected to take; `run` as `Study.need` has it."""
+    share = 1 if stage_of(step) in TRAINS else _OTHER_STEPS
+    return _JOB_SECONDS + share * study.need(step.name, n_spectra, run).seconds
+
+
+def stage_seconds(seconds: Sequence[float], at_once: int) -> float:
+    """Return how long a stage takes: as its jobs' work shared by those at once, and no shorter than its longest job."""
+    return max(sum(seconds) / at_once, *seconds) if seconds else 0.0
+
+
+def threads_of(study: Study, step: Step) -> int:
+    """Return the cores that a job takes."""
+    return study.config["training"]["threads"] if stage_of(step) in {*TRAINS, "evaluations"} else 1
+
+
+def at_once(cores: int, threads: int) -> int:
+    """Return how many jobs of so many threads run at once."""
+    return max(cores // min(threads, cores), 1)
+
+
+def in_words(seconds: float) -> str:
+    """Write how long something will take, no more exactly than it is known; never none at all."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {10 * math.ceil(seconds / 10):.0f} s"
+    if seconds < 285:
+        return f"about {max(1, round(seconds / 30) / 2):g} min"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"about {minutes} min"
+    hours, minutes = divmod(5 * round(minutes / 5), 60)
+    return f"about {hours} h {minutes:02d} min" if hours < 10 else f"about {round(seconds / 3600):,} h"
 
 
 def _disk(study: Study, n_spectra: int, jobs: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from quasarcurves.spectra import Spectra, census, subsets
 from quasarcurves.spectra.census import Census
 from quasarcurves.study import chances, limits
-from quasarcurves.study.forecast import Forecast, cores, forecast
+from quasarcurves.study.forecast import Forecast, cores, forecast, in_words
 from quasarcurves.study.study import Study
 
 HAZARDS = (0.1, 0.3, 1.0)
@@ -119,8 +119,8 @@ def about_cost(outlook: Outlook) -> Iterator[str]:
     """Yield lines on trainings, time, memory and disk."""
     cost, n = outlook.forecast, outlook.cores
     yield (
-        f"{_count(cost.trainings, 'training')}: about {time_words(cost.wall_seconds(1))} on one core, "
-        f"{time_words(cost.wall_seconds(n))} on the {n} of this machine; {_count(cost.jobs, 'job')} in all."
+        f"{_count(cost.trainings, 'training')}: {in_words(cost.wall_seconds(1))} on one core, "
+        f"{in_words(cost.wall_seconds(n))} on the {n} of this machine; {_count(cost.jobs, 'job')} in all."
     )
     yield (
         f"Memory: {size_words(cost.job_mb * 1e6)} for the largest job, {size_words(cost.memory_mb(n) * 1e6)} with {n} "
@@ -178,7 +178,7 @@ def _of_replays(study: Study, n_spectra: int) -> Iterator[str]:
     yield (
         f"Replays of {_count(len(runs), 'training')}: {_count(forks, 'fork')} on the grid of each, and more for its "
         f"spikes; {len(settings.arms)} arms with {_count(settings.replays, 'replay')} of {settings.steps:,} steps at "
-        f"each; about {time_words(seconds)} on one core."
+        f"each; {in_words(seconds)} on one core."
     )
     if not forks:
         yield "What they can show cannot be said beforehand: it depends on the spikes."
@@ -213,12 +213,6 @@ def grid_forks(study: Study, n_spectra: int) -> int:
 def between(ends: tuple[int, int]) -> str:
     """Return a number or a range in words."""
     return f"{ends[0]:,}" if ends[0] == ends[1] else f"{ends[0]:,} to {ends[1]:,}"
-
-
-def time_words(seconds: float) -> str:
-    """Return a length of time in words."""
-    minutes = seconds / 60
-    return f"{max(1, round(minutes)):,} min" if minutes < 120 else f"{minutes / 60:,.0f} h"
 
 
 def size_words(size: float) -> str:

@@ -287,7 +287,7 @@ _STEPS = (
         "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
-    _plot("spike_cost", ("spike_cost", "spike_cost_summary"), "the test set before, in and after spikes", "Spikes",
+    _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",
         lambda s: Need(199 + 0.1 * s.runs, 5 + 0.02 * s.runs), when="takes_snapshots"),
 )  # fmt: skip
 

@@ -1,19 +1,19 @@
-"""Which extra of this package brings the library that trains."""
+"""Which extra of this package brings a library that not everybody needs."""
 
 from __future__ import annotations
 
-_EXTRAS = {"tensorflow": ("TensorFlow", "cpu"), "jax": ("JAX", "jax")}
+_EXTRAS = {"tensorflow": ("TensorFlow", "cpu"), "jax": ("JAX", "jax"), "wandb": ("Weights & Biases", "wandb")}
 
 
-def install_hint(backend: str) -> str | None:
-    """Return one line on how to install a backend, or None for a package that is none.
+def install_hint(package: str) -> str | None:
+    """Return one line on how to install a package, or None for one that no extra brings.
 
     Parameters
     ----------
-    backend : str
-        Name of the package as it is imported: "tensorflow" or "jax".
+    package : str
+        As it is imported: "tensorflow", "jax" or "wandb".
     """
-    if backend not in _EXTRAS:
+    if package not in _EXTRAS:
         return None
-    title, extra = _EXTRAS[backend]
+    title, extra = _EXTRAS[package]
     return f'this needs {title}: pip install "quasarcurves[{extra}]"'

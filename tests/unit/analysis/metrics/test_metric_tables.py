@@ -135,7 +135,7 @@ def test_a_file_without_a_model_is_named(study, tmp_path):
     with h5py.File(study / "0.h5") as old, h5py.File(tmp_path / "old.h5", "w") as new:
         old.copy("final", new)
         new["row"] = old["row"][:]
-    with pytest.raises(ValueError, match=r"old.h5: expected row and the models final, best, best not found"):
+    with pytest.raises(ValueError, match=r"old.h5: expected row and the models final, best, found no best"):
         written(study, tmp_path, [tmp_path / "old.h5"])
 
 

@@ -7,18 +7,16 @@ that the difference over objects has a standard error without any draw.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import scipy
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.scores import FEWEST, WORKING_THRESHOLD
-from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.analysis.metrics.test_set import Predicted, Tested, predicted_runs
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.quasarnet.metrics import has_good_redshift, velocity
 
@@ -80,19 +78,12 @@ def read(predictions: Iterable[Path], spectra: Path) -> Scores:
     Raises
     ------
     ValueError
-        If the test set of a run is not that of the others.
+        If the test set of a run is not that of the others, or a file of predictions lacks something.
     """
-    scores: dict[tuple[float, int, str], Mapping[str, Metric]] = {}
-    rows: np.ndarray | None = None
-    for path in predictions:
-        with h5py.File(path, "r") as file:
-            if rows is None:
-                rows = file["row"][:]
-                tested = Tested.load(spectra, rows)
-            if not np.array_equal(file["row"], rows):
-                raise ValueError(f"{path}: expected the test set of the other runs, found another one")
-            scores[tables.run_key(json.loads(file.attrs["run"]))] = score(tested, Predicted.load(file["final"]))
-    return scores
+    return {
+        tables.run_key(run): score(tested, Predicted.load(file["final"]))
+        for run, file, tested in predicted_runs(predictions, spectra)
+    }
 
 
 def score(tested: Tested, predicted: Predicted) -> dict[str, Metric]:

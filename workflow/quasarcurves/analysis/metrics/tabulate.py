@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -16,7 +14,7 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
 from quasarcurves.analysis.metrics.scores import DV_EDGES, MEASURES, dv_counts, score
 from quasarcurves.analysis.metrics.seeds import find_failed
-from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested
+from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested, predicted_runs
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
 _SEED = 1
@@ -132,26 +130,12 @@ class _Model:
 
 def _scored(predictions: Iterable[Path], spectra: Path) -> Iterator[_Model]:
     """Score the models of every run. All runs share the truth and the draws of one test set."""
-    test_set: tuple[np.ndarray, Tested, Draws] | None = None
-    for path in predictions:
-        with h5py.File(path, "r") as file:
-            if missing := [name for name in ("row", *MODELS) if name not in file]:
-                raise ValueError(f"{path}: expected row and the models {', '.join(MODELS)}, {missing[0]} not found")
-            if test_set is None:
-                test_set = _test_set(spectra, file["row"][:])
-            rows, tested, draws = test_set
-            if not np.array_equal(file["row"], rows):
-                raise ValueError(f"{path}: expected the test set of the other runs, found another one")
-            run = json.loads(file.attrs["run"])
-            for name in MODELS:
-                predicted = Predicted.load(file[name])
-                keys = {key: run[key] for key in tables.RUN_KEYS} | {"model": name}
-                yield _score(keys, tested, predicted, draws)
-
-
-def _test_set(spectra: Path, rows: np.ndarray) -> tuple[np.ndarray, Tested, Draws]:
-    tested = Tested.load(spectra, rows)
-    return rows, tested, draw(tested.target_id, np.random.default_rng(_SEED))
+    draws: Draws | None = None
+    for run, file, tested in predicted_runs(predictions, spectra):
+        draws = draws or draw(tested.target_id, np.random.default_rng(_SEED))
+        for name in MODELS:
+            keys = {key: run[key] for key in tables.RUN_KEYS} | {"model": name}
+            yield _score(keys, tested, Predicted.load(file[name]), draws)
 
 
 def _score(keys: dict[str, Any], tested: Tested, predicted: Predicted, draws: Draws) -> _Model:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -97,6 +100,34 @@ class Predicted:
     def bal_score(self) -> np.ndarray:
         """(n,) confidence of the most confident absorption line; 0 if there is none."""
         return self.bal_confidence.max(axis=1, initial=0.0)
+
+
+def predicted_runs(predictions: Iterable[Path], spectra: Path) -> Iterator[tuple[dict[str, Any], h5py.File, Tested]]:
+    """Yield what `evaluate` wrote of a run, its open file of predictions, and the truth of the test set of all runs.
+
+    Parameters
+    ----------
+    predictions : iterable of Path
+        Of every run.
+    spectra : Path
+        The prepared spectra.
+
+    Raises
+    ------
+    ValueError
+        If runs differ in their test sets, or a file of predictions lacks something.
+    """
+    rows, tested = np.empty(0), None
+    for path in predictions:
+        with h5py.File(path, "r") as file:
+            if missing := [name for name in ("row", *MODELS) if name not in file]:
+                raise ValueError(f"{path}: expected row and the models {', '.join(MODELS)}, found no {missing[0]}")
+            if tested is None:
+                rows = file["row"][:]
+                tested = Tested.load(spectra, rows)
+            if not np.array_equal(file["row"], rows):
+                raise ValueError(f"{path}: expected the test set of the other runs, found another one")
+            yield json.loads(file.attrs["run"]), file, tested
 
 
 @dataclass(frozen=True)
