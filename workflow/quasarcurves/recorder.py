@@ -40,7 +40,7 @@ _WIDTH = 1 + len(MEASURES)
 _WHOLE = "all"
 """Name of the loss's only part: seen from outside, it has no others."""
 
-_PATIENCE = 20
+_PATIENCE = 50
 """The file is written again after this many times what the last writing took: recording may not slow a training."""
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class StepRecorder(keras.callbacks.Callback):
 
     It costs a row of all weights for each of gradient, weights before and after, and what the measures make of them:
     about six times the memory of the weights, and few per cent of the time of a step. The file is written at the end
-    of epochs, each time whole, so a kill loses one epoch, or at most 20 times the time that writing takes.
+    of epochs, each time whole, so a kill loses one epoch, or at most 50 times the time that writing takes.
 
     Parameters
     ----------
