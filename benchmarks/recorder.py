@@ -24,10 +24,10 @@ import separate_heads
 from quasarcurves.recorder import StepRecorder
 
 FILE = Path(__file__).with_suffix(".csv")
-CASES = ((16, 41), (100, 9))
-"""Filters, and pairs of epochs."""
+CASES = ((16, 32, 32, 41), (100, 32, 16, 21), (100, 256, 4, 7))
+"""Filters, batch size, steps of an epoch, and pairs of epochs."""
 
-STEPS, BATCH, BOXES, LINES = 32, 32, 13, 7
+BOXES, LINES = 13, 7
 
 
 class EveryOtherEpoch(StepRecorder):
@@ -67,7 +67,7 @@ def examples(n: int) -> dict[str, Any]:
     return {"x": flux, "y": [*np.concatenate([boxes, offsets], axis=2)], "sample_weight": [*weights]}
 
 
-def compare(filters: int, pairs: int) -> dict[str, float]:
+def compare(filters: int, batch: int, steps: int, pairs: int) -> dict[str, float]:
     """Return medians of the time of a step, in milliseconds, and median and quartiles of the ratio."""
     keras.utils.set_random_seed(1)
     model = separate_heads.build(filters, BOXES, LINES)
@@ -75,9 +75,9 @@ def compare(filters: int, pairs: int) -> dict[str, float]:
         recorder = EveryOtherEpoch(Path(folder, "run.h5"))
         # the first pair compiles
         epochs = 2 * pairs + 2
-        model.fit(**examples(STEPS * BATCH), batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[recorder])
-    wall, processor = 1e3 / STEPS * np.array(recorder.seconds[2:]).reshape(pairs, 2, 2).transpose(2, 0, 1)
-    row = {"backend": keras.backend.backend(), "filters": filters, "batch": BATCH, "pairs": pairs}
+        model.fit(**examples(steps * batch), batch_size=batch, epochs=epochs, verbose=0, callbacks=[recorder])
+    wall, processor = 1e3 / steps * np.array(recorder.seconds[2:]).reshape(pairs, 2, 2).transpose(2, 0, 1)
+    row = {"backend": keras.backend.backend(), "filters": filters, "batch": batch, "pairs": pairs}
     for name, times in (("processor", processor), ("wall", wall)):
         low, middle, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
         without, recorded = np.median(times, axis=0)
@@ -96,7 +96,9 @@ def main() -> None:
     before = pd.read_csv(FILE) if FILE.exists() else found[:0]
     others = before[before["backend"] != keras.backend.backend()]
     table = pd.concat([each for each in (others, found) if len(each)])
-    table.sort_values(["backend", "filters"], ascending=[False, True]).to_csv(FILE, index=False, float_format="%.4g")
+    table.sort_values(["backend", "filters", "batch"], ascending=[False, True, True]).to_csv(
+        FILE, index=False, float_format="%.4g"
+    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def seven_heads(**compiled: Any) -> Fit:
     x = layers.ReLU()(layers.BatchNormalization()(layers.Conv1D(4, 10, 2)(x)))
     x = layers.Dense(8, "relu")(layers.Flatten()(x))
     model = keras.Model(flux, [layers.Dense(4, "sigmoid", name=f"line_{line}")(x) for line in range(7)])
-    model.compile(keras.optimizers.Adam(1e-2), [_squares] * 7, **compiled)
+    model.compile(keras.optimizers.Adam(1e-2), [squares] * 7, **compiled)
     rng = _rng()
     y = np.eye(4, dtype=np.float32)[rng.integers(0, 4, (7, N))]
     weights = rng.integers(0, 2, (7, N)).astype(np.float32)
@@ -70,7 +70,8 @@ def fit(made: Fit, *callbacks: Any, epochs: int = 2, **options: Any) -> list[np.
     return [np.array(variable.numpy()) for variable in (*model.variables, *model.optimizer.variables)]
 
 
-def _squares(y_true: Any, y_pred: Any) -> Any:
+def squares(y_true: Any, y_pred: Any) -> Any:
+    """Loss of one output per example."""
     return ops.sum(ops.square(y_true - y_pred), axis=-1)
 
 

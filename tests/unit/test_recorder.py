@@ -284,8 +284,10 @@ def test_what_cannot_be_read_is_left_out_and_said_in_a_line(tmp_path, caplog, op
     assert [record.message for record in caplog.records if reason in record.message] == [caplog.messages[0]]
 
 
-class Silent(keras.Model):
-    """Trains in a way of its own, and tells no metric its loss."""
+class OwnStep(keras.Model):
+    """Trains in a way of its own; it tells its loss to metrics, if there are some."""
+
+    told = ()
 
     def train_step(self, data):
         import tensorflow as tf
@@ -294,15 +296,26 @@ class Silent(keras.Model):
         with tf.GradientTape() as tape:
             loss = ops.mean((self(x, training=True) - y) ** 2)
         self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        for metric in self.told:
+            metric.update_state(loss)
         return {"loss": loss}
 
 
-def test_a_step_whose_loss_is_not_told_is_refused(tmp_path):
+def own_step():
     x = keras.Input((3,))
-    model = Silent(x, keras.layers.Dense(1)(x))
+    model = OwnStep(x, keras.layers.Dense(1)(x))
     model.compile("adam")
+    return model, {"x": np.ones((4, 3)), "y": np.ones((4, 1))}
+
+
+def test_a_step_of_ones_own_is_recorded_if_it_tells_its_loss(tmp_path):
+    model, data = own_step()
+    model.told = [keras.metrics.Mean(name="loss")]
+    history, _ = recorded(tmp_path / "run.h5", (model, data))
+    assert set(history.steps) > PLAIN
+    assert history.steps["loss"][1] < history.steps["loss"][0]
     with pytest.raises(ValueError, match=r"called its optimizer 1 times and gave 0 losses to a metric named 'loss'"):
-        model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0, callbacks=[StepRecorder(tmp_path / "run.h5")])
+        recorded(tmp_path / "run.h5", own_step())
 
 
 def test_other_backends_are_refused(tmp_path, monkeypatch):
