@@ -62,6 +62,7 @@ def test_several_are_collected(folder, monkeypatch):
     assert sorted(pd.read_csv("runs.csv")["n_train"]) == [500, 1000]
 
 
+@pytest.mark.slow
 def test_the_published_script_takes_three_lines(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model, data = keras_fits.seven_heads()

@@ -49,7 +49,7 @@ def recorded(path, made, **options):
     return History.load(path), values
 
 
-@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize("optimizer", ["Adam", pytest.param("SGD", marks=pytest.mark.slow)])
 def test_the_record_is_the_trainers_own_bit_by_bit(tmp_path, optimizer):
     rng = np.random.default_rng(1)
     n, lines = 70, 2
@@ -97,6 +97,7 @@ def test_training_is_what_it_would_have_been(tmp_path, options):
     assert set(history.steps) == {measure.name for measure in step_record(keras.optimizers.Adam())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["seven_heads", "images", "texts"])
 def test_training_of_other_models_is_what_it_would_have_been(tmp_path, kind):
     make = keras_fits.KINDS[kind]
