@@ -8,7 +8,8 @@ import pytest
 
 LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
 FLOORS = (
-    "cli", "steps", "provenance", "page", "study", "figures", "analysis", "quasarnet", "training", "spectra", "files",
+    "cli", "steps", "provenance", "page", "study", "figures", "analysis", "quasarnet", "recorder", "training",
+    "spectra", "files",
 )  # fmt: skip
 """From the top: each may use those below."""
 
