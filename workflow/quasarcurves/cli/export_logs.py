@@ -81,8 +81,9 @@ def to_wandb(history: History, folder: Path) -> None:
         mode="offline", silent=True, console="off", disable_git=True, disable_code=True,
         x_disable_stats=True, x_disable_meta=True, x_disable_machine_info=True, x_save_requirements=False,
     )  # fmt: skip
-    names = {"project": "quasarcurves", "name": f"{folder.parent.name}/{folder.name}"}
-    with wandb.init(**names, dir=folder, config=dict(history.params), settings=settings) as run:
+    name = f"{folder.parent.name}/{folder.name}"
+    about = dict(history.params)
+    with wandb.init(project="quasarcurves", name=name, dir=folder, config=about, settings=settings) as run:
         for step, values in _rows(history):
             run.log(values, step=step)
 
