@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
 
+from quasarcurves.spectra.table import load_column
 from support import made_up_survey
+from support.spectra_files import write_pair_spectra, write_truth
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +51,19 @@ def test_exponent_without_a_point_is_a_number(tmp_path, snakemake, smoke_config)
     result = snakemake(tmp_path, "-n", "-p", "--configfile", path)
     assert result.returncode == 0, result.stdout
     assert '"learning_rate": 0.001' in result.stdout
+
+
+def test_a_file_of_spectra_may_have_braces_in_its_name(tmp_path, snakemake, smoke_config):
+    """Snakemake takes them for wildcards."""
+    rng = np.random.default_rng(1)
+    flux, ivar = rng.normal(size=(40, 443)), np.ones((40, 443))
+    write_pair_spectra(tmp_path / "a{input}b.fits", range(1, 41), flux, ivar)
+    write_truth(tmp_path / "truth.fits", [(each, 2.0, 3, 3, 0, 0) for each in range(1, 41)])
+    data = {"source": "quasarnet_fits", "spectra": ["a{input}b.fits"], "truth": ["truth.fits"]}
+    path = write(tmp_path, {**smoke_config, "data": data})
+    result = snakemake(tmp_path, "--until", "prepare_spectra", "--cores", "1", "--configfile", path)
+    assert result.returncode == 0, result.stdout
+    assert len(load_column(tmp_path / "results" / "smoke" / "data" / "spectra.h5", "z")) == 40
 
 
 def test_works_with_the_default_profile(tmp_path, snakemake):

@@ -133,7 +133,9 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
     # the code is a function, so that a job on a cluster node, which reads all rules, works out its own fingerprint alone
     code = lambda wildcards: fingerprint.code(script, modules(wildcards))
     environment = f"KERAS_BACKEND={backend}" if backend else ""
-    return {**told, "code": code, "script": script, "environment": environment, "options": options}
+    # as functions: Snakemake looks for wildcards in strings, and a file's name may have braces
+    tracked = {key: value if callable(value) else lambda wildcards, value=value: value for key, value in told.items()}
+    return {**tracked, "code": code, "script": script, "environment": environment, "options": options}
 
 
 def lists(files):
@@ -185,7 +187,10 @@ def prepare_command():
     note = {"note": [str(prepared_from(study)), content]} if study.data_files() else {}
     modules = lambda wildcards: (study.source_module,)
     told = {"data": json.dumps(study.data, sort_keys=True)}
-    return {"content": content, **command("prepare_spectra", also=lambda *_: note, modules=modules, **told)}
+    return {
+        "content": lambda wildcards: content,
+        **command("prepare_spectra", also=lambda *_: note, modules=modules, **told),
+    }
 
 
 def matched_history(wildcards):

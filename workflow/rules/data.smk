@@ -3,7 +3,8 @@
 
 use rule step as prepare_spectra with:
     input:
-        ancient([local(file) for file in study.data_files()]),
+        # braces are wildcards to Snakemake, whatever escapes them; what is in the files is a parameter in any case
+        ancient([local(file) for file in study.data_files() if not {"{", "}"} & set(str(file))]),
     output:
         **outputs("prepare_spectra"),
     log:

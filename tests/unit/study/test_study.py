@@ -587,3 +587,19 @@ def test_a_job_s_need_grows_with_its_replays_and_falls_with_its_jobs():
         return study.resources("replay", 400, study.replayed_runs[0])["runtime"]
 
     assert minutes(replays=64) > minutes(replays=16) > minutes(replays=16, jobs=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"data__n_spectra": 1}, ("subsets.test_fraction", "of 1 spectra are none", "expected a test set")),
+        ({"subsets__fractions": [0.4, 1e-4]}, ("subsets.fractions: 0.0001 of 400 spectra are none",)),
+        (
+            {"training": {"last_batch": "drop", "batch_size": 200}},
+            ("training.last_batch is 'drop'", "have 200 spectra", "at most the 160 of a training set"),
+        ),
+    ],
+)
+def test_sets_and_epochs_without_content_are_refused_where_sizes_are_known(changes, parts):
+    simulated = {"data": {"source": "simulated", "n_spectra": changes.pop("data__n_spectra", 400)}}
+    assert_one_message(refusal(changed(**changes) | simulated), *parts)

@@ -103,6 +103,7 @@ class Study:
         _check_lengths(config)
         try:
             study._check_subsets()
+            study._check_known_sizes()
             study._check_optimizers()
             study._check_backend()
             study._check_best()
@@ -197,6 +198,26 @@ class Study:
             if subset["scheme"] == "independent" and round(fraction * replicates, 12) > available:
                 raise StudyError(
                     f"subsets.fractions: {replicates} independent replicates of {fraction} do not fit, {shares}"
+                )
+
+    def _check_known_sizes(self) -> None:
+        """Refuse sets without spectra, and epochs without a whole batch, where the number of spectra is known."""
+        n = self.config["data"].get("n_spectra")
+        if n is None:
+            return
+        share = self.config["subsets"]["test_fraction"]
+        if not self._share(n, "test_fraction"):
+            raise StudyError(f"subsets.test_fraction: {share:g} of {n} spectra are none, expected a test set")
+        for run in self.runs:
+            if not run.n_train(n):
+                raise StudyError(
+                    f"subsets.fractions: {run.fraction:g} of {n} spectra are none, expected a training set"
+                )
+            training = self.training_settings(run.optimizer)
+            if training.last_batch == "drop" and training.batch_size > run.n_train(n):
+                raise StudyError(
+                    f"training.last_batch is 'drop' and batches of {run.optimizer} have {training.batch_size} spectra, "
+                    f"expected at most the {run.n_train(n)} of a training set: an epoch would have no step"
                 )
 
     @property
