@@ -52,6 +52,29 @@ def test_actions_are_pinned_by_commit():
     assert all(re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each) for each in used)
 
 
+def jobs_of(path):
+    return yaml.safe_load(path.read_text())["jobs"]
+
+
+def test_only_what_has_been_tested_is_published():
+    jobs = jobs_of(ROOT / ".github" / "workflows" / "ci.yml")
+    (publishing,) = [name for name, job in jobs.items() if "packages" in job.get("permissions", {})]
+    assert set(jobs[publishing]["needs"]) == jobs.keys() - {publishing}
+    assert jobs[publishing]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    pushing = [name for name, job in jobs.items() if "docker push" in yaml.safe_dump(job)]
+    assert pushing == [publishing]
+
+
+def test_credentials_are_where_they_are_needed():
+    for path in WORKFLOWS:
+        assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
+        for job in jobs_of(path).values():
+            assert "secrets." not in yaml.safe_dump({key: value for key, value in job.items() if key != "steps"})
+            for step in job["steps"]:
+                if step.get("uses", "").startswith("actions/checkout"):
+                    assert step["with"]["persist-credentials"] is False
+
+
 def test_ci_runs_what_the_projects_own_ci_runs():
     targets = targets_of_ci()
     assert len(targets) == 6
