@@ -6,7 +6,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 
-_NAMES = ("index.css", "index.html", "index.js", "columns.yaml")
+_NAMES = ("base.html", "index.css", "index.html", "index.js", "columns.yaml")
 
 
 def paths() -> list[Path]:
