@@ -215,3 +215,14 @@ def test_the_commands_of_the_page_on_it_run(capsys):
     for command in commands:
         assert cli.main(command.split()) == 0
         assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough_is_no_fault(tmp_path):
+    """As `| head` is."""
+    (tmp_path / "log.csv").write_text("epoch,loss\n" + "".join(f"{each},{1 / (each + 1)}\n" for each in range(50)))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "quasarcurves.cli", "diagnose", "log.csv"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

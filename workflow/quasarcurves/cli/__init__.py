@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import quasarcurves
@@ -19,8 +20,8 @@ GROUPS = {
     "Look at any training": diagnose.COMMANDS,
 }
 
-_INTERRUPTED = 130
-"""Exit status after Ctrl-C, as of a shell."""
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
+"""Exit status after Ctrl-C, and where nobody reads what is printed, as of a shell."""
 
 _EXAMPLES = """\
 Examples:
@@ -45,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 also for the help that a call without arguments prints, 130 after Ctrl-C.
+        Exit status: 0 also for the help that a call without arguments prints, 130 after Ctrl-C, 141 where nobody
+        reads what is printed.
 
     Raises
     ------
@@ -61,7 +63,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(parser, arguments)
     command: Command = options.command
     try:
-        return command.call(options)
+        status = command.call(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # as `| head` ends: nothing is wrong. Python must not try again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     except ModuleNotFoundError as error:
         hint = install_hint((error.name or "").split(".")[0])
         if hint is None:

@@ -65,7 +65,9 @@ def _of_run(history: History, path: Path, name: str) -> Table:
 
 
 def _name(history: History, path: Path) -> str:
+    if path.stem != "history":
+        return path.stem
     params = history.params
     if "optimizer" in params and "fraction" in params:
         return f"f{params['fraction']:g}_r{params.get('replicate', 0)}/{params['optimizer']}"
-    return path.stem if path.stem != "history" else path.absolute().parent.name
+    return path.absolute().parent.name
