@@ -13,8 +13,8 @@ os.environ.update(
 )
 
 # jobs on this machine share a process that has imported their packages: see workflow/scripts/fork_server.py
-if workflow.is_main_process:
-    os.environ.setdefault("QUASARCURVES_FORK_SERVER", f"{socket.gethostname()}:{os.getpid()}")
+if workflow.is_main_process and os.environ.get("QUASARCURVES_FORK_SERVER") != "off":
+    os.environ["QUASARCURVES_FORK_SERVER"] = f"{socket.gethostname()}:{os.getpid()}"
 
 # Steps that take seconds: on a cluster they run beside Snakemake and are not submitted
 workflow.localrules(*(rule for rule, name in STEP_OF.items() if STEPS[name].light))
