@@ -11,8 +11,10 @@ import pytest
 import yaml
 from astropy.io import fits
 
+from quasarcurves.spectra import sources
 from quasarcurves.study import Run, Study
-from quasarcurves.study.schema import StudyError
+from quasarcurves.study.schema import StudyError, with_sources
+from quasarcurves.study.study import SCHEMA
 from quasarcurves.training import optimizer_specs
 
 ROOT = Path(__file__).parents[3]
@@ -603,3 +605,35 @@ def test_a_job_s_need_grows_with_its_replays_and_falls_with_its_jobs():
 def test_sets_and_epochs_without_content_are_refused_where_sizes_are_known(changes, parts):
     simulated = {"data": {"source": "simulated", "n_spectra": changes.pop("data__n_spectra", 400)}}
     assert_one_message(refusal(changed(**changes) | simulated), *parts)
+
+
+def integers(schema, name=""):
+    """Yield the schemas of integers, by the name of their key."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer":
+            yield name, schema
+        for key, value in schema.items():
+            yield from integers(value, f"{name}.{key}")
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from integers(value, name)
+
+
+def test_every_integer_has_both_its_limits():
+    """A number without one fills the memory, or fails in what computes with it."""
+    found = dict(integers(with_sources(yaml.safe_load(SCHEMA.read_text()), sources.schemas())))
+    assert len(found) > 20
+    unlimited = [name for name, each in found.items() if not {"minimum", "maximum"} <= each.keys()]
+    assert unlimited == []
+    assert all(each["maximum"] < 2**53 for each in found.values())
+
+
+@pytest.mark.parametrize("value", [1e30, 1e308, 10**400, 10**5000, "1e30"], ids=["30", "308", "400", "5000", "text"])
+@pytest.mark.parametrize("place", ["study__replicates", "training__epochs", "data__n_spectra", "network__filters"])
+def test_numbers_without_measure_are_refused_by_name(place, value):
+    assert_one_message(refusal(changed(**{place: value})), place.replace("__", "."), "expected at most")
+
+
+def test_more_trainings_than_can_be_planned_are_counted():
+    message = refusal(changed(study__replicates=10_000) | {"subsets": {"fractions": [i / 100 for i in range(1, 7)]}})
+    assert_one_message(message, "study.replicates", "120,000 trainings", "at most 100,000")

@@ -15,6 +15,9 @@ from quasarcurves.training.suggestions import nearest
 _EXACT = 2**53
 """Below it every integer is a float64."""
 
+_MOST_BITS = 4096
+"""Of any integer: Python does not even write one of more than 4,300 digits."""
+
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
@@ -134,24 +137,32 @@ def _explain(error: ValidationError) -> str:
             return f"{place}: the key {missing[0]!r} is missing"
         case "type":
             kinds = expected if isinstance(expected, str) else " or ".join(expected)
-            return f"{place} is {found!r}, expected {kinds}"
+            return f"{place} is {_shown(found)}, expected {kinds}"
         case "enum":
-            return f"{place} is {found!r}; {nearest(found, map(str, expected))}"
+            return f"{place} is {_shown(found)}; {nearest(found, map(str, expected))}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
             limits = {
                 "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"
             }  # fmt: skip
-            return f"{place} is {found!r}, expected {limits[error.validator]} {expected}"
+            return f"{place} is {_shown(found)}, expected {limits[error.validator]} {expected}"
         case "uniqueItems":
             repeated = [item for i, item in enumerate(found) if item in found[:i]]
             return f"{place}: {repeated[0]!r} is listed twice"
         case "pattern":
-            return f"{place}: {found!r} is no name; letters, digits, '_', '-' and '.' only, a letter or digit first"
+            return (
+                f"{place}: {_shown(found)} is no name; letters, digits, '_', '-' and '.' only, a letter or digit first"
+            )
         case "maxLength":
-            return f"{place}: {found!r} has {len(found)} letters, expected at most {expected}"
+            return f"{place}: {_shown(found)} has {len(found)} letters, expected at most {expected}"
         case "minItems" | "minProperties" | "minLength":
             return f"{place} is empty"
     return f"{place}: {error.message}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as it is written, cut to what helps."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:60]}... ({len(text):,} characters)"
 
 
 def _refuse_not_finite(value: Any, place: tuple[object, ...]) -> None:
@@ -163,3 +174,6 @@ def _refuse_not_finite(value: Any, place: tuple[object, ...]) -> None:
             _refuse_not_finite(child, (*place, i))
     elif isinstance(value, float) and not math.isfinite(value):
         raise StudyError(f"{'.'.join(map(str, place))} is {value!r}, expected a finite number")
+    elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        found = f"a number of {value.bit_length():,} bits"
+        raise StudyError(f"{'.'.join(map(str, place))} is {found}, expected at most 2^{_MOST_BITS}")

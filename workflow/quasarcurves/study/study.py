@@ -38,6 +38,9 @@ _LENGTHS = {"epochs", "steps"}
 _LARGEST_PACK = 200
 """Trainings in one job: its command line names the files of each, and may have 128 kB on Linux."""
 
+_MOST_RUNS = 100_000
+"""Trainings of a study: Snakemake takes 100 kB for each (docs/scale.md)."""
+
 _BACKENDS = "quasarcurves.training.backends"
 
 SCHEMA = workflow_root() / "workflow" / "schemas" / "config.schema.yaml"
@@ -102,6 +105,7 @@ class Study:
         study = cls(validate(config, with_sources(schema, sources.schemas())))
         _check_lengths(config)
         try:
+            study._check_number()
             study._check_subsets()
             study._check_known_sizes()
             study._check_optimizers()
@@ -199,6 +203,15 @@ class Study:
                 raise StudyError(
                     f"subsets.fractions: {replicates} independent replicates of {fraction} do not fit, {shares}"
                 )
+
+    def _check_number(self) -> None:
+        replicates = self.config["study"]["replicates"]
+        n = replicates * sum(len(self.fractions_of(name)) for name in self.optimizers)
+        if n > _MOST_RUNS:
+            raise StudyError(
+                f"study.replicates: {replicates:,} replicates of every optimizer and fraction are {n:,} trainings, "
+                f"expected at most {_MOST_RUNS:,}"
+            )
 
     def _check_known_sizes(self) -> None:
         """Refuse sets without spectra, and epochs without a whole batch, where the number of spectra is known."""

@@ -27,11 +27,17 @@ from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT
 SCHEMA = {
     "required": ["n_spectra"],
     "properties": {
-        "n_spectra": {"description": "Number of spectra to simulate.", "type": "integer", "minimum": 1},
+        "n_spectra": {
+            "description": "Number of spectra to simulate.",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 1_000_000_000,
+        },
         "seed": {
             "description": "Seed of the simulation; the study's unless given.",
             "type": "integer",
             "minimum": 0,
+            "maximum": 2**53 - 1,
         },
     },
 }
