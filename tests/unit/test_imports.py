@@ -24,6 +24,7 @@ MAY_NEED = (
     "quasarcurves.quasarnet.bias_free_layers",
     "quasarcurves.steps.",
     "quasarcurves.quasarnet.trained_network",
+    "quasarcurves.recorder",
     "quasarcurves.training.",
     "scripts.magnify_spikes",
     "scripts.replay",

@@ -105,11 +105,12 @@ def log_of(name):
 # Commands ------------------------------------------------------------------------------------------------------------
 
 
-def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
+def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None, **told):
     """Return the parameters of a step.
 
     `told` is what it is told besides files: a change reruns it. `also` returns, for wildcards and threads, what changes
-    no result: Snakemake does not track functions of the input. `modules` returns those that it imports by name.
+    no result: Snakemake does not track functions of the input. `modules` returns those that it imports by name. `rule`
+    is that of the job, if it is another.
     """
     step = STEPS[name]
     script = "draw" if step.figure else name
@@ -125,7 +126,7 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", **told):
             **jobs.own(study, step, wildcards, output[0]),
             **given,
             **untracked,
-            "benchmark": at(step.about("benchmarks", ".tsv")).format(**wildcards),
+            "benchmark": at(STEPS[rule or name].about("benchmarks", ".tsv")).format(**wildcards),
         }.items():
             words += [f"--{key}", *(value if isinstance(value, list) else [str(value)])]
         return " ".join(map(shlex.quote, words))
@@ -209,7 +210,7 @@ def replay_receipts(wildcards):
     return [*train_receipts(wildcards), at(jobs.receipt(STEPS["train"]).format(**wildcards))]
 
 
-def train_command(runs_of):
+def train_command(rule, runs_of):
     """Return the parameters of a rule that trains the runs that `runs_of` returns for its wildcards."""
 
     def also(wildcards, threads):
@@ -222,7 +223,8 @@ def train_command(runs_of):
 
     shared = lambda wildcards: jobs.run_settings(study, runs_of(wildcards)[0])[0]
     own = lambda wildcards: [jobs.run_settings(study, run)[1] for run in runs_of(wildcards)]
-    return command("train", also=also, modules=modules, backend=study.backend, shared=shared, run=own)
+    told = {"shared": shared, "run": own}
+    return command("train", also=also, modules=modules, backend=study.backend, rule=rule, **told)
 
 
 def replay_command():

@@ -12,7 +12,7 @@ use rule train_step as train with:
         # all but those of the pack; a pattern that nothing fits, if there are no others
         optimizer="|".join(re.escape(name) for name in study.optimizers if name not in study.packed) or "(?!)",
     params:
-        **train_command(lambda wildcards: [run_of(wildcards)]),
+        **train_command("train", lambda wildcards: [run_of(wildcards)]),
 
 
 if study.packs:
@@ -25,7 +25,7 @@ if study.packs:
         log:
             log_of("train_pack"),
         params:
-            **train_command(pack_of),
+            **train_command("train_pack", pack_of),
 
 
 if study.replays:

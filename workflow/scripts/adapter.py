@@ -10,6 +10,7 @@ import argparse
 import inspect
 import json
 import logging
+import re
 import resource
 import sys
 import time
@@ -82,12 +83,14 @@ def _write_benchmark(path: Path) -> None:
 
     Snakemake itself looks at a job twice a minute, and cannot see one that is forked elsewhere (see `fork_server`).
     """
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu = sum(each.ru_utime + each.ru_stime for each in used)
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    # not that of getrusage: it is at least that of the process that has started this one
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
     seconds = time.time() - psutil.Process().create_time()
     row = {
         "s": f"{seconds:.2f}",
-        "max_rss": f"{max(each.ru_maxrss for each in used) / 1024:.1f}",
+        "max_rss": f"{max(peak, others.ru_maxrss) / 1024:.1f}",
         "mean_load": f"{100 * cpu / seconds:.1f}",
         "cpu_time": f"{cpu:.2f}",
     }
