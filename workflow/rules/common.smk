@@ -126,7 +126,10 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
             **jobs.own(study, step, wildcards, output[0]),
             **given,
             **untracked,
-            "benchmark": at(STEPS[rule or name].about("benchmarks", ".tsv")).format(**wildcards),
+            # no output of the rule, so it would stay where the job has run
+            **(
+                {} if STORED else {"benchmark": at(STEPS[rule or name].about("benchmarks", ".tsv")).format(**wildcards)}
+            ),
         }.items():
             words += [f"--{key}", *(value if isinstance(value, list) else [str(value)])]
         return " ".join(map(shlex.quote, words))
