@@ -13,8 +13,9 @@ os.environ.update(
 )
 
 # jobs on this machine share a process that has imported their packages: see workflow/scripts/fork_server.py
-if workflow.is_main_process and os.environ.get("QUASARCURVES_FORK_SERVER") != "off":
-    os.environ["QUASARCURVES_FORK_SERVER"] = f"{socket.gethostname()}:{os.getpid()}"
+FORK_SERVER = "QUASARCURVES_FORK_SERVER"
+if workflow.is_main_process and os.environ.get(FORK_SERVER) != "off":
+    os.environ[FORK_SERVER] = f"{socket.gethostname()}:{os.getpid()}"
 
 # Steps that take seconds: on a cluster they run beside Snakemake and are not submitted
 workflow.localrules(*(rule for rule, name in STEP_OF.items() if STEPS[name].light))
