@@ -12,9 +12,12 @@ os.environ.update(
     PYTHONPATH=str(fingerprint.ROOT),
 )
 
-# jobs on this machine share a process that has imported their packages: see workflow/scripts/fork_server.py
+# jobs of this process share one that has imported their packages: see workflow/scripts/fork_server.py. Those that an
+# executor has sent to where this file is read again are to stay within what it has given them.
 FORK_SERVER = "QUASARCURVES_FORK_SERVER"
-if workflow.is_main_process and os.environ.get(FORK_SERVER) != "off":
+if not workflow.is_main_process:
+    os.environ[FORK_SERVER] = "off"
+elif os.environ.get(FORK_SERVER) != "off":
     os.environ[FORK_SERVER] = f"{socket.gethostname()}:{os.getpid()}"
 
 # Steps that take seconds: on a cluster they run beside Snakemake and are not submitted
