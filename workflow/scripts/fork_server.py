@@ -235,12 +235,14 @@ class _Server:
 
     def _signal(self, connection: socket.socket) -> None:
         """Hand a signal on; a job whose own process has been killed is killed too."""
-        with contextlib.suppress(OSError):
+        try:
             received = connection.recv(1)
+        except OSError:  # it was killed before it had read all
+            received = b""
+        with contextlib.suppress(ProcessLookupError):
             os.kill(self._jobs[connection], received[0] if received else signal.SIGKILL)
-            if received:
-                return
-        self._selector.unregister(connection)
+        if not received:
+            self._selector.unregister(connection)
 
     def _end(self, file: int, connection: socket.socket) -> None:
         """Report how a job has ended."""

@@ -161,8 +161,9 @@ def _whole(values: np.ndarray, column: Column, path: Path) -> np.ndarray:
         for wrong, expected in (
             (values != np.floor(values), "whole numbers"),
             (
-                np.abs(values) > 2.0**digits,
-                f"integers: as floating point ({values.dtype}) numbers above 2^{digits} are no longer exact, and "
+                # 2^53 itself may have been 2^53 + 1
+                np.abs(values) >= 2.0**digits,
+                f"integers: as floating point ({values.dtype}) numbers from 2^{digits} on are no longer exact, and "
                 "different ones may have become one",
             ),
         ):
