@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -286,7 +287,7 @@ class _Seen:
         return noted
 
 
-class _Buffer:
+class _Buffer(ABC):
     """Steps that have been recorded, on the device: what both backends have in common.
 
     Parameters
@@ -319,17 +320,17 @@ class _Buffer:
 
         return function
 
+    @abstractmethod
     def recorded(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Take a step, and record it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call(self, compiled: Callable[..., Any], *arguments: Any) -> Any:
         """Call the compiled function."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self) -> np.ndarray:
         """Return the steps in the buffer, (steps, _WIDTH), and begin anew."""
-        raise NotImplementedError
 
     def take(self) -> np.ndarray:
         """Return the steps since the last call, (steps, 1 + measures): their examples, then the measures."""

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import plotly.offline
 
@@ -71,11 +70,12 @@ def write(found: Checkup, sources: Iterable[Path], page: Path) -> None:
         "kind": _kind,
         "data": packed(json.dumps(_data(found), allow_nan=False, separators=(",", ":"))),
         "chart_library": packed(plotly.offline.get_plotlyjs()),
-        "style": _own("index.css"),
-        "script": _own("checkup.js"),
+        "style": templates.text("index.css"),
+        "script": templates.text("checkup.js"),
     }
     with whole_file(page) as temporary:
-        temporary.write_text(_template().render(content), encoding="utf-8")
+        filled = templates.environment().get_template("checkup.html").render(content)
+        temporary.write_text(filled, encoding="utf-8")
 
 
 def _title(found: Checkup) -> str:
@@ -154,18 +154,3 @@ def _marks(found: Measured, spikes: Mapping[Any, list[Any]]) -> dict[str, list[A
     heights = spikes.get("height_ratio", [])
     text = [f"{found.curve.label}: {height:.3g} times the course" for height in heights]
     return {**_points(found.curve.places(peaks), found.curve.loss[peaks]), "text": text}
-
-
-def _own(name: str) -> str:
-    return (templates.FOLDER / name).read_text(encoding="utf-8")
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates.FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("checkup.html")

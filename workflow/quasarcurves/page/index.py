@@ -73,8 +73,8 @@ def write(
         },
         "data": packed(json.dumps(_data(named, listed), allow_nan=False, separators=(",", ":"))),
         "chart_library": packed(plotly.offline.get_plotlyjs()),
-        "style": _own("index.css"),
-        "script": _own("index.js"),
+        "style": templates.text("index.css"),
+        "script": templates.text("index.js"),
         "provenance": _provenance(files, listed, study, look),
     }
     with whole_file(page) as temporary:
@@ -176,22 +176,12 @@ def _training(runs: Path | None) -> str:
     return f"{seconds.sum() / 3600:,.2f} hours of training in {len(seconds):,} runs"
 
 
-def _own(name: str) -> str:
-    return (templates.FOLDER / name).read_text(encoding="utf-8")
-
-
 def _literals(text: str) -> str:
     """Return a caption or the text of a table as HTML: what stands between double backticks is code."""
     return re.sub(r"``(.+?)``", r"<code>\1</code>", html.escape(text))
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates.FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment()
     environment.filters["literals"] = _literals
     return environment.get_template("index.html")
