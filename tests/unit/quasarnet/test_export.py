@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quasarcurves.quasarnet.export import from_quasarnp, read_about, to_quasarnp
+from quasarcurves.quasarnet.export import from_quasarnp, read_about, read_grid, to_quasarnp
 from quasarcurves.quasarnet.network import build
+from quasarcurves.spectra.grid import GRIDS, Grid
 from support import keras2_weights
 
 
@@ -147,6 +148,31 @@ def test_a_written_file_gives_what_it_says_by_hand(tmp_path, layers):
     expected = forward(tmp_path / "network.h5", x.astype(np.float64))
     assert expected[..., :6].std() > 0.01
     np.testing.assert_allclose(outputs_of(model, x), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", GRIDS.values(), ids=GRIDS)
+def test_a_file_says_its_grid(tmp_path, which):
+    model, path = random_model(2, filters=5, bins=which.n), tmp_path / "network.h5"
+    to_quasarnp(model, path)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["model_grid"][:], which.wavelength)
+        assert file.attrs["grid_spacing"] == which.spacing
+    assert read_grid(path) == which
+    assert from_quasarnp(path).input_shape == (None, which.n, 1)
+    x = np.random.default_rng(1).normal(size=(3, which.n, 1))
+    np.testing.assert_allclose(outputs_of(from_quasarnp(path), x), forward(path, x), rtol=0, atol=1e-5)
+
+
+def test_any_grid_of_constant_spacing_is_that_of_a_network(tmp_path):
+    path = tmp_path / "network.h5"
+    with pytest.raises(ValueError, match=r"no grid has 300 bins, expected 443 or 458"):
+        to_quasarnp(random_model(2, filters=3, bins=300), path)
+    made = Grid("linear", 3500.0, 20.0, 300)
+    to_quasarnp(random_model(2, filters=3, bins=300), path, grid=made)
+    assert read_grid(path) == made
+    assert from_quasarnp(path).input_shape == (None, 300, 1)
+    with pytest.raises(ValueError, match=r"takes 443 bins, the grid has 300 bins of 20 Angstrom from 3500"):
+        to_quasarnp(random_model(2, filters=3), path, grid=made)
 
 
 def test_padding_at_both_ends_counts(tmp_path):
@@ -398,9 +424,17 @@ DAMAGES = {
         lambda file: file.attrs.__setitem__("model_config", "[" * 30_000 + "]" * 30_000),
         r"attribute model_config cannot",
     ),
-    "another grid": (
-        lambda file: replace_data(file, "model_grid", np.linspace(3600, 9824, 443)),
-        r"model_grid has 443 bins from 3600 to 9824 Angstrom; expected 443 of equal log-wavelength",
+    "a grid with other bins": (
+        lambda file: replace_data(file, "model_grid", np.round(3600 + 13.6 * np.arange(458), 1)),
+        r"kernel:0 has shape \(\d+, 4\), expected \(\d+, 4\)",
+    ),
+    "a grid of text": (
+        lambda file: replace_data(file, "model_grid", np.array([b"3600"] * 443)),
+        r"model_grid is .*, expected an array of floats",
+    ),
+    "a grid without constant spacing": (
+        lambda file: replace_data(file, "model_grid", np.linspace(60, 99, 443) ** 2),
+        r"model_grid: 443 bins from 3600 to 9801 Angstrom have no constant spacing",
     ),
 }
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.quasarnet import objective
+from quasarcurves.spectra.grid import LINEAR
 
 WAVELENGTH = [3600 * 10 ** (i * 1e-3) for i in range(443)]
 REST = {
@@ -20,10 +21,10 @@ LINES, BAL_LINES = list(REST), ["CIV(1548)"]
 quickly = settings(max_examples=100, deadline=None)
 
 
-def fractional_bin(wavelength):
+def fractional_bin(wavelength, edges=WAVELENGTH):
     """Bin number by linear interpolation in wavelength; None outside the grid."""
-    for i in range(442):
-        low, high = WAVELENGTH[i], WAVELENGTH[i + 1]
+    for i in range(len(edges) - 1):
+        low, high = edges[i], edges[i + 1]
         if low <= wavelength <= high:
             return i + (wavelength - low) / (high - low)
     return None
@@ -234,3 +235,23 @@ def test_an_unknown_line_is_refused_with_those_known():
 def test_outputs_of_another_number_of_lines_are_refused():
     with pytest.raises(ValueError, match="outputs of 6 lines, 7 named"):
         objective.decode(np.zeros((2, 6, 26)), LINES, BAL_LINES)
+
+
+def test_on_the_linear_grid_boxes_are_of_equal_width():
+    """A box of 13 has 458 / 13 bins of 13.6 Angstrom there; the place within it is linear in wavelength."""
+    z = np.linspace(2.0, 7.0, 200)
+    edges = [round(3600 + 13.6 * i, 1) for i in range(458)]
+    box, offset, _ = objective.line_targets(z, np.ones(200, bool), np.ones(200), ["LYA"], [], grid=LINEAR)
+    for i in range(200):
+        index = fractional_bin((1 + z[i]) * REST["LYA"], edges)
+        assert (box[i, 0] >= 0) == (index is not None)
+        if index is not None:
+            assert box[i, 0] + offset[i, 0] == pytest.approx(
+                ((1 + z[i]) * REST["LYA"] - 3600) / 13.6 / 458 * 13, abs=1e-5
+            )
+    targets, _ = objective.encode(z, np.ones(200, bool), np.ones(200), ["LYA"], [], grid=LINEAR)
+    found = objective.decode(targets, ["LYA"], [], LINEAR)
+    inside = box[:, 0] >= 0
+    np.testing.assert_allclose(found.z_best[inside], z[inside], atol=1e-5)
+    # decoded by the wrong grid it is another redshift
+    assert np.abs(objective.decode(targets, ["LYA"], []).z_best - z)[inside].max() > 0.05

@@ -11,6 +11,7 @@ from quasarcurves.quasarnet import model_files, network
 from quasarcurves.quasarnet.export import from_quasarnp
 from quasarcurves.quasarnet.objective import LINES, decode
 from quasarcurves.quasarnet.trained_network import Trained
+from quasarcurves.spectra.grid import LINEAR, Grid
 from quasarcurves.training.history import History
 
 PARAMS = {
@@ -168,3 +169,22 @@ def test_a_network_whose_training_diverged_is_refused(tmp_path, name):
     Trained(model, list(LINES), ["CIV(1548)"]).save(tmp_path / name)
     with pytest.raises(ValueError, match=rf"{name}: .*kernel.* has .*values that are not finite"):
         Trained.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "weights.h5"])
+@pytest.mark.parametrize("which", [LINEAR, Grid("logarithmic", 3550.0, 1e-3, 443)], ids=str)
+def test_a_file_brings_back_the_grid(tmp_path, name, which):
+    model = make(bins=which.n)
+    Trained(model, ["MgII(2796)", "LYA"], ["CIV(1548)"], grid=which).save(tmp_path / name)
+    again = Trained.load(tmp_path / name)
+    np.testing.assert_allclose(again.grid.wavelength, which.wavelength)
+    flux = np.random.default_rng(0).normal(size=(4, which.n)).astype(np.float32)
+    expected = decode(np.asarray(model(flux[..., None])), ["MgII(2796)", "LYA"], ["CIV(1548)"], which)
+    np.testing.assert_allclose(again.apply(flux).z_best, expected.z_best, rtol=1e-6)
+
+
+def test_the_grid_is_part_of_the_id_and_has_to_fit(trained):
+    shifted = Grid("logarithmic", 3550.0, 1e-3, 443)
+    assert Trained(trained.model, trained.lines, trained.bal_lines, grid=shifted).id != trained.id
+    with pytest.raises(ValueError, match=r"takes \(None, 443, 1\) .* expected \(None, 458, 1\)"):
+        Trained(trained.model, trained.lines, trained.bal_lines, grid=LINEAR)

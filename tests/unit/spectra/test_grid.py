@@ -1,9 +1,11 @@
 """The grid against plain loops, and the properties that rebinning and normalising must have."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,8 +65,8 @@ def test_rebin_on_the_grid_itself_is_the_identity():
 
 
 def test_each_bin_edge_belongs_to_the_bin_above_it():
-    np.testing.assert_array_equal(grid.bin_index(grid.WAVELENGTH), np.arange(N))
-    np.testing.assert_array_equal(grid.bin_index(grid.WAVELENGTH * (1 - 1e-7)), np.arange(N) - 1)
+    np.testing.assert_array_equal(grid.LOGARITHMIC.bin_index(grid.WAVELENGTH), np.arange(N))
+    np.testing.assert_array_equal(grid.LOGARITHMIC.bin_index(grid.WAVELENGTH * (1 - 1e-7)), np.arange(N) - 1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -100,12 +102,77 @@ def test_rebin_keeps_the_weight_inside_the_grid(seed):
     np.testing.assert_allclose((got_flux * got_ivar).sum(axis=1), (flux * ivar)[:, inside].sum(axis=1))
 
 
+def test_the_linear_grid_is_that_of_desi():
+    assert grid.LINEAR.n == 458
+    np.testing.assert_array_equal(grid.LINEAR.wavelength, [float(f"{3600 + 13.6 * i:.1f}") for i in range(458)])
+    np.testing.assert_allclose(np.diff(grid.LINEAR.centre), 13.6)
+
+
+def test_seventeen_pixels_of_desi_are_a_linear_bin():
+    wavelength = np.round(3600 + 0.8 * np.arange(7781), 1)
+    index = grid.LINEAR.bin_index(wavelength)
+    np.testing.assert_array_equal(index, np.arange(7781) // 17)
+
+
+@pytest.mark.reference
+def test_rebinning_on_the_linear_grid_is_that_of_desi(reference):
+    rebinned, spectra = (
+        fits.open(reference / "desi" / name) for name in ("coadd_rebinned_linear.fits", "test_coadd.fits")
+    )
+    with rebinned, spectra:
+        for arm in "BRZ":
+            wavelength, flux, ivar = (spectra[f"{arm}_{part}"].data for part in ("WAVELENGTH", "FLUX", "IVAR"))
+            got, weight = grid.rebin(wavelength, flux, ivar, grid.LINEAR)
+            np.testing.assert_array_equal(weight, rebinned[f"{arm}_IVAR"].data)
+            # the published sums have products in float32: relative to the sum without signs, which does not cancel
+            absolute, _ = grid.rebin(wavelength, np.abs(flux), ivar, grid.LINEAR)
+            off = np.abs(got * weight - rebinned[f"{arm}_FLUX"].data)
+            assert (off <= 1e-6 * absolute * weight).all()
+
+
+@pytest.mark.parametrize("which", grid.GRIDS.values(), ids=grid.GRIDS)
+def test_a_grid_is_known_again_by_its_wavelengths_and_its_values(which):
+    assert grid.Grid.of_wavelengths(which.wavelength) is which
+    assert grid.Grid.of_wavelengths(which.wavelength.astype(np.float32)) is which
+    assert grid.Grid.from_json(json.loads(json.dumps(which.to_json()))) is which
+    assert grid.grid_with(which.n) is which
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    spacing=st.sampled_from(["linear", "logarithmic"]), start=st.floats(1000, 6000), step=st.floats(5, 30),
+    n=st.integers(100, 600), decimals=st.integers(2, 6),
+)  # fmt: skip
+def test_any_constant_spacing_is_found_in_rounded_wavelengths(spacing, start, step, n, decimals):
+    made = grid.Grid(spacing, start, step if spacing == "linear" else step * 1e-4, n)
+    found = grid.Grid.of_wavelengths(np.round(made.wavelength, decimals))
+    assert found.spacing == spacing
+    np.testing.assert_allclose(found.wavelength, made.wavelength, atol=0.02 * step)
+    assert grid.Grid.from_json(found.to_json()).n == n
+
+
+@pytest.mark.parametrize(
+    "wavelength",
+    [
+        [3600.0, 3610],
+        [3600.0, 3600, 3610],
+        [0.0, 1, 2],
+        [3600.0, np.nan, 3620],
+        [3600.0, 3610, 3700, 3900],
+        [[1.0], [2], [3]],
+    ],
+)
+def test_wavelengths_without_constant_spacing_are_no_grid(wavelength):
+    with pytest.raises(ValueError, match=r"no grid|no constant spacing"):
+        grid.Grid.of_wavelengths(np.array(wavelength))
+
+
 def test_rebin_leaves_out_pixels_that_are_not_numbers():
     wavelength = np.full(5, 5000.0)
     flux = np.array([1.0, np.nan, np.inf, 4.0, 5.0])
     ivar = np.array([1.0, 1.0, 1.0, np.nan, -1.0])
     got_flux, got_ivar = grid.rebin(wavelength, flux, ivar)
-    index = grid.bin_index(wavelength)[0]
+    index = grid.LOGARITHMIC.bin_index(wavelength)[0]
     assert (got_flux[0, index], got_ivar[0, index]) == (1, 1)
     assert got_ivar.sum() == 1
 

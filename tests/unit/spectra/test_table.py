@@ -4,7 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from quasarcurves.spectra.table import Spectra, load_column, write_chunks
+from quasarcurves.spectra.grid import LINEAR, LOGARITHMIC
+from quasarcurves.spectra.table import Spectra, check_grid, load_column, write_chunks
 
 COLUMNS = ("flux", "z", "label", "bal", "target_id", "snr")
 
@@ -107,11 +108,11 @@ def test_a_file_of_something_else_is_refused_by_name(tmp_path):
         Spectra.load(tmp_path / "other.h5")
 
 
-def test_a_file_of_another_grid_is_refused(tmp_path):
+def test_a_file_of_no_grid_is_refused(tmp_path):
     make(2).save(tmp_path / "spectra.h5")
     with h5py.File(tmp_path / "spectra.h5", "a") as file:
         file.attrs["grid"] = '{"n_bins": 500}'
-    with pytest.raises(ValueError, match=r"grid is .*500.*expected .*443"):
+    with pytest.raises(ValueError, match=r"spectra\.h5: its attribute grid .*500.*expected start"):
         Spectra.load(tmp_path / "spectra.h5")
 
 
@@ -132,3 +133,18 @@ def test_quasars_are_the_two_trusted_quasar_labels():
     spectra = make(6)
     spectra.label = np.array([0, 1, 2, 3, 4, 255], np.uint8)
     np.testing.assert_array_equal(spectra.is_quasar, [False, False, True, True, False, False])
+
+
+def test_spectra_on_the_linear_grid_come_back(tmp_path):
+    usual = make(6)
+    columns = {name: getattr(usual, name) for name in COLUMNS}
+    linear = Spectra(**columns | {"flux": np.random.default_rng(0).normal(size=(6, 458))}, grid=LINEAR)
+    write_chunks(tmp_path / "spectra.h5", [linear.take(np.arange(4)), linear.take(np.array([4, 5]))])
+    loaded = Spectra.load(tmp_path / "spectra.h5")
+    assert_same(linear, loaded)
+    assert (loaded.grid, Spectra.concatenate([loaded, loaded]).grid) == (LINEAR, LINEAR)
+    check_grid(tmp_path / "spectra.h5", LINEAR)
+    with pytest.raises(ValueError, match=r"spectra\.h5: .* 458 bins of 13\.6 Angstrom .*, expected 443 bins of 0\.001"):
+        check_grid(tmp_path / "spectra.h5", LOGARITHMIC)
+    with pytest.raises(ValueError, match=r"flux has shape \(6, 458\), expected \(n, 443\)"):
+        Spectra(**columns | {"flux": linear.flux})

@@ -26,7 +26,7 @@ from quasarcurves.analysis.gallery import KINDS
 from quasarcurves.figures import style
 from quasarcurves.quasarnet.metrics import DV_MAX, SPEED_OF_LIGHT
 from quasarcurves.quasarnet.objective import LINES
-from quasarcurves.spectra.grid import LOG_STEP, WAVELENGTH
+from quasarcurves.spectra.grid import grid_with
 from quasarcurves.spectra.table import load_column
 
 TITLES = {
@@ -42,9 +42,6 @@ IN_STUDY = 2
 
 SMOOTHING = 2.5
 """Bins of the grid: the standard deviation of the Gaussian that smooths the flux."""
-
-_CENTRES = WAVELENGTH * 10 ** (LOG_STEP / 2)
-"""Where the flux of each bin is drawn: `WAVELENGTH` are the lower edges."""
 
 _TRUE, _FOUND = "#0072B2", "#D55E00"
 _SYMBOLS = {"star": "*", "galaxy": "s", "quasar z < 2.1": "o", "quasar z >= 2.1": "o", "not trusted": "x"}
@@ -82,7 +79,7 @@ def draw(
         What the model is.
     examples : DataFrame
         Rows as of examples.csv.
-    flux : (n, 443) array
+    flux : (n, bins) array
         Normalised flux of these spectra.
     confusion, counts, redshifts : DataFrame
         Rows as of confusion.csv (one number of lines), error_counts.csv and redshift_counts.csv, of this model.
@@ -209,15 +206,17 @@ def draw_spectrum(axes: Axes, example: dict, flux: np.ndarray) -> None:
     axes : Axes
     example : dict
         A row as of examples.csv.
-    flux : (443,) array
+    flux : (bins,) array
+        On one of `spectra.grid.GRIDS`.
     """
+    grid = grid_with(len(flux))
     flux, smooth = with_gaps(flux)
-    axes.plot(_CENTRES, flux, color="0.72", linewidth=0.4)
-    axes.plot(_CENTRES, smooth, color="black", linewidth=0.8)
+    axes.plot(grid.centre, flux, color="0.72", linewidth=0.4)
+    axes.plot(grid.centre, smooth, color="black", linewidth=0.8)
     low, high = np.nanpercentile(flux, [1, 99])
     low, high = min(low, np.nanmin(smooth)), max(high, np.nanmax(smooth))
     room = 0.22 * max(high - low, 1e-3)
-    axes.set(xlim=(WAVELENGTH[0], WAVELENGTH[-1]), ylim=(low - room, high + room))
+    axes.set(xlim=(grid.wavelength[0], grid.wavelength[-1]), ylim=(low - room, high + room))
     names = [name.removeprefix("c_") for name in example if name.startswith("c_") and not name.startswith("c_bal_")]
     if example["class"] != "star" and np.isfinite(example["z"]):
         _mark(axes, names, example["z"], _TRUE, "-", 1.0)
@@ -242,11 +241,12 @@ def with_gaps(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _mark(axes: Axes, names: Iterable[str], z: float, color: str, dashes: object, edge: float) -> None:
     """Mark and name the lines of a redshift, their names at the upper (1) or lower (0) edge."""
+    first, last = axes.get_xlim()
     for name in names:
         at = LINES[name] * (1 + z)
-        if WAVELENGTH[0] < at < WAVELENGTH[-1]:
+        if first < at < last:
             axes.axvline(at, color=color, linestyle=dashes, linewidth=0.7, zorder=0.5)
-            right = at > WAVELENGTH[0] + 0.93 * (WAVELENGTH[-1] - WAVELENGTH[0])
+            right = at > first + 0.93 * (last - first)
             axes.annotate(_line(name), (at, edge), (-2 if right else 2, -2 if edge else 2), color=color, fontsize=7,
                           xycoords=axes.get_xaxis_transform(), textcoords="offset points",
                           bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4},

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from quasarcurves.files import whole_file
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.census import CLASSES, Census
-from quasarcurves.spectra.grid import WAVELENGTH
 from quasarcurves.study import outlook
 from quasarcurves.study.outlook import Outlook
 
@@ -106,7 +105,7 @@ def examples(spectra: Spectra) -> Figure:
         axes.set_axis_off()
     for i, axes in enumerate(frames.flat[: len(spectra)]):
         label = int(spectra.label[i])
-        axes.plot(WAVELENGTH, spectra.flux[i], lw=0.6, color=_COLOURS[label])
+        axes.plot(spectra.grid.wavelength, spectra.flux[i], lw=0.6, color=_COLOURS[label])
         z = round(float(spectra.z[i]), 2) + 0.0  # no minus before a zero
         axes.set_title(f"{_NAMES[label].split(' z')[0]}, z = {z:.2f}, S/N {spectra.snr[i]:.1f}", fontsize=7)
         axes.tick_params(labelsize=6)

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +29,9 @@ from quasarcurves.files import whole_file
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.foreign_files import check_network
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
-from quasarcurves.spectra.grid import N_BINS, WAVELENGTH
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid, grid_with
 
-GRID, GRID_SPACING = "model_grid", "logarithmic"
+GRID = "model_grid"
 _WEIGHTS, _CONFIG, _ABOUT = "model_weights", "model_config", "quasarcurves"
 _RESCALED = "lambda"
 _RESCALING = ("Lambda", "Rescaling")
@@ -63,9 +63,10 @@ class _Size:
     n_lines: int
     dropout: float = 0.0
     rescale_offsets: bool = True
+    bins: int = LOGARITHMIC.n
 
     def build(self) -> keras.Model:
-        return network.build(*astuple(self))
+        return network.build(**asdict(self))
 
 
 class _Place(NamedTuple):
@@ -77,7 +78,9 @@ class _Place(NamedTuple):
     units: slice = slice(None)
 
 
-def to_quasarnp(model: keras.Model, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+def to_quasarnp(
+    model: keras.Model, path: str | Path, about: Mapping[str, Any] | None = None, grid: Grid | None = None
+) -> None:
     """Write a network for QuasarNP and desispec.
 
     Both take the outputs to be the seven of `objective.LINES` and CIV(1548) in absorption, in 13 boxes each.
@@ -90,18 +93,23 @@ def to_quasarnp(model: keras.Model, path: str | Path, about: Mapping[str, Any] |
         HDF5 file written.
     about : mapping, optional
         Anything that JSON can hold, kept in the attribute `quasarcurves`; other programs pass over it.
+    grid : Grid, optional
+        That of the spectra; unless given, the one of `spectra.grid.GRIDS` that has as many bins as the model takes.
 
     Raises
     ------
     ValueError
-        If the model is built otherwise, with the first layer that differs.
+        If the model is built otherwise, with the first layer that differs, or takes spectra of another grid.
     """
     size = _size_of(model)
+    grid = grid or grid_with(size.bins)
+    if grid.n != size.bins:
+        raise ValueError(f"the model {model.name!r} takes {size.bins} bins, the grid has {grid}")
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         config = _model_config(size)
-        file.attrs.update(_KERAS, grid_spacing=GRID_SPACING)
+        file.attrs.update(_KERAS, grid_spacing=grid.spacing)
         file.attrs[_CONFIG], file.attrs[_ABOUT] = json.dumps(config), json.dumps(dict(about or {}))
-        file[GRID] = WAVELENGTH
+        file[GRID] = grid.wavelength
         group = file.create_group(_WEIGHTS)
         group.attrs.update(_KERAS)
         layers = [layer["name"] for layer in config["config"]["layers"]]
@@ -137,7 +145,6 @@ def from_quasarnp(path: str | Path) -> keras.Model:
     """
     with _opened(path) as file:
         size = _size_in(file, path)
-        _check_grid(file, path)
         model = size.build()
         values: dict[tuple[str, str], np.ndarray] = {}
         for place in _places(size, _found(file, path, _NORM)):
@@ -154,6 +161,18 @@ def read_about(path: str | Path) -> dict[str, Any]:
     """Return the `about` that `to_quasarnp` wrote; empty for files from elsewhere."""
     with _opened(path) as file:
         return json.loads(file.attrs.get(_ABOUT, "{}"))
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Return the grid of the spectra that a network takes; the logarithmic one, if the file names none.
+
+    Raises
+    ------
+    ValueError
+        If its bins have no constant width.
+    """
+    with _opened(path) as file:
+        return _grid_in(file, path)
 
 
 def _places(size: _Size, norms: list[str]) -> Iterator[_Place]:
@@ -202,6 +221,7 @@ def _size_of(model: keras.Model) -> _Size:
         n_lines=shape[1],
         dropout=layers["dropout_1"].rate if "dropout_1" in layers else 0.0,
         rescale_offsets="rescale" in layers,
+        bins=model.input_shape[1],
     )
     expected = size.build()
     if len(model.layers) != len(expected.layers):
@@ -242,6 +262,7 @@ def _size_in(file: h5py.File, path: str | Path) -> _Size:
         n_lines=n_lines,
         dropout=rates[0] if rates else 0.0,
         rescale_offsets=_rescales(settings, n_lines, path),
+        bins=_grid_in(file, path).n,
     )
     _check_settings(settings, convolutions, norms, n_lines, path)
     return size
@@ -305,13 +326,15 @@ def _check_settings(
                 )
 
 
-def _check_grid(file: h5py.File, path: str | Path) -> None:
-    grid = file[GRID][()] if GRID in file else WAVELENGTH
-    if grid.shape != WAVELENGTH.shape or not np.allclose(grid, WAVELENGTH, rtol=1e-6, atol=0):
-        raise ValueError(
-            f"{path}: {GRID} has {grid.size} bins from {np.min(grid):.6g} to {np.max(grid):.6g} Angstrom; "
-            f"expected {N_BINS} of equal log-wavelength from {WAVELENGTH[0]:.6g} to {WAVELENGTH[-1]:.6g}"
-        )
+def _grid_in(file: h5py.File, path: str | Path) -> Grid:
+    if GRID not in file:
+        return LOGARITHMIC
+    if not isinstance(file[GRID], h5py.Dataset) or file[GRID].dtype.kind != "f":
+        raise ValueError(f"{path}: {GRID} is {file[GRID]}, expected an array of floats")
+    try:
+        return Grid.of_wavelengths(file[GRID][()])
+    except ValueError as error:
+        raise ValueError(f"{path}: {GRID}: {error}") from error
 
 
 @contextmanager
@@ -377,7 +400,7 @@ def _head(name: str, size: _Size) -> dict[str, Any]:
 def _trunk(size: _Size) -> Iterator[dict[str, Any]]:
     """Describe the layers from the spectrum to the common layer."""
     norms = _norm_names(size.layers)
-    yield _layer("InputLayer", "input_1", batch_input_shape=[None, N_BINS, 1])
+    yield _layer("InputLayer", "input_1", batch_input_shape=[None, size.bins, 1])
     convolution = {
         "filters": size.filters, "kernel_size": [network.KERNEL_WIDTH], "strides": [network.STRIDE],
         "padding": network.padding_of(size.layers),

@@ -18,6 +18,7 @@ import keras
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.spectra.grid import LOGARITHMIC
 
 _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
 
@@ -26,7 +27,7 @@ FINAL, BEST = "final", "best"
 
 
 def about_run(run: RunSettings, model: str) -> dict[str, Any]:
-    """Return what a model file is to say of its run: its lines and its name.
+    """Return what a model file is to say of its run: its lines, its name, and its grid if it is not the usual one.
 
     Parameters
     ----------
@@ -34,7 +35,9 @@ def about_run(run: RunSettings, model: str) -> dict[str, Any]:
     model : str
         Which of the run's models: final or best.
     """
-    return _about(run.to_json(), model)
+    about = _about(run.to_json(), model)
+    grid = run.network.wavelength_grid
+    return about if grid == LOGARITHMIC else {**about, "grid": grid.to_json()}
 
 
 def _about(params: Mapping[str, Any], model: str) -> dict[str, Any]:

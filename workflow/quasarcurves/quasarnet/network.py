@@ -29,6 +29,7 @@ def build(
     dense: type[keras.layers.Dense] = keras.layers.Dense,
     normalisation: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
     precision: str = "float32",
+    bins: int = N_BINS,
 ) -> keras.Model:
     """Build the network with fresh weights.
 
@@ -50,14 +51,16 @@ def build(
         How convolutions, the common dense layer and the batch normalisations after them are computed.
     precision : str
         Keras's dtype policy of all layers but the heads, which stay in float32.
+    bins : int
+        Of the grid that spectra are on.
 
     Returns
     -------
     keras.Model
-        (n, 443, 1) float32 -> (n, n_lines, 2 * boxes) float32: box probabilities, then offsets in -0.1 to 1.1.
+        (n, bins, 1) float32 -> (n, n_lines, 2 * boxes) float32: box probabilities, then offsets in -0.1 to 1.1.
     """
     padding = padding_of(layers)
-    x = spectrum = keras.Input((N_BINS, 1), name="spectrum")
+    x = spectrum = keras.Input((bins, 1), name="spectrum")
     for i in range(1, layers + 1):
         x = convolution(filters, KERNEL_WIDTH, STRIDE, padding, dtype=precision, name=f"conv_{i}")(x)
         x = normalisation(dtype=precision, name=f"norm_{i}")(x)
@@ -85,7 +88,7 @@ def build_logits(network: keras.Model) -> keras.Model:
     Returns
     -------
     keras.Model
-        (n, 443, 1) -> (n, n_lines, 2 * boxes): logits of the boxes, then of the offsets.
+        (n, bins, 1) -> (n, n_lines, 2 * boxes): logits of the boxes, then of the offsets.
     """
     return keras.Model(network.input, network.get_layer("lines").output, name="quasarnet_logits")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quasarcurves.spectra.grid import N_BINS, WAVELENGTH
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid
 
 LINES = {
     "LYA": 1215.67,
@@ -79,6 +79,7 @@ def line_targets(
     lines: Sequence[str],
     bal_lines: Sequence[str],
     boxes: int = 13,
+    grid: Grid = LOGARITHMIC,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Box, offset and sample weight of every line of every spectrum, the BAL lines last.
 
@@ -94,6 +95,7 @@ def line_targets(
         Names in `LINES`.
     boxes : int
         Number of boxes the grid is cut into.
+    grid : Grid
 
     Returns
     -------
@@ -106,8 +108,8 @@ def line_targets(
     z, bal = np.asarray(z, np.float64), np.asarray(bal)
     is_quasar = np.asarray(is_quasar, bool)
     observed = (1 + z[:, None]) * rest_wavelengths([*lines, *bal_lines])
-    bins = np.interp(observed, WAVELENGTH, np.arange(N_BINS), left=np.nan, right=np.nan)
-    position = bins / N_BINS * boxes
+    bins = np.interp(observed, grid.wavelength, np.arange(grid.n), left=np.nan, right=np.nan)
+    position = bins / grid.n * boxes
     has_box = is_quasar[:, None] & np.isfinite(position)
     has_box[:, len(lines) :] &= (bal == 1)[:, None]
     position = np.where(has_box, position, 0.0)
@@ -128,12 +130,13 @@ def encode(
     lines: Sequence[str],
     bal_lines: Sequence[str],
     boxes: int = 13,
+    grid: Grid = LOGARITHMIC,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Dense targets: for each line a one-hot box, then the offset in the place of that box.
 
     Parameters
     ----------
-    z, is_quasar, bal, lines, bal_lines, boxes
+    z, is_quasar, bal, lines, bal_lines, boxes, grid
         As in `line_targets`.
 
     Returns
@@ -142,12 +145,12 @@ def encode(
         L lines, the BAL lines last.
     weights : (n, L) float32 array
     """
-    box, offset, weight = line_targets(z, is_quasar, bal, lines, bal_lines, boxes)
+    box, offset, weight = line_targets(z, is_quasar, bal, lines, bal_lines, boxes, grid)
     one_hot = (box[..., None] == np.arange(boxes)).astype(np.float32)
     return np.concatenate([one_hot, one_hot * offset[..., None]], axis=-1), weight
 
 
-def decode(outputs: np.ndarray, lines: Sequence[str], bal_lines: Sequence[str]) -> Decoded:
+def decode(outputs: np.ndarray, lines: Sequence[str], bal_lines: Sequence[str], grid: Grid = LOGARITHMIC) -> Decoded:
     """Read confidences and redshifts off the network's outputs.
 
     Parameters
@@ -156,6 +159,8 @@ def decode(outputs: np.ndarray, lines: Sequence[str], bal_lines: Sequence[str]) 
         Box probabilities and offsets of L lines, the BAL lines last.
     lines, bal_lines : sequences of str
         Names in `LINES`, at least one emission line.
+    grid : Grid
+        That of the spectra.
 
     Raises
     ------
@@ -169,7 +174,7 @@ def decode(outputs: np.ndarray, lines: Sequence[str], bal_lines: Sequence[str]) 
     probability, offset = outputs[..., :boxes], outputs[..., boxes:]
     box = probability.argmax(axis=-1)
     place = box + np.take_along_axis(offset, box[..., None], axis=-1)[..., 0]
-    wavelength = _wavelength_at(place * N_BINS / boxes)
+    wavelength = _wavelength_at(place * grid.n / boxes, grid)
     z = wavelength / rest_wavelengths([*lines, *bal_lines]) - 1
     confidence = probability.max(axis=-1)
     best = confidence[:, :n_lines].argmax(axis=1)
@@ -182,7 +187,8 @@ def decode(outputs: np.ndarray, lines: Sequence[str], bal_lines: Sequence[str]) 
     )
 
 
-def _wavelength_at(bins: np.ndarray) -> np.ndarray:
+def _wavelength_at(bins: np.ndarray, grid: Grid) -> np.ndarray:
     """Wavelength (Angstrom) at fractional bin numbers: linear between bins, extrapolated beyond the ends."""
-    left = np.clip(np.floor(bins).astype(int), 0, N_BINS - 2)
-    return WAVELENGTH[left] + (bins - left) * (WAVELENGTH[left + 1] - WAVELENGTH[left])
+    left = np.clip(np.floor(bins).astype(int), 0, grid.n - 2)
+    edges = grid.wavelength
+    return edges[left] + (bins - left) * (edges[left + 1] - edges[left])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC_SPACING, Grid
 from quasarcurves.training.settings import CurvatureSettings, SnapshotSettings, TrainingSettings
 
 
@@ -25,6 +26,8 @@ class NetworkSettings:
         Emission lines, and lines to find broad absorption in.
     dropout : float
         Share of activations dropped after each convolution.
+    grid : {"logarithmic", "linear"}
+        Wavelength grid of the spectra.
     """
 
     filters: int
@@ -33,15 +36,26 @@ class NetworkSettings:
     lines: tuple[str, ...]
     bal_lines: tuple[str, ...]
     dropout: float = 0
+    grid: str = LOGARITHMIC_SPACING
 
     @property
     def n_lines(self) -> int:
         """Number of outputs: lines and BAL lines."""
         return len(self.lines) + len(self.bal_lines)
 
+    @property
+    def wavelength_grid(self) -> Grid:
+        """The grid of the spectra."""
+        return GRIDS[self.grid]
+
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON can hold them, in the order of a study's canonical form."""
+        """Return the settings as JSON can hold them, in the order of a study's canonical form.
+
+        The usual grid is left out: training states from before there was another fit.
+        """
         values = {**asdict(self), "lines": list(self.lines), "bal_lines": list(self.bal_lines)}
+        if self.grid == LOGARITHMIC_SPACING:
+            del values["grid"]
         # sorted: files that hold the settings stay the same to the byte, however the class is written
         return dict(sorted(values.items()))
 

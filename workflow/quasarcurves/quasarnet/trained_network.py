@@ -17,7 +17,7 @@ import numpy as np
 from quasarcurves.quasarnet import export, model_files
 from quasarcurves.quasarnet.foreign_files import check_keras
 from quasarcurves.quasarnet.objective import LINES, Decoded, decode, rest_wavelengths
-from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid
 
 BAL_LINES = ("CIV(1548)",)
 """With `LINES` the outputs of the networks of QuasarNET and DESI, in their order."""
@@ -30,11 +30,13 @@ class Trained:
     Parameters
     ----------
     model : keras.Model
-        (n, 443, 1) -> (n, L, 2B).
+        (n, bins, 1) -> (n, L, 2B).
     lines, bal_lines : sequences of str
         Names in `objective.LINES` of the L outputs, the BAL lines last.
     name : str
         Of the run that made it, or of its file.
+    grid : Grid
+        That of the spectra it takes.
 
     Raises
     ------
@@ -46,23 +48,26 @@ class Trained:
     lines: Sequence[str]
     bal_lines: Sequence[str]
     name: str = ""
+    grid: Grid = LOGARITHMIC
 
     def __post_init__(self) -> None:
         rest_wavelengths([*self.lines, *self.bal_lines])
         n_lines = len(self.lines) + len(self.bal_lines)
         taken, given = self.model.input_shape, self.model.output_shape
-        if taken != (None, N_BINS, 1) or len(given) != 3 or given[1] != n_lines or not self.lines:
+        if taken != (None, self.grid.n, 1) or len(given) != 3 or given[1] != n_lines or not self.lines:
             raise ValueError(
                 f"{self.name}: the network takes {taken} and gives {given}; "
-                f"expected (None, {N_BINS}, 1) and (None, {n_lines}, 2 * boxes) for {n_lines} lines"
+                f"expected (None, {self.grid.n}, 1) and (None, {n_lines}, 2 * boxes) for {n_lines} lines"
             )
 
     @property
     def id(self) -> str:
-        """Hash of weights, lines and scale of offsets, 16 hexadecimal digits; the same in every file format."""
+        """Hash of weights, lines, grid and scale of offsets, 16 hexadecimal digits; the same in every file format."""
         found = hashlib.sha256(json.dumps([list(self.lines), list(self.bal_lines)]).encode())
         if not any(isinstance(layer, keras.layers.Rescaling) for layer in self.model.layers):
             found.update(b"offsets are not rescaled")
+        if self.grid != LOGARITHMIC:
+            found.update(json.dumps(self.grid.to_json()).encode())
         for layer in self.model.layers:
             for variable in layer.weights:
                 # the state of a random generator is no weight
@@ -77,17 +82,18 @@ class Trained:
         return (*self.lines, *self.bal_lines) == (*LINES, *BAL_LINES) and self.model.output_shape[2] == 2 * 13
 
     def apply(self, flux: np.ndarray) -> Decoded:
-        """Return confidences and redshifts of normalised spectra, (n, 443)."""
+        """Return confidences and redshifts of normalised spectra on its grid, (n, bins)."""
         outputs = self.model.predict_on_batch(np.asarray(flux, np.float32)[..., None])
-        return decode(np.asarray(outputs), self.lines, self.bal_lines)
+        return decode(np.asarray(outputs), self.lines, self.bal_lines, self.grid)
 
     def save(self, path: str | Path) -> None:
         """Write to a Keras file if the name ends in `.keras`, else in QuasarNP's layout."""
         about = {"lines": list(self.lines), "bal_lines": list(self.bal_lines), "name": self.name}
         if Path(path).suffix == ".keras":
-            model_files.save_keras(self.model, path, about)
+            of_grid = {} if self.grid == LOGARITHMIC else {"grid": self.grid.to_json()}
+            model_files.save_keras(self.model, path, about | of_grid)
         else:
-            export.to_quasarnp(self.model, path, about)
+            export.to_quasarnp(self.model, path, about, self.grid)
 
     @classmethod
     def load(cls, path: str | Path) -> Trained:
@@ -106,15 +112,16 @@ class Trained:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file")
         if h5py.is_hdf5(path):
-            model, about = export.from_quasarnp(path), export.read_about(path)
+            model, about, grid = export.from_quasarnp(path), export.read_about(path), export.read_grid(path)
         elif zipfile.is_zipfile(path):
             check_keras(path)
             model, about = model_files.load_keras(path), model_files.read_about(path)
+            grid = Grid.from_json(about["grid"]) if "grid" in about else LOGARITHMIC
         else:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
         _require_finite(model, path)
         about = about or _published(model, path)
-        return cls(model, about["lines"], about["bal_lines"], about.get("name") or path.name)
+        return cls(model, about["lines"], about["bal_lines"], about.get("name") or path.name, grid)
 
 
 def _require_finite(model: keras.Model, path: Path) -> None:

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from quasarcurves.files import whole_file
-from quasarcurves.spectra.grid import LOG_START, LOG_STEP, N_BINS
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid
 from quasarcurves.spectra.row_reader import read_rows
 
 STAR, GALAXY, QSO_LOW, QSO_HIGH, BAD = range(5)
@@ -41,11 +41,11 @@ _COPY_ROWS = 512
 
 @dataclass
 class Spectra:
-    """Normalised spectra on the grid with what is known of each object.
+    """Normalised spectra on a grid with what is known of each object.
 
     Parameters
     ----------
-    flux : (n, 443) float32 array
+    flux : (n, bins) float32 array
         Normalised flux, see `quasarcurves.spectra.grid.normalise`.
     z : (n,) float64 array
         True redshift; NaN where unknown.
@@ -61,6 +61,7 @@ class Spectra:
         Number of input spectra left out, by reason.
     source : str
         Name of the source they were read from.
+    grid : Grid
 
     Raises
     ------
@@ -76,13 +77,14 @@ class Spectra:
     snr: np.ndarray
     rejected: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
+    grid: Grid = LOGARITHMIC
 
     def __post_init__(self) -> None:
         for name, dtype in _DTYPES.items():
             setattr(self, name, np.asarray(getattr(self, name), dtype))
         n = len(self.flux)
-        if self.flux.shape != (n, N_BINS):
-            raise ValueError(f"flux has shape {self.flux.shape}, expected (n, {N_BINS})")
+        if self.flux.shape != (n, self.grid.n):
+            raise ValueError(f"flux has shape {self.flux.shape}, expected (n, {self.grid.n})")
         for name in _DTYPES:
             if len(getattr(self, name)) != n:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows, flux has {n}")
@@ -98,7 +100,7 @@ class Spectra:
     def take(self, rows: np.ndarray) -> Spectra:
         """Return the spectra of some rows (index or bool array), with `rejected` of the whole."""
         columns = {name: getattr(self, name)[rows] for name in _DTYPES}
-        return Spectra(**columns, rejected=dict(self.rejected), source=self.source)
+        return Spectra(**columns, rejected=dict(self.rejected), source=self.source, grid=self.grid)
 
     @classmethod
     def concatenate(cls, chunks: Iterable[Spectra]) -> Spectra:
@@ -108,7 +110,7 @@ class Spectra:
             raise ValueError("no spectra to join")
         columns = {name: np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in _DTYPES}
         rejected = sum((Counter(chunk.rejected) for chunk in chunks), Counter())
-        return cls(**columns, rejected=dict(rejected), source=chunks[0].source)
+        return cls(**columns, rejected=dict(rejected), source=chunks[0].source, grid=chunks[0].grid)
 
     def save(self, path: str | Path) -> None:
         """Write to an HDF5 file."""
@@ -121,14 +123,12 @@ class Spectra:
         Raises
         ------
         ValueError
-            If the file holds no spectra table, or is of another grid.
+            If the file holds no spectra table.
         """
         with _open(path) as file:
             columns = {name: _read(file, name, rows) for name in _DTYPES}
-            return cls(**columns, rejected=json.loads(file.attrs["rejected"]), source=file.attrs["source"])
-
-
-GRID = {"log10_start": LOG_START, "log10_step": LOG_STEP, "n_bins": N_BINS}
+            rejected, source = json.loads(file.attrs["rejected"]), file.attrs["source"]
+            return cls(**columns, rejected=rejected, source=source, grid=_grid(file))
 
 
 def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict[str, int]]:
@@ -149,25 +149,25 @@ def write_chunks(path: str | Path, chunks: Iterable[Spectra]) -> tuple[int, dict
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in _DTYPES if name != "flux"}
     rejected: Counter[str] = Counter()
-    source = ""
+    source, grid = "", LOGARITHMIC
     with whole_file(path) as temporary, TemporaryFile(dir=temporary.parent) as staging:
         for chunk in chunks:
             chunk.flux.tofile(staging)
             for name, parts in columns.items():
                 parts.append(getattr(chunk, name))
             rejected.update(chunk.rejected)
-            source = chunk.source
+            source, grid = chunk.source, chunk.grid
         n = sum(map(len, columns["z"]))
         with h5py.File(temporary, "w") as file:
-            file.attrs.update(grid=json.dumps(GRID), source=source, rejected=json.dumps(dict(rejected)))
+            file.attrs.update(grid=json.dumps(grid.to_json()), source=source, rejected=json.dumps(dict(rejected)))
             for name, parts in columns.items():
                 file[name] = np.concatenate(parts) if parts else np.empty(0, _DTYPES[name])
-            flux = file.create_dataset("flux", (n, N_BINS), np.float32)
+            flux = file.create_dataset("flux", (n, grid.n), np.float32)
             staging.seek(0)
             for start in range(0, n, _COPY_ROWS):
                 rows = min(_COPY_ROWS, n - start)
-                block = np.fromfile(staging, np.float32, rows * N_BINS)
-                flux[start : start + rows] = block.reshape(rows, N_BINS)
+                block = np.fromfile(staging, np.float32, rows * grid.n)
+                flux[start : start + rows] = block.reshape(rows, grid.n)
     return n, dict(rejected)
 
 
@@ -184,10 +184,24 @@ def load_column(path: str | Path, name: str, rows: np.ndarray | None = None) -> 
     Raises
     ------
     ValueError
-        If the file holds no spectra table, or is of another grid.
+        If the file holds no spectra table.
     """
     with _open(path) as file:
         return _read(file, name, rows)
+
+
+def check_grid(path: str | Path, expected: Grid) -> None:
+    """Refuse a file of spectra that are on another grid.
+
+    Raises
+    ------
+    ValueError
+        With both grids.
+    """
+    with _open(path) as file:
+        found = _grid(file)
+    if found != expected:
+        raise ValueError(f"{path}: its spectra are on {found}, expected {expected}")
 
 
 def is_quasar(label: np.ndarray) -> np.ndarray:
@@ -197,15 +211,19 @@ def is_quasar(label: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file of spectra; refuse a file of anything else or of another grid."""
+    """Open a file of spectra; refuse a file of anything else."""
     with h5py.File(path, "r") as file:
         missing = [name for name in _DTYPES if name not in file]
         if missing:
             raise ValueError(f"{path}: not a file of spectra, {', '.join(missing)} missing")
-        grid = json.loads(file.attrs["grid"])
-        if grid != GRID:
-            raise ValueError(f"{path}: its grid is {grid}, expected {GRID}")
         yield file
+
+
+def _grid(file: h5py.File) -> Grid:
+    try:
+        return Grid.from_json(json.loads(file.attrs["grid"]))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{file.filename}: its attribute grid cannot be read ({error})") from error
 
 
 def _read(file: h5py.File, name: str, rows: np.ndarray | None) -> np.ndarray:

@@ -61,6 +61,7 @@ def build_network(settings: NetworkSettings, **computed: Any) -> keras.Model:
         boxes=settings.boxes,
         n_lines=settings.n_lines,
         dropout=settings.dropout,
+        bins=settings.wavelength_grid.n,
         **computed,
     )
 
@@ -189,7 +190,7 @@ def crossing_score(spectra: Path, rows: np.ndarray, settings: NetworkSettings) -
     def crossing(outputs: np.ndarray) -> float:
         if not np.isfinite(outputs).all():
             return float("nan")
-        found = decode(outputs, settings.lines, settings.bal_lines)
+        found = decode(outputs, settings.lines, settings.bal_lines, settings.wavelength_grid)
         confidence = found.confidence.max(axis=1)
         return crossing_of(confidence, found.z_best, is_quasar(label), label == GALAXY, label == BAD, z)
 

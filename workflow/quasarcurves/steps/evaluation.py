@@ -15,7 +15,7 @@ from quasarcurves.quasarnet.numpy_network import NumpyNetwork
 from quasarcurves.quasarnet.objective import decode, encode
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.spectra.table import UNKNOWN, Spectra, load_column
+from quasarcurves.spectra.table import UNKNOWN, Spectra, check_grid, load_column
 from quasarcurves.training import snapshots as taken
 
 _ROWS = 2048
@@ -54,6 +54,7 @@ def evaluate(
         they had: as the models of trainings stopped there.
     """
     rows, settings = Subset.load(subset).test, run.network
+    check_grid(spectra, settings.wavelength_grid)
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["run"] = json.dumps(run.to_json())
         file["row"], file["target_id"] = rows, load_column(spectra, "target_id", rows)
@@ -84,8 +85,10 @@ def _predicted(
     if unknown:
         raise ValueError(f"{spectra}: {unknown} of {len(table)} spectra have no truth, no loss can be computed")
     outputs = network(table.flux)
-    targets, weights = encode(table.z, table.is_quasar, table.bal, lines, bal_lines, settings.boxes)
-    decoded = decode(outputs, lines, bal_lines)
+    targets, weights = encode(
+        table.z, table.is_quasar, table.bal, lines, bal_lines, settings.boxes, settings.wavelength_grid
+    )
+    decoded = decode(outputs, lines, bal_lines, settings.wavelength_grid)
     loss = (weights * line_losses(targets, outputs, np)).sum(axis=1)
     return {**{name: getattr(decoded, name) for name in _COLUMNS}, "loss": loss}
 

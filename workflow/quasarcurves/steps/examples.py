@@ -8,7 +8,7 @@ import numpy as np
 
 from quasarcurves.quasarnet.objective import line_targets
 from quasarcurves.quasarnet.settings import NetworkSettings
-from quasarcurves.spectra.table import UNKNOWN, is_quasar, load_column
+from quasarcurves.spectra.table import UNKNOWN, check_grid, is_quasar, load_column
 
 
 def load_examples(spectra: Path, rows: np.ndarray, settings: NetworkSettings) -> tuple[np.ndarray, ...]:
@@ -24,18 +24,21 @@ def load_examples(spectra: Path, rows: np.ndarray, settings: NetworkSettings) ->
     Returns
     -------
     tuple of arrays
-        Flux (n, 443, 1) float32, aligned so that the training loop need not copy it; box, offset and weight (n, L) of
+        Flux (n, bins, 1) float32, aligned so that the training loop need not copy it; box, offset and weight (n, L) of
         `objective.line_targets`.
 
     Raises
     ------
     ValueError
-        If a spectrum has no truth.
+        If a spectrum has no truth, or spectra are on another grid than the network's.
     """
+    check_grid(spectra, settings.wavelength_grid)
     z, label, bal = (load_column(spectra, name, rows) for name in ("z", "label", "bal"))
     unknown = int((label == UNKNOWN).sum())
     if unknown:
         raise ValueError(f"{spectra}: {unknown} of {len(label)} spectra have no truth, they cannot be trained on")
-    targets = line_targets(z, is_quasar(label), bal, settings.lines, settings.bal_lines, settings.boxes)
+    targets = line_targets(
+        z, is_quasar(label), bal, settings.lines, settings.bal_lines, settings.boxes, settings.wavelength_grid
+    )
     # last: what making targets takes for a while is free again by then
     return load_column(spectra, "flux", rows)[..., None], *targets

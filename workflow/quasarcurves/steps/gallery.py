@@ -111,7 +111,7 @@ def write(model: Model, flux: np.ndarray, found: Mapping[str, pd.DataFrame], fol
     Parameters
     ----------
     model : Model
-    flux : (n, 443) array
+    flux : (n, bins) array
         Of the rows of `found["examples"]`.
     found : mapping
         Of `Model.tables`.

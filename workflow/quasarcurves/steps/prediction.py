@@ -30,7 +30,7 @@ _NOTES = (
     "ZBEST: redshift of the most confident emission line, whether or not it is a quasar.",
     "IS_QSO: at least NDETECT emission lines have a confidence above THRESH.",
     "C_*, Z_*: confidence and redshift of each line. C_BAL_*, Z_BAL_*: of broad absorption.",
-    "SNR: median signal-to-noise ratio per bin of 1e-3 in log10(wavelength).",
+    "SNR: median signal-to-noise ratio per bin of the network's grid.",
     "FLAG: 0 classified, 1 ivar is 0 everywhere, 2 flux is constant. If not 0 nothing else is said.",
 )
 
@@ -133,7 +133,7 @@ def _tables(
     trained: Trained, config: Mapping[str, Any], columns: np.dtype, rows: int, criterion: tuple[float, int]
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the share of the input that has been read, and the part of the table that it gave."""
-    for binned in read_binned(config, rows):
+    for binned in read_binned({**config, "grid": trained.grid.to_json()}, rows):
         flux, usable = normalise(binned.flux, binned.ivar)
         table = np.empty(len(binned), columns)
         table["TARGETID"] = binned.key

@@ -207,7 +207,7 @@ def _disk(study: Study, n_spectra: int, jobs: int) -> dict[str, float]:
 
 def parameters(network: NetworkSettings) -> int:
     """Return the number of weights of a network, with the running statistics of its normalisation."""
-    filters, lengths = network.filters, resources.bins_after(network.layers)
+    filters, lengths = network.filters, resources.bins_after(network.layers, network.wavelength_grid.n)
     convolutions = 10 * filters + (len(lengths) - 1) * 10 * filters**2 + len(lengths) * filters
     normalisation = 4 * filters * (len(lengths) + 1)
     dense = lengths[-1] * filters**2 + filters

@@ -229,12 +229,12 @@ def spectrum_seconds(network: NetworkSettings) -> float:
 
 def _activation_bytes(network: NetworkSettings) -> int:
     """Size of what the convolutions give for one spectrum."""
-    return 4 * network.filters * sum(bins_after(network.layers))
+    return 4 * network.filters * sum(bins_after(network.layers, network.wavelength_grid.n))
 
 
-def bins_after(layers: int) -> list[int]:
+def bins_after(layers: int, bins: int = N_BINS) -> list[int]:
     """Bins left by each convolution."""
-    lengths = [N_BINS]
+    lengths = [bins]
     for _ in range(layers):
         lengths.append(-(-lengths[-1] // _STRIDE) if layers > 4 else (lengths[-1] - _KERNEL) // _STRIDE + 1)
     return lengths[1:]
@@ -242,15 +242,15 @@ def bins_after(layers: int) -> list[int]:
 
 def flops_per_spectrum(network: NetworkSettings) -> float:
     """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
-    filters, lengths = network.filters, bins_after(network.layers)
+    filters, lengths = network.filters, bins_after(network.layers, network.wavelength_grid.n)
     products = lengths[0] * _KERNEL * filters + sum(lengths[1:]) * _KERNEL * filters**2
     heads = 2 * network.boxes * network.n_lines
     return 3 * 2 * (products + lengths[-1] * filters**2 + filters * heads)
 
 
-def spectra_in_file(size_mb: float) -> int:
+def spectra_in_file(size_mb: float, bins: int = N_BINS) -> int:
     """Number of spectra in a file of prepared spectra of that size (in MB of 2**20 bytes)."""
-    return round(size_mb * 2**20 / _SPECTRUM_BYTES)
+    return round(size_mb * 2**20 / (4 * bins))
 
 
 def spectra_in_source(source: str, source_bytes: int) -> int:

@@ -15,6 +15,7 @@ import yaml
 from quasarcurves.files import workflow_root
 from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
 from quasarcurves.spectra import sources, subsets
+from quasarcurves.spectra.grid import LOGARITHMIC
 from quasarcurves.study import reading, resources
 from quasarcurves.study.schema import StudyError, validate, with_sources
 from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
@@ -349,10 +350,15 @@ class Study:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it; one that draws spectra has the study's seed unless it has its own."""
+        """The `data` block as a source reads it.
+
+        A source that draws spectra has the study's seed unless it has its own. The grid is the network's.
+        """
         data = dict(self.config["data"])
         if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", self.seed)
+        if self.network.wavelength_grid != LOGARITHMIC:
+            data["grid"] = self.network.wavelength_grid.to_json()
         return data
 
     def data_files(self) -> list[Path]:
@@ -458,7 +464,7 @@ class Study:
         if "n_spectra" in self.config["data"]:
             return self.config["data"]["n_spectra"]
         try:
-            return resources.spectra_in_file(spectra.stat().st_size / 2**20)
+            return resources.spectra_in_file(spectra.stat().st_size / 2**20, self.network.wavelength_grid.n)
         except FileNotFoundError:
             return resources.spectra_in_source(self.config["data"]["source"], self._source_bytes)
 

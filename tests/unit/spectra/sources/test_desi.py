@@ -32,7 +32,7 @@ def write_spectra(path, arms, target_id=None, mask=None, leave_out=()):
     write_coadd(path, WAVELENGTH, arms, target_id, mask, leave_out)
 
 
-def expected_flux(arms, groups):
+def expected_flux(arms, groups, on=grid.LOGARITHMIC):
     """Combine the exposures of each group pixel by pixel, then rebin and normalise."""
     rows = []
     for group in groups:
@@ -43,7 +43,7 @@ def expected_flux(arms, groups):
             combined.append((weighted / np.where(total > 0, total, 1), total))
         flux, ivar = (np.concatenate(part) for part in zip(*combined, strict=True))
         wavelength = np.concatenate([WAVELENGTH[arm] for arm in arms])
-        rows.append(grid.normalise(*grid.rebin(wavelength, flux, ivar))[0][0])
+        rows.append(grid.normalise(*grid.rebin(wavelength, flux, ivar, on))[0][0])
     return np.array(rows)
 
 
@@ -88,6 +88,13 @@ def test_arms_are_rebinned_together(config):
     spectra = sources.read(config)
     np.testing.assert_allclose(spectra.flux, expected_flux(draw(5), [[i] for i in range(5)]), atol=1e-6)
     assert spectra.target_id.tolist() == [11, 12, 13, 14, 15]
+
+
+def test_spectra_are_put_on_the_grid_asked_for(config):
+    spectra = sources.read({**config, "grid": grid.LINEAR.to_json()})
+    assert spectra.grid == grid.LINEAR
+    expected = expected_flux(draw(5), [[i] for i in range(5)], grid.LINEAR)
+    np.testing.assert_allclose(spectra.flux, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 8, 100])

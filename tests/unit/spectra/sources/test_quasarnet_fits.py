@@ -273,12 +273,24 @@ def test_an_image_of_another_width_is_refused(config):
     fits.HDUList([fits.PrimaryHDU(np.ones((2, 500))), table({"TARGETID": ("K", [1, 2])})]).writeto(
         config["spectra"][0], overwrite=True
     )
-    with pytest.raises(ValueError, match=r"data\.fits: .*\(2, 500\), expected \(n, 886\)"):
+    with pytest.raises(ValueError, match=r"data\.fits: .*\(2, 500\), expected \(n, 886\) or \(n, 916\)"):
         sources.check(config)
 
 
+def test_spectra_on_the_linear_grid_are_read_as_such(config):
+    rng = np.random.default_rng(3)
+    flux, ivar = rng.normal(3, 1, (5, 458)), rng.uniform(0.5, 2, (5, 458))
+    write_spectra(Path(config["spectra"][0]), [3, 1, 4, 2, 5], flux, ivar)
+    linear = config | {"grid": grid.LINEAR.to_json()}
+    sources.check(linear)
+    np.testing.assert_allclose(sources.read(linear).flux, grid.normalise(flux, ivar)[0], atol=1e-5)
+    for read in (sources.check, sources.read):
+        with pytest.raises(ValueError, match=r"data\.fits: its spectra have 458 bins, expected 443 bins of 0\.001"):
+            read(config)
+
+
 def test_truth_in_place_of_spectra_is_refused(config):
-    with pytest.raises(ValueError, match=r"truth\.fits: .*expected \(n, 886\)"):
+    with pytest.raises(ValueError, match=r"truth\.fits: .*expected \(n, 886\) or \(n, 916\)"):
         sources.check(config | {"spectra": config["truth"]})
 
 

@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 
 from quasarcurves.spectra import grid, sources
+from quasarcurves.spectra.sources import sdss
 from quasarcurves.spectra.table import Spectra
 from support import spectra_files
 from support.spectra_files import compress, table
@@ -323,3 +324,15 @@ def test_a_catalogue_of_quasars_has_no_classes(config, tmp_path):
     )
     sources.check(config)
     assert sources.read(config).label.tolist() == [3, 2, 4]
+
+
+def test_spectra_are_put_on_the_grid_asked_for(config, tmp_path):
+    spectra = sources.read({**config, "grid": grid.LINEAR.to_json()})
+    assert (spectra.grid, len(spectra)) == (grid.LINEAR, len(sources.read(config)))
+    path = sdss.spectra_files(config)[0]
+    with fits.open(path) as hdus:
+        pixels = hdus[1].data
+        ivar = np.where(pixels["AND_MASK"] & (1 << 25), 0.0, pixels["IVAR"])
+        expected = grid.rebin(10 ** pixels["LOGLAM"].astype(float), pixels["FLUX"], ivar, grid.LINEAR)
+    for found, wanted in zip(sdss.read_spectrum(path, grid.LINEAR), expected, strict=True):
+        np.testing.assert_allclose(found, wanted[0], rtol=1e-6, atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.spectra import sources
-from quasarcurves.spectra.grid import LOG_STEP, N_BINS, WAVELENGTH, median_snr, normalise
+from quasarcurves.spectra.grid import LINEAR, LOG_STEP, LOGARITHMIC, N_BINS, WAVELENGTH, median_snr, normalise
 from quasarcurves.spectra.sources import simulated
 from quasarcurves.spectra.sources.simulated import lines as simulated_lines
 from quasarcurves.spectra.sources.simulated import quasars as simulated_quasars
@@ -84,7 +84,7 @@ def test_reading_gives_the_normalised_spectra(many):
 def test_spectra_without_data_are_counted_and_left_out():
     raw = simulated.simulate(4, seed=1)
     raw.ivar[1], raw.flux[2] = 0, 3.0
-    spectra = simulated._normalised(raw)
+    spectra = simulated._normalised(raw, LOGARITHMIC)
     assert spectra.rejected == {"zero_ivar": 1, "constant_flux": 1}
     np.testing.assert_array_equal(spectra.target_id, [0, 3])
 
@@ -361,3 +361,23 @@ def test_galaxies_have_a_break_at_4000_angstrom():
     oiii = np.abs(rest - 5008.2).argmin()
     peak = flux[:, oiii - 1 : oiii + 2].max(axis=1) / np.median(flux[:, oiii - 20 : oiii + 20], axis=1)
     assert 0.3 < (peak > 1.15).mean() < 0.65
+
+
+def test_spectra_on_the_linear_grid_are_the_same_objects():
+    config = {"source": "simulated", "n_spectra": 300, "seed": 20}
+    usual, linear = sources.read(config), sources.read({**config, "grid": LINEAR.to_json()})
+    assert (linear.grid, linear.flux.shape) == (LINEAR, (300, 458))
+    np.testing.assert_array_equal(linear.z, usual.z)
+    # both are normalised, by means with other weights: they are alike up to scale and shift
+    seen = [np.interp(LINEAR.centre, LOGARITHMIC.centre, flux) for flux in usual.flux]
+    alike = [np.corrcoef(one, other)[0, 1] for one, other in zip(seen, linear.flux, strict=True)]
+    assert np.median(alike) > 0.98
+
+
+def test_weight_stays_where_it_is_on_another_grid():
+    raw = simulated.simulate(5, seed=1)
+    flux, ivar = simulated._carried(raw.flux, raw.ivar, LINEAR)
+    # the first bins of both grids begin at 3600, and both go on up to 9828.8 Angstrom
+    inside = LOGARITHMIC.wavelength < 9828.8
+    np.testing.assert_allclose(ivar.sum(axis=1), raw.ivar[:, inside].sum(axis=1), rtol=2e-3)
+    np.testing.assert_allclose((flux * ivar).sum(axis=1), (raw.flux * raw.ivar)[:, inside].sum(axis=1), rtol=5e-3)

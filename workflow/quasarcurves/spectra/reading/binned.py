@@ -1,4 +1,4 @@
-"""Spectra on the grid as they are read from files, before any is left out or normalised."""
+"""Spectra on a grid as they are read from files, before any is left out or normalised."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ DEFAULT_ROWS = 512
 
 @dataclass(frozen=True)
 class Binned:
-    """Spectra on the grid, not normalised.
+    """Spectra on a grid, not normalised.
 
     Parameters
     ----------
     key : (n,) int64 array
         The truth is looked up by it: TARGETID, or plate, MJD and fibre in one number (SDSS).
-    flux, ivar : (n, 443) float64 array
+    flux, ivar : (n, bins) float64 array
         As of `grid.rebin`.
     done : float
         Share of the input that has been read, these spectra included, 0 to 1; every file counts the same.

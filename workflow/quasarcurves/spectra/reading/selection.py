@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quasarcurves.spectra.grid import median_snr, normalise
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid, median_snr, normalise
 from quasarcurves.spectra.reading.truth import Known
 from quasarcurves.spectra.table import Spectra
 
@@ -16,16 +16,17 @@ REASONS = ("invalid_target_id", "not_in_truth", "not_inspected", "zero_ivar", "c
 _KEPT = len(REASONS)
 
 
-def select(flux: np.ndarray, ivar: np.ndarray, known: Known, source: str) -> Spectra:
-    """Normalise spectra on the grid, keep the usable ones, and count the others by reason.
+def select(flux: np.ndarray, ivar: np.ndarray, known: Known, source: str, grid: Grid = LOGARITHMIC) -> Spectra:
+    """Normalise spectra on a grid, keep the usable ones, and count the others by reason.
 
     Parameters
     ----------
-    flux, ivar : (n, 443) array
+    flux, ivar : (n, bins) array
     known : Known
         Of the n spectra.
     source : str
         Name of the source.
+    grid : Grid
 
     Returns
     -------
@@ -51,4 +52,5 @@ def select(flux: np.ndarray, ivar: np.ndarray, known: Known, source: str) -> Spe
         snr=median_snr(flux, ivar),
         rejected={name: int(count) for name, count in zip(REASONS, counts, strict=False) if count},
         source=source,
+        grid=grid,
     )

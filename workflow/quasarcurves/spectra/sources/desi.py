@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quasarcurves.spectra.grid import N_BINS, rebin
+from quasarcurves.spectra.grid import Grid, grid_of, rebin
 from quasarcurves.spectra.reading import catalogue
 from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
 from quasarcurves.spectra.reading.catalogue import Column
@@ -73,7 +73,7 @@ _CATALOGUE = (
     Column("ZWARN", int, needed=False),
 )
 _BLOCK_ROWS = 128
-"""Rows whose pixels are in memory at a time: a spectrum has 8,000 of them, and only 443 bins."""
+"""Rows whose pixels are in memory at a time: a spectrum has 8,000 of them, and some 450 bins."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -117,7 +117,7 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
     truth = read_catalogue(one_file(config, "catalogue")) if config.get("catalogue") is not None else None
     for binned in read_binned(config, rows):
         known = Known.nothing(binned.key) if truth is None else truth.look_up(binned.key)
-        yield select(binned.flux, binned.ivar, known, "desi")
+        yield select(binned.flux, binned.ivar, known, "desi", grid_of(config))
 
 
 def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
@@ -129,7 +129,7 @@ def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
             target_id, read = _target_ids(hdus, path, first_row), 0
             first_row += len(target_id)
             for order, starts in _exposures(target_id, rows):
-                flux, ivar = _combine(*_rebin_rows(hdus, arms, order), starts)
+                flux, ivar = _combine(*_rebin_rows(hdus, arms, order, grid_of(config)), starts)
                 read += len(order)
                 done = (number + read / len(target_id)) / len(spectra)
                 yield Binned(target_id[order[starts]], flux, ivar, done)
@@ -229,16 +229,16 @@ def _exposures(target_id: np.ndarray, rows: int) -> Iterator[tuple[np.ndarray, n
         begin = stop
 
 
-def _rebin_rows(hdus: fits.HDUList, arms: list[str], order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rebin some rows of all arms together: flux and ivar, (m, 443) float64 each."""
+def _rebin_rows(hdus: fits.HDUList, arms: list[str], order: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Rebin some rows of all arms together: flux and ivar, (m, bins) float64 each."""
     wavelength = np.concatenate([np.array(hdus[f"{arm}_WAVELENGTH"].data, np.float64) for arm in arms])
-    flux, ivar = np.empty((2, len(order), N_BINS))
+    flux, ivar = np.empty((2, len(order), grid.n))
     for start in range(0, len(order), _BLOCK_ROWS):
         block = order[start : start + _BLOCK_ROWS]
         pixels = [_read_arm(hdus, arm, block) for arm in arms]
-        flux[start : start + len(block)], ivar[start : start + len(block)] = rebin(
-            wavelength, *(np.concatenate(part, axis=1) for part in zip(*pixels, strict=True))
-        )
+        of_all, weight = (np.concatenate(part, axis=1) for part in zip(*pixels, strict=True))
+        rows = slice(start, start + len(block))
+        flux[rows], ivar[rows] = rebin(wavelength, of_all, weight, grid)
     return flux, ivar
 
 

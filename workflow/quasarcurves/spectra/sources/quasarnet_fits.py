@@ -1,8 +1,8 @@
-"""The FITS pair that QuasarNET is trained from: spectra already on the grid, and a table of inspections.
+"""The FITS pair that QuasarNET is trained from: spectra already on a grid, and a table of inspections.
 
-Keys: `spectra`, files whose first HDU is an image (n, 886) of 443 flux and 443 ivar columns and whose second
-is a table with TARGETID in the same row order; `truth`, files whose first table has THING_ID, Z_VI,
-CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files form one table,
+Keys: `spectra`, files whose first HDU is an image (n, 886) of 443 flux and 443 ivar columns (916 and 458 on the linear
+grid) and whose second is a table with TARGETID in the same row order; `truth`, files whose first table has THING_ID,
+Z_VI, CLASS_PERSON and Z_CONF_PERSON, and may have BAL_FLAG_VI and BI_CIV. The rows of all truth files form one table,
 in which TARGETID is looked up as THING_ID.
 
 Compressed files work, but have to be decompressed twice in full: prefer plain ones for large sets.
@@ -11,12 +11,13 @@ Compressed files work, but have to be decompressed twice in full: prefer plain o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC, Grid, grid_of
 from quasarcurves.spectra.reading import catalogue
 from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
 from quasarcurves.spectra.reading.catalogue import Column
@@ -38,7 +39,7 @@ SCHEMA = {
     "required": ["spectra", "truth"],
     "properties": {
         "spectra": {
-            "description": "FITS files of spectra on the grid, flux and ivar side by side, with a table of TARGETID.",
+            "description": "FITS files of spectra on the network's grid, flux and ivar side by side, with TARGETID.",
             "$ref": "#/$defs/files",
         },
         "truth": {
@@ -50,7 +51,7 @@ SCHEMA = {
     },
 }
 
-BYTES_PER_SPECTRUM = 2 * 4 * N_BINS
+BYTES_PER_SPECTRUM = 2 * 4 * LOGARITHMIC.n
 
 _TARGET_ID = (Column("TARGETID", int),)
 _TRUTH = (
@@ -72,7 +73,7 @@ def check(config: Mapping[str, Any]) -> None:
         With the file, what was found and what was expected.
     """
     spectra, truth = spectra_files(config), files(config, "truth")
-    check_files(spectra, check_spectrum)
+    check_files(spectra, partial(_check_on, grid_of(config)))
     for path in truth:
         catalogue.check(path, _TRUTH)
 
@@ -103,7 +104,7 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
     """
     truth = read_truth(files(config, "truth"))
     for binned in read_binned(config, rows):
-        yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "quasarnet_fits")
+        yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "quasarnet_fits", grid_of(config))
 
 
 def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
@@ -111,7 +112,7 @@ def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
     spectra = spectra_files(config)
     for number, path in enumerate(spectra):
         with open_fits(path) as hdus:
-            check_spectrum(hdus, path)
+            _check_on(grid_of(config), hdus, path)
             target_id = catalogue.read_table(hdus[1], path, _TARGET_ID)["TARGETID"]
             n = len(target_id)
             for start in range(0, n, rows):
@@ -145,8 +146,9 @@ def read_truth(paths: list[Path]) -> Truth:
 def check_spectrum(hdus: fits.HDUList, path: Path) -> None:
     """Refuse a file that is not built as described above, by its headers."""
     image, table = hdu(hdus, path, 0), hdu(hdus, path, 1)
-    if len(image.shape) != 2 or image.shape[1] != 2 * N_BINS:
-        raise BadFile(f"{path}: its first HDU is an image {image.shape}, expected (n, {2 * N_BINS})")
+    if len(image.shape) != 2 or image.shape[1] not in {2 * grid.n for grid in GRIDS.values()}:
+        expected = " or ".join(f"(n, {2 * grid.n})" for grid in GRIDS.values())
+        raise BadFile(f"{path}: its first HDU is an image {image.shape}, expected {expected}")
     if not is_table(table):
         raise BadFile(f"{path}: its second HDU is no table, expected one with TARGETID")
     catalogue.check_table(table, path, _TARGET_ID)
@@ -154,11 +156,18 @@ def check_spectrum(hdus: fits.HDUList, path: Path) -> None:
         raise BadFile(f"{path}: its image has {image.shape[0]} rows, its table {table.header['NAXIS2']}")
 
 
+def _check_on(grid: Grid, hdus: fits.HDUList, path: Path) -> None:
+    """Refuse a file that is not built as described above, or whose spectra have another number of bins than a grid."""
+    check_spectrum(hdus, path)
+    if hdus[0].shape[1] != 2 * grid.n:
+        raise BadFile(f"{path}: its spectra have {hdus[0].shape[1] // 2} bins, expected {grid}")
+
+
 def _read_rows(image: fits.PrimaryHDU, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Read flux and ivar of some rows, (r, 443) float64 each; bins not finite or without weight become 0."""
+    """Read flux and ivar of some rows, (r, bins) float64 each; bins not finite or without weight become 0."""
     # a section reads these rows only; mapped pages would stay with the process to the end of the file
     block = image.section[rows.start : min(rows.stop, image.shape[0])].astype(np.float64)
-    flux, ivar = block[:, :N_BINS], block[:, N_BINS:]
+    flux, ivar = np.split(block, 2, axis=1)
     good = np.isfinite(flux) & np.isfinite(ivar) & (ivar > 0)
     if not good.all():
         flux, ivar = np.where(good, flux, 0.0), np.where(good, ivar, 0.0)

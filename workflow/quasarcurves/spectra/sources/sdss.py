@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quasarcurves.spectra.grid import N_BINS, rebin
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid, grid_of, rebin
 from quasarcurves.spectra.reading import catalogue
 from quasarcurves.spectra.reading.binned import DEFAULT_ROWS, Binned
 from quasarcurves.spectra.reading.catalogue import Column
@@ -113,7 +113,7 @@ def read_chunks(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
         observation(path)
     truth = read_catalogue(one_file(config, "catalogue"))
     for binned in read_binned(config, rows):
-        yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "sdss")
+        yield select(binned.flux, binned.ivar, truth.look_up(binned.key), "sdss", grid_of(config))
 
 
 def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator[Binned]:
@@ -121,26 +121,27 @@ def read_binned(config: Mapping[str, Any], rows: int = DEFAULT_ROWS) -> Iterator
 
     Files of other names, which no catalogue could speak of, are numbered.
     """
-    spectra = spectra_files(config)
+    spectra, grid = spectra_files(config), grid_of(config)
     for start in range(0, len(spectra), rows):
         paths = spectra[start : start + rows]
         key = np.array([_observation_or(start + row, path) for row, path in enumerate(paths)], np.int64)
-        flux, ivar = np.empty((2, len(paths), N_BINS))
+        flux, ivar = np.empty((2, len(paths), grid.n))
         for row, path in enumerate(paths):
-            flux[row], ivar[row] = read_spectrum(path)
+            flux[row], ivar[row] = read_spectrum(path, grid)
         yield Binned(key, flux, ivar, (start + len(paths)) / len(spectra))
 
 
-def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_spectrum(path: Path, grid: Grid = LOGARITHMIC) -> tuple[np.ndarray, np.ndarray]:
     """Read one spec file and rebin it.
 
     Parameters
     ----------
     path : Path
+    grid : Grid
 
     Returns
     -------
-    flux, ivar : (443,) float64 array
+    flux, ivar : (bins,) float64 array
         1e-17 erg/s/cm2/Angstrom and its inverse variance; pixels with bit 25 of AND_MASK do not count.
     """
     # the second table has some thousand header cards that are not needed here
@@ -149,7 +150,7 @@ def read_spectrum(path: Path) -> tuple[np.ndarray, np.ndarray]:
         pixels = catalogue.read_table(hdus[1], path, _PIXELS)
     masked = (pixels["AND_MASK"] & (1 << _BAD_SKY_BIT)) != 0
     ivar = np.where(masked, 0.0, pixels["IVAR"])
-    flux, ivar = rebin(10 ** pixels["LOGLAM"], pixels["FLUX"], ivar)
+    flux, ivar = rebin(10 ** pixels["LOGLAM"], pixels["FLUX"], ivar, grid)
     return flux[0], ivar[0]
 
 

@@ -4,6 +4,9 @@ The mixture of objects is that of visually inspected BOSS targets in the boss-li
 70 % beyond z = 2.1, 25 % stars, 8 % galaxies, 7 % not trusted. `quasars` and `starlight` make the objects,
 `observation` observes them.
 
+Spectra are drawn on the logarithmic grid. For another one, each bin is cut into parts of equal flux, which are
+rebinned: where its bins are the narrower ones, the noise of neighbours is correlated.
+
 Spectra are made in blocks of fixed size, each with a random generator of its own, so spectrum i depends on
 the seed and on i alone: a larger set starts with the smaller one, and chunks do not change the result.
 """
@@ -18,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from quasarcurves.spectra.grid import median_snr, normalise
+from quasarcurves.spectra.grid import LOGARITHMIC, Grid, grid_of, median_snr, normalise, rebin
 from quasarcurves.spectra.sources.simulated.observation import observe
 from quasarcurves.spectra.sources.simulated.quasars import simulate_quasars
 from quasarcurves.spectra.sources.simulated.starlight import draw_galaxies, draw_stars, power_laws
@@ -74,6 +77,9 @@ _REDSHIFT_DENSITY = (
 _SNR, _SNR_SCATTER, _SNR_RANGE = 10.0, 0.75, (1.5, 50.0)
 _BAD_SNR, _BAD_SNR_SCATTER = 1.4, 0.35
 """0.44 per native pixel of 1e-4, as in the boss-like set, is 1.4 per bin."""
+_PARTS = 16
+"""Parts that a bin is cut into on its way to another grid."""
+
 _SNR_OF_LUMINOSITY = 0.5
 """Correlation of luminosity and signal-to-noise ratio; observing conditions make it less than 1."""
 
@@ -153,7 +159,7 @@ def read_chunks(config: Mapping[str, Any], rows: int) -> Iterator[Spectra]:
     check(config)
     n, seed = config["n_spectra"], config.get("seed", DEFAULT_SEED)
     for first in range(0, n, rows):
-        yield _normalised(simulate(min(rows, n - first), seed, first))
+        yield _normalised(simulate(min(rows, n - first), seed, first), grid_of(config))
 
 
 def simulate(n: int, seed: int = DEFAULT_SEED, first: int = 0) -> Simulated:
@@ -185,10 +191,11 @@ def _columns(spectra: Simulated) -> list[np.ndarray]:
     return [getattr(spectra, field.name) for field in fields(spectra)]
 
 
-def _normalised(raw: Simulated) -> Spectra:
-    """Normalise spectra, leave out those that cannot be normalised, and count them by reason."""
-    flux, keep = normalise(raw.flux, raw.ivar)
-    empty = ~(raw.ivar > 0).any(axis=1)
+def _normalised(raw: Simulated, grid: Grid) -> Spectra:
+    """Normalise spectra on a grid, leave out those that cannot be normalised, and count them by reason."""
+    binned, ivar = (raw.flux, raw.ivar) if grid == LOGARITHMIC else _carried(raw.flux, raw.ivar, grid)
+    flux, keep = normalise(binned, ivar)
+    empty = ~(ivar > 0).any(axis=1)
     reasons = {"zero_ivar": int(empty.sum()), "constant_flux": int((~keep & ~empty).sum())}
     return Spectra(
         flux=flux[keep],
@@ -196,10 +203,18 @@ def _normalised(raw: Simulated) -> Spectra:
         label=raw.label[keep],
         bal=raw.bal[keep],
         target_id=raw.target_id[keep],
-        snr=median_snr(raw.flux[keep], raw.ivar[keep]),
+        snr=median_snr(binned[keep], ivar[keep]),
         rejected={reason: count for reason, count in reasons.items() if count},
         source="simulated",
+        grid=grid,
     )
+
+
+def _carried(flux: np.ndarray, ivar: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Carry spectra from the logarithmic grid to another one: flux and ivar, (n, bins) float64 each."""
+    middles = LOGARITHMIC.at((np.arange(LOGARITHMIC.n * _PARTS) + 0.5) / _PARTS)
+    # a part of a bin has as much less weight: parts add up to the bin
+    return rebin(middles, np.repeat(flux, _PARTS, axis=1), np.repeat(ivar / _PARTS, _PARTS, axis=1), grid)
 
 
 # chunks smaller than a block need the same block several times, so the last one is kept

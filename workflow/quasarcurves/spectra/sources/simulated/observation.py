@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quasarcurves.spectra.grid import N_BINS, WAVELENGTH, bin_index
+from quasarcurves.spectra.grid import LOGARITHMIC, N_BINS, WAVELENGTH
 
 # Noise of a sky-limited spectrum by wavelength, relative to its median: the median of the 40 BOSS and eBOSS
 # spectra of the reference set. Blue: throughput falls off. 5700 to 6000 A: both arms lose light at the
@@ -107,7 +107,7 @@ def _noise_curve() -> np.ndarray:
     bins = np.arange(N_BINS)
     curve = np.interp(WAVELENGTH, wavelengths, noise)
     for first, last, factor in _SKY:
-        touched = (bin_index(np.array(first)) <= bins) & (bins <= bin_index(np.array(last)))
+        touched = (LOGARITHMIC.bin_index(np.array(first)) <= bins) & (bins <= LOGARITHMIC.bin_index(np.array(last)))
         curve[touched] *= factor
     return (curve / np.median(curve)).astype(np.float32)
 
