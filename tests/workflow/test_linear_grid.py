@@ -1,15 +1,19 @@
 """A study on DESI's linear grid, from preparing to a table of redshifts made with the exported network."""
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import Table
 
 from quasarcurves import cli
+from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.trained_network import Trained
-from quasarcurves.spectra.grid import LINEAR
+from quasarcurves.spectra import sources
+from quasarcurves.spectra.grid import LINEAR, normalise
 from quasarcurves.spectra.table import Spectra
 
 pytestmark = pytest.mark.slow
@@ -72,3 +76,31 @@ def test_the_exported_network_reads_spectra_on_its_own_grid(folder, made_up, mon
     assert np.isfinite(found[0]["ZBEST"]).sum() > 20
     np.testing.assert_allclose(found[0]["ZBEST"], found[1]["ZBEST"], rtol=1e-4)
     assert found[0].meta["MODELID"] == found[1].meta["MODELID"]
+
+
+def test_networks_on_different_grids_are_compared(folder, made_up, monkeypatch, capsys):
+    """The network of the study with itself, and with one on the other grid: each reads the spectra on its own."""
+    monkeypatch.chdir(folder)
+    model = f"results/linear/{RUN}/model.keras"
+    trained = Trained.load(model)
+    other = network.build(filters=4)
+    Trained(other, trained.lines, trained.bal_lines, "other").save("other.keras")
+    desi = [str(made_up / "desi" / "test_coadd.fits")]
+    assert cli.main(["compare", model, model, *desi, "--out", "same"]) == 0
+    assert "0 change (0 %): 0 newly called quasars" in capsys.readouterr().out
+    sdss = [str(made_up / "sdss_spec"), "--catalogue", str(made_up / "sdss_spec" / "catalogue.csv")]
+    assert cli.main(["compare", model, "other.keras", *sdss, "--threshold", "0.1", "--out", "grids"]) == 0
+    said = capsys.readouterr().out
+    changes, scores = pd.read_csv("grids/changes.csv"), pd.read_csv("grids/scores.csv")
+    assert f" {len(changes)} change (" in said
+    assert {"completeness", "purity"} <= set(scores["metric"])
+    for each, which in ((trained, "before"), (Trained.load("other.keras"), "after")):
+        config = {"source": "sdss", "spectra": sdss[0], "grid": each.grid.to_json()}
+        binned = next(sources.read_binned(config, 100))
+        z = each.apply(normalise(binned.flux, binned.ivar)[0]).z_best
+        np.testing.assert_allclose(changes[f"z_{which}"], z[changes["row"]], rtol=1e-4, atol=1e-4)
+    page = Path("grids/comparison.html").read_text()
+    assert "458 bins of 13.6 Angstrom" in page
+    assert "443 bins of 0.001" in page
+    assert cli.main(["compare", model, model, *desi, "--out", "same"]) == 1
+    assert "exists; expected another name, or --overwrite" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import os
 import sys
 
 import quasarcurves
-from quasarcurves.cli import diagnose, models, results, studies
+from quasarcurves.cli import compare, diagnose, models, results, studies
 from quasarcurves.cli.command import Command
 from quasarcurves.training.extras import install_hint
 from quasarcurves.training.keras_import import ignore_user_settings
@@ -16,7 +16,7 @@ from quasarcurves.training.suggestions import nearest
 GROUPS = {
     "Run a study": studies.COMMANDS,
     "Look after its results": results.COMMANDS,
-    "Use its models": models.COMMANDS,
+    "Use its models": (*models.COMMANDS, *compare.COMMANDS),
     "Look at any training": diagnose.COMMANDS,
 }
 

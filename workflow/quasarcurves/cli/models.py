@@ -71,7 +71,7 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
     parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")
     add_overwrite(parser)
-    _add_choice(parser, "--weights")
+    add_choice(parser, "--weights")
     add_configfile(parser)
 
 
@@ -80,11 +80,11 @@ def _predict(options: argparse.Namespace) -> int:
         raise ValueError(
             f"--threshold {options.threshold:g} --n-detect {options.n_detect}: expected 0 to 1, and 1 or more"
         )
-    path = _model_file(options.model, options)
+    path = model_file(options.model, options)
     check_output(options.out, [path, *options.spectra], options.overwrite, (".fits", ".fits.gz"))
     config = {"source": options.source or sources.guess(options.spectra), "spectra": options.spectra}
     sources.check_spectra(config)
-    _quiet_tensorflow()
+    quiet_tensorflow()
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
     from quasarcurves.steps import gallery  # noqa: PLC0415
     from quasarcurves.steps.prediction import predict  # noqa: PLC0415
@@ -111,7 +111,7 @@ def _gallery_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, help="where (default: gallery/RUN/MODEL in the study's results)"
     )
-    _add_choice(parser, "--model")
+    add_choice(parser, "--model")
     parser.add_argument(
         "--n", metavar="N", type=int, default=_WORST, help=f"spectra of each kind of error (default: {_WORST})"
     )
@@ -143,14 +143,14 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN_OR_FILE", help=_RUN_OR_FILE)
     parser.add_argument("--quasarnp", metavar="FILE", type=Path, required=True, help="HDF5 file to write")
     add_overwrite(parser)
-    _add_choice(parser, "--model")
+    add_choice(parser, "--model")
     add_configfile(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
-    path = _model_file(options.run, options)
+    path = model_file(options.run, options)
     check_output(options.quasarnp, [path], options.overwrite, (".h5", ".hdf5"))
-    _quiet_tensorflow()
+    quiet_tensorflow()
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
 
     trained = Trained.load(path)
@@ -169,7 +169,7 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _import(options: argparse.Namespace) -> int:
     check_output(options.out, [options.quasarnp], options.overwrite, (".keras",))
-    _quiet_tensorflow()
+    quiet_tensorflow()
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
 
     trained = Trained.load(options.quasarnp)
@@ -178,13 +178,14 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_choice(parser: argparse.ArgumentParser, name: str) -> None:
+def add_choice(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the option that says which of a run's models is meant."""
     parser.add_argument(
         name, dest="weights", choices=_FILES, default="final", help="which of a run's models (default: final)"
     )
 
 
-def _model_file(run_or_file: str, options: argparse.Namespace) -> Path:
+def model_file(run_or_file: str, options: argparse.Namespace) -> Path:
     """Find the file of a model.
 
     Raises
@@ -207,7 +208,7 @@ def _model_file(run_or_file: str, options: argparse.Namespace) -> Path:
     return path
 
 
-def _quiet_tensorflow() -> None:
+def quiet_tensorflow() -> None:
     """Suppress what TensorFlow prints about the processor."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -219,8 +219,8 @@ def draw_spectrum(axes: Axes, example: dict, flux: np.ndarray) -> None:
     axes.set(xlim=(grid.wavelength[0], grid.wavelength[-1]), ylim=(low - room, high + room))
     names = [name.removeprefix("c_") for name in example if name.startswith("c_") and not name.startswith("c_bal_")]
     if example["class"] != "star" and np.isfinite(example["z"]):
-        _mark(axes, names, example["z"], _TRUE, "-", 1.0)
-    _mark(axes, names, example["z_found"], _FOUND, (0, (4, 2)), 0.0)
+        mark_lines(axes, names, example["z"], _TRUE, "-", 1.0)
+    mark_lines(axes, names, example["z_found"], _FOUND, (0, (4, 2)), 0.0)
     axes.set_title(describe(example), loc="left", fontsize=7, pad=2, linespacing=1.05)
 
 
@@ -239,7 +239,7 @@ def with_gaps(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(empty, np.nan, flux), np.where(empty, np.nan, smooth)
 
 
-def _mark(axes: Axes, names: Iterable[str], z: float, color: str, dashes: object, edge: float) -> None:
+def mark_lines(axes: Axes, names: Iterable[str], z: float, color: str, dashes: object, edge: float) -> None:
     """Mark and name the lines of a redshift, their names at the upper (1) or lower (0) edge."""
     first, last = axes.get_xlim()
     for name in names:

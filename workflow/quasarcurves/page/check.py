@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import markupsafe
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from quasarcurves.files import whole_file
+from quasarcurves.page import templates
+from quasarcurves.page.drawing import svg
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.census import CLASSES, Census
 from quasarcurves.study import outlook
@@ -36,8 +35,7 @@ class _Shown(NamedTuple):
 
 def write(found: Outlook, path: Path) -> None:
     """Write the page; it asks for nothing over the network."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(files(__package__).joinpath("check.html").read_text(encoding="utf-8"))
+    template = templates.environment().get_template("check.html")
     disk = [(name, outlook.size_words(size)) for name, size in found.forecast.disk.items() if size]
     text = template.render(
         study=found.study.name,
@@ -57,14 +55,14 @@ def write(found: Outlook, path: Path) -> None:
 def _histograms(census: Census) -> _Shown:
     figure = histograms(census)
     caption = "Stacked by class; redshifts of stars are left out. Spectra beyond the range stand in the outermost bins."
-    return _Shown("Histograms of redshift and of signal to noise by class", _svg(figure), caption)
+    return _Shown("Histograms of redshift and of signal to noise by class", svg(figure), caption)
 
 
 def _examples(spectra: Spectra) -> _Shown:
     caption = (
         "Drawn at random, as many of each class as there are to be had. Flux is normalised to mean 0 and scatter 1."
     )
-    return _Shown(f"{len(spectra)} example spectra", _svg(examples(spectra)), caption)
+    return _Shown(f"{len(spectra)} example spectra", svg(examples(spectra)), caption)
 
 
 def histograms(census: Census) -> Figure:
@@ -114,12 +112,3 @@ def examples(spectra: Spectra) -> Figure:
     figure.supxlabel("observed wavelength (Å)", fontsize=8)
     figure.supylabel("normalised flux", fontsize=8)
     return figure
-
-
-def _svg(figure: Figure) -> markupsafe.Markup:
-    """Return a figure as an element of a page; text stays text."""
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "check", "font.family": "sans-serif"}):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return markupsafe.Markup(text[text.index("<svg") :])

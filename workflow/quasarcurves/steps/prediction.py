@@ -161,6 +161,7 @@ def _cards(
         # a header holds ASCII only
         ("MODEL", trained.name.encode("ascii", "replace").decode(), "run or file of the network"),
         ("MODELID", trained.id, "hash of its weights and lines"),
+        ("GRID", str(trained.grid), ""),
         # no room for more on this card
         ("LINES", ",".join(trained.lines), ""),
         ("BALLINES", ",".join(trained.bal_lines), "lines of broad absorption"),

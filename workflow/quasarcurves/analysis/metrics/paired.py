@@ -86,23 +86,27 @@ def read(predictions: Iterable[Path], spectra: Path) -> Scores:
     }
 
 
-def score(tested: Tested, predicted: Predicted) -> dict[str, Metric]:
+def score(
+    tested: Tested, predicted: Predicted, threshold: float = WORKING_THRESHOLD, n_detect: int = 1
+) -> dict[str, Metric]:
     """Return the metrics of a model, as test_metrics.csv has them for one line and the whole test set.
 
     Parameters
     ----------
     tested, predicted
         Of the same n spectra.
+    threshold, n_detect : float, int
+        A quasar has at least `n_detect` emission lines with a confidence above `threshold`.
     """
     _, owner = np.unique(tested.target_id, return_inverse=True)
-    called = predicted.score(1) > WORKING_THRESHOLD
+    called = predicted.score(n_detect) > threshold
     good = has_good_redshift(predicted.z_best, tested.z)
     selected, is_bal = called & ~tested.is_bad, tested.is_qso & (tested.bal == 1)
     found = called & good & tested.is_qso
     return {
         "completeness": _share(found, tested.is_qso, owner),
         "purity": _share(selected & good & (tested.is_qso | tested.is_galaxy), selected, owner),
-        "bal_completeness": _share(called & (predicted.bal_score > WORKING_THRESHOLD) & is_bal, is_bal, owner),
+        "bal_completeness": _share(called & (predicted.bal_score > threshold) & is_bal, is_bal, owner),
         "sigma_dv": _log_sigma(velocity(predicted.z_best, tested.z), found, owner),
     }
 

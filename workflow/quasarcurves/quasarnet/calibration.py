@@ -1,0 +1,147 @@
+"""Do confidences mean probabilities? Reliability of a classifier's confidences, and how far they are off.
+
+The expected calibration error (Naeini et al. 2015, AAAI 29, 2901) is the mean distance between confidence and the share
+of quasars, over bins. It is never 0 for finitely many spectra, even if each confidence is the probability. So it comes
+with what it would be then: labels are drawn by the confidences themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy
+
+BINS = 10
+"""Bins of equally many spectra."""
+
+DRAWS = 499
+LEVEL = 0.95
+_SEED = 1
+"""Of the draws, the same for all networks."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Confidence against the share of quasars, in bins of equally many spectra.
+
+    Parameters
+    ----------
+    n : (b,) int array
+        Spectra.
+    confidence, share : (b,) float64 arrays
+        Mean confidence, and share of quasars.
+    low, high : (b,) float64 arrays
+        95 % interval of the share (Wilson).
+    """
+
+    n: np.ndarray
+    confidence: np.ndarray
+    share: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far confidences are from probabilities.
+
+    Parameters
+    ----------
+    error, low, high : float
+        Expected calibration error with its 95 % interval over objects; NaN without spectra.
+    perfect, perfect_high : float
+        What it would be if each confidence were the probability: mean and 95th percentile.
+    n : int
+        Spectra.
+    """
+
+    error: float
+    low: float
+    high: float
+    perfect: float
+    perfect_high: float
+    n: int
+
+    @property
+    def is_off(self) -> bool:
+        """Whether confidences are surely no probabilities."""
+        return self.error > self.perfect_high
+
+
+def reliability(confidence: np.ndarray, is_quasar: np.ndarray, bins: int = BINS) -> Reliability:
+    """Return the reliability curve.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        0 to 1.
+    is_quasar : (n,) bool array
+    bins : int
+        At most; fewer for fewer spectra.
+    """
+    order = np.argsort(confidence, kind="stable")
+    parts = np.array_split(order, min(bins, max(len(order), 1)))
+    n = np.array([len(part) for part in parts])
+    mean, share = (
+        np.array([values[part].mean() if len(part) else np.nan for part in parts])
+        for values in (np.asarray(confidence, np.float64), np.asarray(is_quasar, np.float64))
+    )
+    bounds = [_wilson(round(s * k) if k else 0, int(k)) for s, k in zip(share, n, strict=True)]
+    low, high = np.array(bounds).T
+    return Reliability(n, mean, share, low, high)
+
+
+def expected_error(
+    confidence: np.ndarray, is_quasar: np.ndarray, target_id: np.ndarray, bins: int = BINS
+) -> Calibration:
+    """Return the expected calibration error with its interval, and what chance alone gives.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        0 to 1; spectra whose confidence is not finite are left out.
+    is_quasar : (n,) bool array
+    target_id : (n,) array
+        Objects are drawn with all their spectra.
+    bins : int
+    """
+    known = np.isfinite(confidence)
+    confidence, label = np.asarray(confidence, np.float64)[known], np.asarray(is_quasar, np.float64)[known]
+    n = len(confidence)
+    if not n:
+        return Calibration(np.nan, np.nan, np.nan, np.nan, np.nan, 0)
+    order = np.argsort(confidence, kind="stable")
+    confidence, label, owner = confidence[order], label[order], np.asarray(target_id)[known][order]
+    rng = np.random.default_rng(_SEED)
+    ones = np.ones(n)
+    error = _error(confidence, label, ones, bins)
+    by_chance = [_error(confidence, rng.random(n) < confidence, ones, bins) for _ in range(DRAWS)]
+    drawn = np.array([_error(confidence, label, weights, bins) for weights in _object_weights(owner, rng)])
+    # a drawn set scatters about the one it is drawn from as that does about the truth, and adds as much to the error
+    reach = np.quantile(drawn - drawn.mean(), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.clip(error + reach, 0, 1)
+    return Calibration(
+        error, float(low), float(high), float(np.mean(by_chance)), float(np.quantile(by_chance, LEVEL)), n
+    )
+
+
+def _error(confidence: np.ndarray, label: np.ndarray, weights: np.ndarray, bins: int) -> float:
+    """Expected calibration error of (n,) spectra in the order of their confidence, each of a weight."""
+    starts = np.linspace(0, len(confidence), min(bins, len(confidence)) + 1).astype(int)[:-1]
+    return float(np.abs(np.add.reduceat(weights * (label - confidence), starts)).sum() / weights.sum())
+
+
+def _object_weights(owner: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield (n,), draw by draw, how often each spectrum is drawn: objects with all their spectra."""
+    objects, index = np.unique(owner, return_inverse=True)
+    for _ in range(DRAWS):
+        yield np.bincount(rng.integers(len(objects), size=len(objects)), minlength=len(objects))[index]
+
+
+def _wilson(k: int, n: int) -> tuple[float, float]:
+    if not n:
+        return np.nan, np.nan
+    found = scipy.stats.binomtest(k, n).proportion_ci(LEVEL, method="wilson")
+    return float(found.low), float(found.high)

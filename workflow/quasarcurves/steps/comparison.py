@@ -1,0 +1,249 @@
+"""Two networks on the same spectra: what changes if one takes the place of the other, as tables and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quasarcurves.analysis import comparison, tables
+from quasarcurves.analysis.comparison import Rule, Said
+from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.page import comparison as page
+from quasarcurves.quasarnet.calibration import Calibration, Reliability
+from quasarcurves.quasarnet.trained_network import Trained
+from quasarcurves.spectra import sources
+from quasarcurves.spectra.grid import median_snr, normalise
+from quasarcurves.spectra.table import UNKNOWN
+from quasarcurves.steps.gallery import read_flux
+
+_ROWS = 512
+"""Input spectra in memory at a time."""
+
+Progress = Callable[[float, int], None]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a network says of the spectra with a signal, in the order of their files.
+
+    Parameters
+    ----------
+    predicted : Predicted
+        Of n spectra.
+    usable : (n,) bool array
+        Which have a signal on the network's grid.
+    key : (n,) int64 array
+        What catalogues know them by.
+    snr : (n,) float32 array
+        Per bin of the network's grid.
+    """
+
+    predicted: Predicted
+    usable: np.ndarray
+    key: np.ndarray
+    snr: np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changes between two networks.
+
+    Parameters
+    ----------
+    names, ids : (str, str)
+        Of the networks, that in use first.
+    rule : Rule
+    n, usable : int
+        Spectra, and those with a signal for both.
+    counts : mapping
+        Spectra that change, by kind.
+    changes : DataFrame
+        Of `comparison.changes`.
+    known : int
+        Spectra that a catalogue knows; 0 without one.
+    scores : DataFrame, optional
+        Of `comparison.scores`.
+    calibrations, reliabilities : pairs, optional
+        Of both networks.
+    """
+
+    names: tuple[str, str]
+    ids: tuple[str, str]
+    rule: Rule
+    n: int
+    usable: int
+    counts: Mapping[str, int]
+    changes: pd.DataFrame
+    known: int = 0
+    scores: pd.DataFrame | None = None
+    calibrations: tuple[Calibration, Calibration] | None = None
+    reliabilities: tuple[Reliability, Reliability] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What would change, as release notes may have it."""
+        return comparison.sentence(self.usable, self.counts, self.scores)
+
+
+def compare(
+    networks: tuple[Trained, Trained],
+    config: Mapping[str, Any],
+    rule: Rule,
+    truth: Sequence[Path] = (),
+    progress: Progress = lambda done, spectra: None,
+) -> Comparison:
+    """Apply two networks to the same spectra.
+
+    Parameters
+    ----------
+    networks : (Trained, Trained)
+        That in use, and that to take its place. Each reads the spectra on its own grid.
+    config : mapping
+        `source` and `spectra`, as in a study's `data` block.
+    rule : Rule
+    truth : sequence of Path
+        Catalogue or truth files; none: what changes is told, not which network is right.
+    progress : callable
+        Called with the share of the work that is done, and the number of spectra read by then.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a file cannot be read, or a catalogue knows none of the spectra.
+    """
+    same_grid = networks[0].grid == networks[1].grid
+    groups = [networks] if same_grid else [(network,) for network in networks]
+    read: list[Read] = []
+    for number, group in enumerate(groups):
+        read += _read(group, config, _part_of(progress, number, len(groups)))
+    usable = read[0].usable & read[1].usable
+    before, after = (Said.by(rule, each.predicted, usable) for each in read)
+    about = {"row": np.arange(len(usable)), "target_id": read[0].key, "snr": read[0].snr}
+    tested, known = _truth(config, truth, read[0], usable)
+    found = Comparison(
+        names=(networks[0].name, networks[1].name),
+        ids=(networks[0].id, networks[1].id),
+        rule=rule,
+        n=len(usable),
+        usable=int(usable.sum()),
+        counts=comparison.counts(before, after, rule),
+        changes=comparison.changes(before, after, rule, about, tested),
+    )
+    return found if tested is None else _scored(found, (before, after), tested, known)
+
+
+def _part_of(progress: Progress, number: int, parts: int) -> Progress:
+    return lambda done, n: progress((number + done) / parts, n)
+
+
+def _read(networks: Sequence[Trained], config: Mapping[str, Any], progress: Progress) -> list[Read]:
+    """Apply networks that have one grid, each spectrum being read once."""
+    parts: list[list[Predicted]] = [[] for _ in networks]
+    common: list[tuple[np.ndarray, ...]] = []
+    n = 0
+    for binned in sources.read_binned({**config, "grid": networks[0].grid.to_json()}, _ROWS):
+        flux, usable = normalise(binned.flux, binned.ivar)
+        common.append((usable, binned.key, median_snr(binned.flux, binned.ivar)))
+        for network, own in zip(networks, parts, strict=True):
+            said = network.apply(flux)
+            own.append(
+                Predicted(said.confidence.astype(np.float32), said.z_best, said.bal_confidence.astype(np.float32))
+            )
+        n += len(flux)
+        progress(binned.done, n)
+    if not n:
+        raise ValueError(f"{', '.join(config['spectra'])}: no spectrum found")
+    usable, key, snr = (np.concatenate(column) for column in zip(*common, strict=True))
+    return [Read(_joined(own), usable, key, snr) for own in parts]
+
+
+def _joined(parts: Sequence[Predicted]) -> Predicted:
+    return Predicted(
+        *(
+            np.concatenate([getattr(each, name) for each in parts])
+            for name in ("confidence", "z_best", "bal_confidence")
+        )
+    )
+
+
+def _truth(
+    config: Mapping[str, Any], paths: Sequence[Path], read: Read, usable: np.ndarray
+) -> tuple[Tested | None, np.ndarray]:
+    """Look up what is known of the spectra, and which of those with a signal are known."""
+    if not paths:
+        return None, np.zeros(len(usable), bool)
+    found = sources.read_truth(config["source"], paths).look_up(read.key)
+    known = usable & found.found & found.inspected & (found.label != UNKNOWN)
+    if not known.any():
+        raise ValueError(f"{', '.join(map(str, paths))}: knows none of the {len(known)} spectra")
+    label = np.where(known, found.label, UNKNOWN).astype(np.uint8)
+    return Tested(np.where(known, found.z, np.nan), label, found.bal, read.snr, found.target_id), known
+
+
+def _scored(found: Comparison, said: tuple[Said, Said], tested: Tested, known: np.ndarray) -> Comparison:
+    part, truth = [each.take(known) for each in said], comparison.take(tested, known)
+    off = [comparison.calibration(each, found.rule, truth) for each in part]
+    curves = [comparison.reliability_of(each, found.rule, truth) for each in part]
+    return replace(
+        found,
+        known=int(known.sum()),
+        scores=comparison.scores(part[0], part[1], found.rule, truth),
+        calibrations=(off[0], off[1]),
+        reliabilities=(curves[0], curves[1]),
+    )
+
+
+def write(
+    found: Comparison, networks: tuple[Trained, Trained], config: Mapping[str, Any], folder: Path, most: int
+) -> list[Path]:
+    """Write the page and the tables of a comparison.
+
+    Parameters
+    ----------
+    found : Comparison
+    networks, config
+        As of `compare`.
+    folder : Path
+        Made if there is none.
+    most : int
+        Spectra of each kind of change that are drawn.
+
+    Returns
+    -------
+    list of Path
+        The files, the page first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {"changes": found.changes} | ({} if found.scores is None else {"scores": found.scores})
+    for name, table in written.items():
+        tables.write(table, folder / f"{name}.csv")
+    shown = found.changes.groupby("kind", sort=False).head(most)
+    page.write(
+        folder / "comparison.html",
+        names=found.names,
+        sentence=found.sentence,
+        changes=found.changes,
+        shown=shown,
+        flux=read_flux(config, shown),
+        lines=[name for name in networks[0].lines if name in networks[1].lines],
+        scores=found.scores,
+        known=found.known,
+        calibrations=found.calibrations,
+        reliabilities=found.reliabilities,
+        facts={
+            **{
+                when: f"{name}, id {number}, on {network.grid}"
+                for when, name, number, network in zip(
+                    ("before", "after"), found.names, found.ids, networks, strict=True
+                )
+            },
+            "spectra": f"{found.n:,}, {found.usable:,} of them with a signal, {found.known:,} of known truth",
+            "rule": page.rule_words(found.rule),
+        },
+    )
+    return [folder / "comparison.html", *(folder / f"{name}.csv" for name in written)]
