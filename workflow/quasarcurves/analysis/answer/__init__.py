@@ -11,6 +11,7 @@ from pathlib import Path
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import Study
+from quasarcurves.analysis.metrics.description import Description
 from quasarcurves.files import whole_file
 
 
@@ -29,6 +30,8 @@ def write(
     data: Path,
     interventions: Path | None = None,
     replay_findings: Path | None = None,
+    *,
+    description: Description,
 ) -> None:
     """Write answer.md and answer.json.
 
@@ -41,6 +44,8 @@ def write(
         Files written: the Markdown, and the JSON that `compose.as_json` describes.
     interventions, replay_findings : Path, optional
         The tables of these names, where there were replays.
+    description : Description
+        What the task calls its examples and metrics.
 
     Raises
     ------
@@ -49,7 +54,8 @@ def write(
     """
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
     of_replays = (None if path is None else tables.read(path) for path in (interventions, replay_findings))
-    study = Study(*map(tables.read, (*paths, convergence, stopping, learning_curve)), *of_replays)
+    known = (tables.read(path) for path in (*paths, convergence, stopping, learning_curve))
+    study = Study(*known, *of_replays, description)
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)
