@@ -125,8 +125,8 @@ class Study:
 
     @cached_property
     def compared(self) -> list[str]:
-        """The test metrics that cures.csv compares, in its order."""
-        return compared_in(map(str, self.cures))
+        """The test metrics that optimizers are compared by, in the order of the tables."""
+        return compared_in(map(str, self.cures_overall))
 
     @cached_property
     def searched(self) -> pd.DataFrame:
