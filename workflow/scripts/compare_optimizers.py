@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quasarcurves.analysis import cures as compared
+from quasarcurves.steps import scoring
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -23,7 +24,8 @@ def compare_optimizers(
 ) -> None:
     """Compare every optimizer of a study with a reference."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, predictions, spectra)
+    tested = predictions, spectra, scoring.scorer()
+    compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, *tested)
 
 
 if __name__ == "__main__":

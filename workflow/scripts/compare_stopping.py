@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quasarcurves.analysis import stopping as compared
+from quasarcurves.steps import scoring
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -12,7 +13,7 @@ def compare_stopping(
 ) -> None:
     """Compare the final and the best model of every run on the test set."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    compared.write(predictions, spectra, stopping)
+    compared.write(predictions, spectra, stopping, scoring.scorer())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from quasarcurves.analysis.metrics.description import Description
 from quasarcurves.figures.style import save
+from quasarcurves.steps import describing
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -16,9 +18,11 @@ def figure_step(name: str) -> Callable[..., None]:
     plot = import_module(f"quasarcurves.figures.{name}").plot
 
     def draw(*, figures: list[Output], **given: object) -> None:
-        save(plot(**given), figures)
+        save(plot(**given, **described), figures)
 
     given = inspect.signature(plot, eval_str=True).parameters.values()
+    described = {one.name: describing.description() for one in given if one.annotation is Description}
+    given = [one for one in given if one.name not in described]
     read = [one.replace(annotation=Input if one.annotation is Path else one.annotation) for one in given]
     figures = inspect.Parameter("figures", inspect.Parameter.KEYWORD_ONLY, annotation=list[Output])
     draw.__signature__ = inspect.Signature([*read, figures])

@@ -2,6 +2,7 @@
 
 from quasarcurves.analysis.enough_data import write
 from quasarcurves.analysis.learning_curve.collection import Costs
+from quasarcurves.steps import describing
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -21,7 +22,7 @@ def fit_learning_curves(
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
     priced = Costs(**costs) if costs else None
-    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables)
+    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables, description=describing.description())
 
 
 if __name__ == "__main__":

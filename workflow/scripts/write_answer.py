@@ -1,6 +1,7 @@
 """rule write_answer: what a study found, in words and as data."""
 
 from quasarcurves.analysis import answer as answers
+from quasarcurves.steps import describing
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -25,7 +26,16 @@ def write_answer(
     """Answer the four questions of a study."""
     spiking = runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall
     of_replays = (next(iter(tables), None) for tables in (interventions, replay_findings))
-    answers.write(*spiking, convergence, stopping, learning_curve, answer, answer_json, *of_replays)
+    answers.write(
+        *spiking,
+        convergence,
+        stopping,
+        learning_curve,
+        answer,
+        answer_json,
+        *of_replays,
+        description=describing.description(),
+    )
 
 
 if __name__ == "__main__":

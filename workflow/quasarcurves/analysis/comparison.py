@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.metrics import paired
+from quasarcurves.analysis.metrics.paired import difference
+from quasarcurves.analysis.metrics.quasarnet_scorer import score
+from quasarcurves.analysis.metrics.scorer import Estimate
 from quasarcurves.analysis.metrics.test_set import Predicted, Tested
 from quasarcurves.quasarnet.calibration import Calibration, Reliability, expected_error, reliability
 from quasarcurves.quasarnet.metrics import DV_MAX, has_good_redshift, velocity
@@ -167,9 +169,7 @@ def scores(before: Said, after: Said, rule: Rule, tested: Tested) -> pd.DataFram
         if not mask.any():
             continue
         part = take(tested, mask)
-        found = [
-            paired.score(part, take(said.predicted, mask), rule.threshold, rule.n_detect) for said in (before, after)
-        ]
+        found = [score(part, take(said.predicted, mask), rule.threshold, rule.n_detect) for said in (before, after)]
         size = {"sample": sample, "spectra": int(mask.sum()), "quasars": int(part.is_qso.sum())}
         for metric in METRICS:
             if metric == "purity" and sample.startswith("z "):
@@ -178,9 +178,9 @@ def scores(before: Said, after: Said, rule: Rule, tested: Tested) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _compared(metric: str, before: paired.Metric, after: paired.Metric) -> dict[str, float]:
-    is_ratio = metric not in paired.SHARES
-    found = paired.difference([(after, before)], share=not is_ratio)
+def _compared(metric: str, before: Estimate, after: Estimate) -> dict[str, float]:
+    is_ratio = metric == "sigma_dv"
+    found = difference([(after, before)])
     values = np.array([before.value, after.value, found.value, found.low, found.high])
     values = np.exp(values) if is_ratio else values
     return dict(zip(("before", "after", "change", "low", "high"), map(float, values), strict=True))

@@ -6,11 +6,13 @@ No number is computed anew but counts, pooled rates and minutes; all others stan
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import Study
+from quasarcurves.analysis.metrics.description import Description
 from quasarcurves.files import whole_file
 
 
@@ -29,6 +31,8 @@ def write(
     data: Path,
     interventions: Path | None = None,
     replay_findings: Path | None = None,
+    *,
+    description: Description,
 ) -> None:
     """Write answer.md and answer.json.
 
@@ -41,6 +45,8 @@ def write(
         Files written: the Markdown, and the JSON that `compose.as_json` describes.
     interventions, replay_findings : Path, optional
         The tables of these names, where there were replays.
+    description : Description
+        What the task calls its examples and metrics.
 
     Raises
     ------
@@ -48,8 +54,9 @@ def write(
         If runs.csv has no rows.
     """
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
-    of_replays = (None if path is None else tables.read(path) for path in (interventions, replay_findings))
-    study = Study(*map(tables.read, (*paths, convergence, stopping, learning_curve)), *of_replays)
+    of_replays = [None if path is None else tables.read(path) for path in (interventions, replay_findings)]
+    known = [tables.read(path) for path in (*paths, convergence, stopping, learning_curve)]
+    study = replace(Study(*known, *of_replays), description=description)
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)
