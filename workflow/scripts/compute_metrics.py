@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from quasarcurves.analysis.metrics import tabulate
+from quasarcurves.quasarnet.analysis import tabulate
 from scripts import adapter
 from scripts.adapter import Input, Output
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import enough_data
 from quasarcurves.analysis.learning_curve import fit
 from quasarcurves.analysis.learning_curve.collection import Costs
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 read_errors = partial(enough_data.read_errors, description=DESCRIPTION)
 fit_all = partial(enough_data.fit_all, description=DESCRIPTION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quasarcurves.analysis.metrics.description import Description
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 
 def description() -> Description:

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 
-from quasarcurves.analysis import gallery, tables
-from quasarcurves.analysis.metrics.test_set import N_DETECT, Predicted, Tested
+from quasarcurves.analysis import tables
 from quasarcurves.figures import gallery as figure
 from quasarcurves.figures import style
+from quasarcurves.quasarnet.analysis import gallery
+from quasarcurves.quasarnet.analysis.test_set import N_DETECT, Predicted, Tested
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import N_BINS, normalise
 from quasarcurves.spectra.table import UNKNOWN, load_column

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quasarcurves.analysis.metrics.quasarnet_scorer import QuasarNetScorer
 from quasarcurves.analysis.metrics.scorer import Scorer
+from quasarcurves.quasarnet.analysis.scorer import QuasarNetScorer
 
 
 def scorer() -> Scorer:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import answer
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import bounds
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 from support.made_up_answers import make_study
 
 STUDIES = st.builds(

@@ -117,7 +117,7 @@ def test_intervals_cover(objects):
         bounds = {name: percentile_interval(drawn[name]) for name in TRUTH}
         return [bounds[name][0] <= value <= bounds[name][1] for name, value in TRUTH.items()]
 
-    found = coverage(4, 300, covers)
+    found = coverage(4, 200, covers)
     print(objects, found)
     assert min(found.values()) >= (0.90 if objects < 100 else 0.92)
     assert max(found.values()) <= 0.99
@@ -125,8 +125,7 @@ def test_intervals_cover(objects):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mistakes", "noise"), [(0.2, 0.5), (0.3, 0.6)])
-@pytest.mark.parametrize("replicates", [1, 3])
-def test_paired_differences_cover(mistakes, noise, replicates):
+def test_paired_differences_cover(mistakes, noise):
     """The same mistakes and noise are the null."""
     true = {
         "accuracy": 0.2 - mistakes,
@@ -138,17 +137,12 @@ def test_paired_differences_cover(mistakes, noise, replicates):
     def covers(rng):
         truth = make_truth(rng)
         hard = rng.random(200), rng.standard_normal(200)
-        pairs = [
-            (predict(rng, truth, mistakes, noise, hard).estimates(), predict(rng, truth, hard=hard).estimates())
-            for _ in range(replicates)
-        ]
-        found = {name: paired.difference([(one[name], other[name]) for one, other in pairs]) for name in true}
-        widths.append({name: each.high - each.low for name, each in found.items()})
+        one, other = (predict(rng, truth, *how, hard=hard).estimates() for how in ((mistakes, noise), ()))
+        found = {name: paired.difference([(one[name], other[name])]) for name in true}
         return [found[name].low <= value <= found[name].high for name, value in true.items()]
 
-    widths = []
-    found = coverage(5, 80, covers)
-    print(replicates, mistakes, noise, found)
+    found = coverage(5, 100, covers)
+    print(mistakes, noise, found)
     assert min(found.values()) >= 0.90
 
 

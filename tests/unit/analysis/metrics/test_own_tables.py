@@ -162,7 +162,12 @@ def test_prices_of_cures(study):
     assert rows["difference_worst_class_pairs"].eq(2).all()
     overall = cures.compare_overall(runs, "adam", {}, tested)
     assert overall.loc[0, ["difference_accuracy_verdict", "ratio_distance_verdict"]].tolist() == ["worse", "worse"]
-    said = compose.answers(replace(make_study(1), cures=table, cures_overall=overall, description=DIGITS))["cures"]
+    made_up = make_study(1, spiking=9.0)
+    renamed = {
+        name: value.replace("amsgrad", "lion") for name, value in vars(made_up).items() if hasattr(value, "iloc")
+    }
+    known = replace(made_up, **renamed | {"cures": table, "cures_overall": overall}, description=DIGITS)
+    said = compose.answers(known)["cures"]
     assert "accuracy changes by -0.1" in said[0].sentence
     assert "worst class changes by" in said[0].sentence
     figure = cures_figure.draw(table.assign(price_train=1.0, price_test=1.0), DIGITS)

@@ -6,7 +6,6 @@ No number is computed anew but counts, pooled rates and minutes; all others stan
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from quasarcurves.analysis import tables
@@ -56,7 +55,7 @@ def write(
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
     of_replays = [None if path is None else tables.read(path) for path in (interventions, replay_findings)]
     known = [tables.read(path) for path in (*paths, convergence, stopping, learning_curve)]
-    study = replace(Study(*known, *of_replays), description=description)
+    study = Study(*known, *of_replays, description=description)
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)

@@ -106,7 +106,7 @@ class Study:
     learning_curve: pd.DataFrame
     interventions: pd.DataFrame | None = None
     replay_findings: pd.DataFrame | None = None
-    description: Description = field(default_factory=Description)
+    description: Description = field(default_factory=Description, kw_only=True)
 
     @property
     def examples(self) -> str:
