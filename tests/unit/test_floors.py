@@ -8,7 +8,7 @@ import pytest
 
 LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
 FLOORS = (
-    "cli", "steps", "provenance", "page", "study", "figures", "analysis", "quasarnet", "recorder", "training",
+    "cli", "steps", "provenance", "page", "study", "figures", "analysis", "tasks", "quasarnet", "recorder", "training",
     "spectra", "files",
 )  # fmt: skip
 """From the top: each may use those below."""
@@ -25,6 +25,7 @@ BY_NAME = {
         "text",
         "wandb_files",
     ),
+    "quasarcurves.tasks": ("own_evaluation", "own_examples", "own_task"),
     "quasarcurves.spectra.sources": ("desi", "quasarnet_fits", "sdss", "simulated"),
     "quasarcurves.training.optimizers": ("matched_adam", "stable_adamw"),
 }

@@ -18,12 +18,14 @@ def compare_optimizers(
     test_losses: Input,
     spectra: Input,
     reference: str,
+    scored: int,
     cures: Output,
     cures_overall: Output,
 ) -> None:
     """Compare every optimizer of a study with a reference."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, predictions, spectra)
+    tested = (predictions, spectra) if scored else ()
+    compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, *tested)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ def fit_learning_curves(
     *,
     runs: Input,
     test_losses: Input,
-    test_metrics: Input,
+    test_metrics: list[Input],
     convergence: Input,
     targets: dict,
     costs: dict,
@@ -21,7 +21,7 @@ def fit_learning_curves(
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
     priced = Costs(**costs) if costs else None
-    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables)
+    write(runs, test_losses, next(iter(test_metrics), None), convergence, targets, priced, *tables)
 
 
 if __name__ == "__main__":

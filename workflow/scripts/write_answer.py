@@ -15,7 +15,7 @@ def write_answer(
     cures: Input,
     cures_overall: Input,
     convergence: Input,
-    stopping: Input,
+    stopping: list[Input],
     learning_curve: Input,
     interventions: list[Input],
     replay_findings: list[Input],
@@ -25,7 +25,8 @@ def write_answer(
     """Answer the four questions of a study."""
     spiking = runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall
     of_replays = (next(iter(tables), None) for tables in (interventions, replay_findings))
-    answers.write(*spiking, convergence, stopping, learning_curve, answer, answer_json, *of_replays)
+    stopped = next(iter(stopping), None)
+    answers.write(*spiking, convergence, stopped, learning_curve, answer, answer_json, *of_replays)
 
 
 if __name__ == "__main__":

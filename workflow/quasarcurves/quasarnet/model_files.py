@@ -17,12 +17,9 @@ import h5py
 import keras
 
 from quasarcurves.files import whole_file
-from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.training.run_settings import BEST, FINAL, RunSettings
 
 _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
-
-
-FINAL, BEST = "final", "best"
 
 
 def about_run(run: RunSettings, model: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from quasarcurves.study.steps import MAKERS, Step
@@ -14,7 +15,10 @@ def keys(study: Study) -> dict[str, dict[str, Any]]:
     curve = study.config["learning_curve"]
     return {
         # what others are compared with: plain Adam where the study has it
-        "compare_optimizers": {"reference": "adam" if "adam" in study.optimizers else study.optimizers[0]},
+        "compare_optimizers": {
+            "reference": "adam" if "adam" in study.optimizers else study.optimizers[0],
+            "scored": int(study.usual),
+        },
         "fit_learning_curves": {
             "targets": curve["targets"],
             "costs": {key: value for key, value in curve.items() if key != "targets"},
@@ -30,6 +34,11 @@ def runs(study: Study, step: Step) -> dict[str, list[str]]:
     return {}
 
 
+def task(study: Study) -> dict[str, Any]:
+    """Return what says of a study's task how to find it, and its code; empty for the usual one."""
+    return asdict(study.task.settings) if study.task.settings else {}
+
+
 def settings(study: Study, step: Step, job: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the receipt of a job holds of the study, were it done now.
 
@@ -41,7 +50,7 @@ def settings(study: Study, step: Step, job: Mapping[str, Any]) -> dict[str, Any]
         Its wildcards.
     """
     if step.name == "prepare_spectra":
-        return {"data": study.data}
+        return {"task": task(study), "data": study.data}
     if step.name == "draw_subset":
         return {"settings": study.subset_params(float(job["fraction"]), int(job["replicate"]))}
     if step.per in ("run", "replayed", "forks"):

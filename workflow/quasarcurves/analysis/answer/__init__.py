@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer import compose
@@ -23,7 +26,7 @@ def write(
     cures: Path,
     cures_overall: Path,
     convergence: Path,
-    stopping: Path,
+    stopping: Path | None,
     learning_curve: Path,
     page: Path,
     data: Path,
@@ -49,7 +52,9 @@ def write(
     """
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
     of_replays = (None if path is None else tables.read(path) for path in (interventions, replay_findings))
-    study = Study(*map(tables.read, (*paths, convergence, stopping, learning_curve)), *of_replays)
+    stopped = tables.read(stopping) if stopping else pd.DataFrame(columns=[*tables.RUN_KEYS, "metric", "verdict"])
+    found: list[Any] = [*map(tables.read, (*paths, convergence)), stopped, tables.read(learning_curve), *of_replays]
+    study = Study(*found)
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)
