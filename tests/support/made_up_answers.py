@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.answer.replies import Study
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 
 NAMES = ("adam", "amsgrad", "adam_matched", "lion", "sgd", "nadam", "rmsprop", "adamax")
 CAUSES = ("effective step grows", "incomplete last batch", "growth of the last layer", "outdated second moment")
@@ -55,6 +56,7 @@ def make_study(
         stopping=_stopping(rng, runs, validated),
         learning_curve=pd.DataFrame([_curve(rng, name, metric, sizes_of[name], len(runs_of.get_group(name)))
                                      for name in names for metric in ("crossing", "test_loss", "sigma_dv")]),
+        description=DESCRIPTION,
     )  # fmt: skip
 
 

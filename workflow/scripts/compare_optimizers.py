@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quasarcurves.analysis import cures as compared
+from quasarcurves.steps import scoring
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -18,13 +19,14 @@ def compare_optimizers(
     test_losses: Input,
     spectra: Input,
     reference: str,
-    scored: int,
+    task: dict,
+    words: dict,
     cures: Output,
     cures_overall: Output,
 ) -> None:
     """Compare every optimizer of a study with a reference."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    tested = (predictions, spectra) if scored else ()
+    tested = predictions, spectra, scoring.scorer(task, words)
     compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, *tested)
 
 

@@ -6,10 +6,10 @@ from scripts.adapter import Input, Output
 
 
 def judge_convergence(
-    *, histories: Input, spikes: Input, test_losses: Input, stopping: list[Input], convergence: Output
+    *, histories: Input, spikes: Input, test_losses: Input, stopping: Input, convergence: Output
 ) -> None:
     """Judge every run of a study."""
-    judged.write(histories, spikes, test_losses, next(iter(stopping), None), convergence)
+    judged.write(histories, spikes, test_losses, stopping, convergence)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """rule write_answer: what a study found, in words and as data."""
 
 from quasarcurves.analysis import answer as answers
+from quasarcurves.steps import describing
 from scripts import adapter
 from scripts.adapter import Input, Output
 
@@ -15,18 +16,27 @@ def write_answer(
     cures: Input,
     cures_overall: Input,
     convergence: Input,
-    stopping: list[Input],
+    stopping: Input,
     learning_curve: Input,
     interventions: list[Input],
     replay_findings: list[Input],
+    words: dict,
     answer: Output,
     answer_json: Output,
 ) -> None:
     """Answer the four questions of a study."""
     spiking = runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall
     of_replays = (next(iter(tables), None) for tables in (interventions, replay_findings))
-    stopped = next(iter(stopping), None)
-    answers.write(*spiking, convergence, stopped, learning_curve, answer, answer_json, *of_replays)
+    answers.write(
+        *spiking,
+        convergence,
+        stopping,
+        learning_curve,
+        answer,
+        answer_json,
+        *of_replays,
+        description=describing.description(words),
+    )
 
 
 if __name__ == "__main__":

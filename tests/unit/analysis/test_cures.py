@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from quasarcurves.analysis import cures, tables
-from quasarcurves.analysis.metrics import paired
+from quasarcurves.analysis.metrics import quasarnet_scorer
+from quasarcurves.analysis.metrics.scorer import Estimate
 from quasarcurves.analysis.spikes import detection
 from quasarcurves.analysis.stats import rates, ratios
 from quasarcurves.training.history import History, collect
@@ -194,18 +195,21 @@ def test_one_replicate_settles_nothing(study):
     assert np.isnan(row[["price_train_low", "price_train_high"]].astype(float)).all()
 
 
+SHARES = ("completeness", "purity", "bal_completeness")
+
+
 def metrics_of(rng, runs, lost, objects=2000):
     """Metrics of all runs on one test set, of which an optimizer misses a share that the others find."""
     quasars, scores = np.ones(objects, bool), {}
     hard = rng.random(objects) < 0.1
     for row in runs.to_dict("records"):
         missed = hard | (rng.random(objects) < 0.001 + lost.get(row["optimizer"], 0))
-        share = paired._share(~missed, quasars, np.arange(objects))
-        scatter = paired.Metric(np.log(1000 * (1 + 5 * lost.get(row["optimizer"], 0))), np.zeros(objects), objects)
-        scores[(row["fraction"], row["replicate"], row["optimizer"])] = dict.fromkeys(paired.SHARES, share) | {
+        share = quasarnet_scorer._share(~missed, quasars, np.arange(objects))
+        scatter = Estimate(np.log(1000 * (1 + 5 * lost.get(row["optimizer"], 0))), np.zeros(objects), objects)
+        scores[(row["fraction"], row["replicate"], row["optimizer"])] = dict.fromkeys(SHARES, share) | {
             "sigma_dv": scatter
         }
-    return scores
+    return cures.Tested.of(scores, quasarnet_scorer.QuasarNetScorer())
 
 
 def test_the_price_in_test_metrics_is_found(study):
@@ -217,9 +221,9 @@ def test_the_price_in_test_metrics_is_found(study):
     assert worse["difference_completeness"] == pytest.approx(-0.09, abs=0.01)
     assert worse["difference_completeness_low"] < -0.09 < worse["difference_completeness_high"]
     assert worse["ratio_sigma_dv"] == pytest.approx(1.5)
-    for name in cures.DIFFERENCES.values():
+    for name in (*(f"difference_{name}" for name in SHARES), "ratio_sigma_dv"):
         assert (worse[f"{name}_verdict"], equal[f"{name}_verdict"], worse[f"{name}_pairs"]) == ("worse", "same", 5)
-    own = [metrics["completeness"].value for (_, _, name), metrics in scores.items() if name == "worse"]
+    own = [metrics["completeness"].value for (_, _, name), metrics in scores.scores.items() if name == "worse"]
     assert worse["completeness"] == pytest.approx(np.median(own))
     assert worse["sigma_dv"] == pytest.approx(1500)
     from_worse = cures.compare_all(runs, "worse", {}, scores).set_index("optimizer").loc["adam"]

@@ -1,5 +1,7 @@
 """How much data is enough, for every optimizer: what is read, and what is left out."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,10 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import enough_data
 from quasarcurves.analysis.learning_curve import fit
 from quasarcurves.analysis.learning_curve.collection import Costs
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+
+read_errors = partial(enough_data.read_errors, description=DESCRIPTION)
+fit_all = partial(enough_data.fit_all, description=DESCRIPTION)
 
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
 TARGETS = {"test_loss": 0.6, "crossing": 0.985}
@@ -65,11 +71,11 @@ def found(planted, tmp_path_factory):
     paths = [folder / f"{name}.csv" for name in ("runs", "test_losses", "test_metrics")]
     for table, path in zip(planted, paths, strict=True):
         table.to_csv(path, index=False)
-    return enough_data.fit_all(enough_data.read_errors(*paths), TARGETS)
+    return fit_all(read_errors(*paths), TARGETS)
 
 
 def test_errors_are_those_of_final_models_and_all_spectra(planted, files):
-    errors = enough_data.read_errors(*files)
+    errors = read_errors(*files)
     assert len(errors) == 3 * 2 * len(SIZES) * 4
     _, losses, metrics = planted
     for metric, table, column in (
@@ -85,7 +91,7 @@ def test_errors_are_those_of_final_models_and_all_spectra(planted, files):
 
 
 def test_without_metrics_there_is_the_test_loss_alone(files):
-    errors = enough_data.read_errors(*files[:2], None)
+    errors = read_errors(*files[:2], None)
     assert set(errors["metric"]) == {"test_loss"}
     assert len(errors) == 2 * len(SIZES) * 4
     assert not errors["failed"].any()
@@ -130,8 +136,8 @@ def test_bands_go_along_the_curve(found):
 
 
 def test_too_few_sizes_have_no_curve_to_draw(files):
-    errors = enough_data.read_errors(*files).query("n_train > 5000")
-    result = enough_data.fit_all(errors, TARGETS)
+    errors = read_errors(*files).query("n_train > 5000")
+    result = fit_all(errors, TARGETS)
     assert result.bands.empty
     assert set(result.curves["family"]) == {"last1"}
     assert (result.curves["reasons"] == "3 sizes of training sets, at least 4 are needed").all()
@@ -151,7 +157,7 @@ def test_failed_runs_are_listed_and_left_out(planted, tmp_path):
     paths = [tmp_path / f"{name}.csv" for name in ("runs", "test_losses", "test_metrics")]
     for table, path in zip((runs, losses, metrics), paths, strict=True):
         table.to_csv(path, index=False)
-    result = enough_data.fit_all(enough_data.read_errors(*paths).query("optimizer == 'adam'"), {})
+    result = fit_all(read_errors(*paths).query("optimizer == 'adam'"), {})
     listed = result.curves.set_index("metric")["failed_runs"]
     assert listed["crossing"] == "0.24/2"
     assert sorted(listed["sigma_dv"].split()) == ["0.24/1", "0.24/2"]
@@ -165,7 +171,7 @@ def test_a_test_set_too_small_for_any_error_cannot_say(planted):
          "still_training": False, "noise": np.nan, "error": 0.0 if n > 50_000 else 0.1}
         for n in SIZES for r in range(3)
     ]  # fmt: skip
-    result = enough_data.fit_all(pd.DataFrame(rows), {})
+    result = fit_all(pd.DataFrame(rows), {})
     assert "3 runs have no error at all" in result.curves["reasons"].iat[0]
     assert result.bands.empty
 
@@ -175,7 +181,7 @@ def test_no_error_of_any_run_cannot_say(planted):
         {"fraction": 0.1, "replicate": 0, "optimizer": "adam", "metric": "test_loss", "n_train": 9, "failed": False,
          "still_training": False, "noise": np.nan, "error": np.nan}
     ]  # fmt: skip
-    result = enough_data.fit_all(pd.DataFrame(rows), {})
+    result = fit_all(pd.DataFrame(rows), {})
     assert result.curves["reasons"].iat[0] == "no run has this error"
 
 
@@ -189,13 +195,13 @@ def test_no_error_of_any_run_cannot_say(planted):
 )
 def test_wrong_targets_are_refused(targets, message):
     with pytest.raises(ValueError, match=message):
-        enough_data.fit_all(pd.DataFrame(columns=["optimizer", "metric"]), targets)
+        fit_all(pd.DataFrame(columns=["optimizer", "metric"]), targets)
 
 
 def test_a_table_without_a_column_is_refused(files):
     pd.read_csv(files[2]).drop(columns="sigma_dv_low").to_csv(files[2], index=False)
     with pytest.raises(ValueError, match=r"test_metrics.csv: expected the columns .*, found no sigma_dv_low"):
-        enough_data.read_errors(*files)
+        read_errors(*files)
 
 
 def test_written_files_are_what_was_found(files, found, tmp_path):
@@ -224,13 +230,13 @@ def test_noise_is_that_of_replicates_and_of_the_test_set(planted, tmp_path):
         (paths, np.hypot(0.01, 0.1), "test set, assumed between runs"),
         (whole, np.hypot(0.01, 0.05), "replicates and test set"),
     ):
-        errors = enough_data.read_errors(*files).query("metric == 'crossing' and optimizer == 'adam'")
+        errors = read_errors(*files).query("metric == 'crossing' and optimizer == 'adam'")
         np.testing.assert_allclose(errors["noise"], 0.01, rtol=1e-3)
-        (row,) = enough_data.fit_all(errors, {}).curves.to_dict("records")
+        (row,) = fit_all(errors, {}).curves.to_dict("records")
         assert row["noise"] == pytest.approx(noise, rel=0.5 if "replicates" in source else 0.02)
         assert row["noise_from"] == source
-    bare = enough_data.read_errors(*paths[:2], None).query("optimizer == 'adam'")
-    (row,) = enough_data.fit_all(bare, {}).curves.to_dict("records")
+    bare = read_errors(*paths[:2], None).query("optimizer == 'adam'")
+    (row,) = fit_all(bare, {}).curves.to_dict("records")
     assert (row["noise_from"], row["noise"]) == ("assumed", pytest.approx(0.1, rel=1e-3))
 
 
@@ -248,18 +254,18 @@ def test_runs_that_still_train_are_counted(planted, files, tmp_path):
         convergence=np.where(falling, "still falling", "converged")
     )
     verdicts.to_csv(tmp_path / "convergence.csv", index=False)
-    errors = enough_data.read_errors(*files, tmp_path / "convergence.csv").query("n_train > 5000")
-    table = enough_data.fit_all(errors, {}).curves.set_index("optimizer")
+    errors = read_errors(*files, tmp_path / "convergence.csv").query("n_train > 5000")
+    table = fit_all(errors, {}).curves.set_index("optimizer")
     assert table["still_training"].to_dict() == {"adam": True, "amsgrad": False}
     assert (table.loc["adam", "runs_still_training"] == 4).all()
     verdicts.drop(columns="convergence").to_csv(tmp_path / "convergence.csv", index=False)
     with pytest.raises(ValueError, match=r"convergence.csv: expected the column convergence"):
-        enough_data.read_errors(*files, tmp_path / "convergence.csv")
+        read_errors(*files, tmp_path / "convergence.csv")
 
 
 def test_costs_say_how_many_to_label_next(planted, found, files):
-    errors = enough_data.read_errors(*files).query("optimizer == 'amsgrad' and metric == 'crossing'")
-    (row,) = enough_data.fit_all(errors, TARGETS, Costs(1.0, 1e7, 2)).curves.to_dict("records")
+    errors = read_errors(*files).query("optimizer == 'amsgrad' and metric == 'crossing'")
+    (row,) = fit_all(errors, TARGETS, Costs(1.0, 1e7, 2)).curves.to_dict("records")
     assert row["answered"]
     rounds = [float(each) for each in row["label_next_rounds"].split()]
     assert len(rounds) == 2
@@ -296,7 +302,7 @@ def test_whatever_the_errors_the_columns_are_consistent(sizes, replicates, plain
             failed, falling = data.draw(st.booleans()) and not plain, data.draw(st.booleans())
             rows.append({**row, "error": error, "noise": noise, "failed": failed, "still_training": falling})
     targets = {} if target is None else {"crossing": target}
-    (row,) = enough_data.fit_all(pd.DataFrame(rows), targets, costs).curves.to_dict("records")
+    (row,) = fit_all(pd.DataFrame(rows), targets, costs).curves.to_dict("records")
     for name in ("n_required", "floor", "doubling_gain", "gain_per_doubling", "ratio_seen"):
         value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
         assert np.isnan([value, low, high]).all() or low <= value <= high, (name, value, low, high)

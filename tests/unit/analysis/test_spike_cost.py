@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.analysis import spike_cost
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.analysis.metrics.quasarnet_scorer import QuasarNetScorer
 from quasarcurves.analysis.stats import resampling
 from quasarcurves.spectra import Spectra
 
@@ -71,7 +73,11 @@ def test_a_row_per_spike_with_what_its_models_are_worth(spectra, tmp_path):
     said = write_predictions(tmp_path / "a" / "predictions.h5", spectra)
     write_predictions(tmp_path / "b" / "predictions.h5", spectra, "amsgrad", spikes=0)
     spike_cost.write(
-        [tmp_path / name / "predictions.h5" for name in "ab"], spectra, tmp_path / "c.csv", tmp_path / "s.csv"
+        [tmp_path / name / "predictions.h5" for name in "ab"],
+        spectra,
+        tmp_path / "c.csv",
+        tmp_path / "s.csv",
+        QuasarNetScorer(),
     )
     truth = Spectra.load(spectra, TEST)
     costs, summary = pd.read_csv(tmp_path / "c.csv"), pd.read_csv(tmp_path / "s.csv", keep_default_na=False)
@@ -105,7 +111,7 @@ def test_a_row_per_spike_with_what_its_models_are_worth(spectra, tmp_path):
 
 def test_a_study_without_a_spike_has_empty_tables(spectra, tmp_path):
     write_predictions(tmp_path / "predictions.h5", spectra, spikes=0)
-    spike_cost.write([tmp_path / "predictions.h5"], spectra, tmp_path / "c.csv", tmp_path / "s.csv")
+    spike_cost.write([tmp_path / "predictions.h5"], spectra, tmp_path / "c.csv", tmp_path / "s.csv", QuasarNetScorer())
     costs = pd.read_csv(tmp_path / "c.csv")
     assert not len(costs)
     assert "test_loss_end" in costs
@@ -133,7 +139,7 @@ def study(rng, peak, end=1.0, replicates=5, spikes=4, within=0.2, between=0.1, o
 
 
 def summarised(costs, moment="peak", measure="test_loss"):
-    return spike_cost.cost(costs, "adam", moment, measure)
+    return spike_cost.cost(costs, "adam", moment, DESCRIPTION.metric(measure))
 
 
 @pytest.mark.parametrize("studies", [60, pytest.param(600, marks=pytest.mark.slow)])

@@ -10,9 +10,13 @@ import pytest
 from quasarcurves.analysis import stopping
 from quasarcurves.analysis.metrics import test_set
 from quasarcurves.analysis.metrics.bootstrap import draw
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.analysis.metrics.quasarnet_scorer import QuasarNetScorer, QuasarScored, QuasarTestSet
 from quasarcurves.spectra import Spectra
 
 NAN = float("nan")
+SCORER = QuasarNetScorer()
+METRICS = SCORER.chosen["stopping"]
 
 
 def truth(n, repeats=1, quasars=True):
@@ -39,7 +43,8 @@ def says(tested, found, wrongly_called, dv, loss=None):
 
 def compared(tested, final, best, seed=1, draws=199):
     drawn = draw(tested.target_id, np.random.default_rng(seed), draws)
-    rows = stopping.compare(tested, {"final": final, "best": best}, drawn)
+    scored = {name: QuasarScored(tested, *said) for name, said in (("final", final), ("best", best))}
+    rows = stopping.compare(SCORER, QuasarTestSet(tested), scored, drawn)
     return pd.DataFrame(rows).set_index("metric")
 
 
@@ -67,7 +72,7 @@ def test_differences_by_hand():
     rng = np.random.default_rng(2)
     tested, (final, best) = two_models(rng, 300, found=(0.9, 0.6), called=(0.05, 0.2), loss=(1.0, 0.5))
     rows = compared(tested, final, best)
-    assert list(rows.index) == list(stopping.METRICS)
+    assert list(rows.index) == list(METRICS)
     called = [said[0].confidence[:, 0] > 0.5 for said in (final, best)]
     share = [np.mean(each[tested.is_qso]) for each in called]
     assert rows.loc["completeness", ["final", "best", "difference"]].tolist() == pytest.approx(
@@ -101,7 +106,7 @@ def test_differences_by_hand():
     ],
 )
 def test_verdicts(metric, low, high, verdict):
-    assert stopping.judge(metric, low, high) == verdict
+    assert stopping.judge(DESCRIPTION.metric(metric), low, high) == verdict
 
 
 def test_a_model_compared_with_itself_is_the_same():
@@ -193,14 +198,14 @@ def write_predictions(path, optimizer="adam", rows=None, models=("final", "best"
 
 def test_a_row_per_run_and_metric(spectra, tmp_path):
     predictions = [write_predictions(tmp_path / f"{name}.h5", name) for name in ("adam", "amsgrad")]
-    stopping.write(predictions, spectra, tmp_path / "stopping.csv")
+    stopping.write(predictions, spectra, tmp_path / "stopping.csv", SCORER)
     table = pd.read_csv(tmp_path / "stopping.csv")
     assert table.columns.tolist() == [
         "fraction", "replicate", "optimizer", "metric", "objects", "quasars", "final", "best", "difference", "low",
         "high", "verdict",
     ]  # fmt: skip
     assert table["optimizer"].tolist() == ["adam"] * 5 + ["amsgrad"] * 5
-    assert table["metric"].tolist() == [*stopping.METRICS] * 2
+    assert table["metric"].tolist() == [*METRICS] * 2
     # the same draws for all: equal predictions, equal intervals
     pd.testing.assert_frame_equal(table.iloc[:5, 3:], table.iloc[5:, 3:].reset_index(drop=True))
 
@@ -215,4 +220,4 @@ def test_a_row_per_run_and_metric(spectra, tmp_path):
 def test_wrong_predictions_are_refused(spectra, tmp_path, changes, message):
     predictions = [write_predictions(tmp_path / "a.h5"), write_predictions(tmp_path / "b.h5", **changes)]
     with pytest.raises(ValueError, match=f"b.h5: {message}"):
-        stopping.write(predictions, spectra, tmp_path / "stopping.csv")
+        stopping.write(predictions, spectra, tmp_path / "stopping.csv", SCORER)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.stats.rates import poisson_interval
 from quasarcurves.figures import cures
 
@@ -56,7 +57,7 @@ def names(figure):
 
 def test_points_and_intervals_are_those_of_the_table(legible):
     rows = table([0.8], MANY[:5])
-    figure = cures.draw(rows)
+    figure = cures.draw(rows, DESCRIPTION)
     of = rows.set_index("optimizer").loc[names(figure)]
     assert names(figure)[0] == "adam"
     for column, axes in zip((RATE, *PRICES), figure.axes, strict=True):
@@ -67,7 +68,7 @@ def test_points_and_intervals_are_those_of_the_table(legible):
 
 
 def test_rates_of_zero_are_open_upper_limits_and_said(legible):
-    figure = cures.draw(table([0.8], MANY[:6], spikeless=1))
+    figure = cures.draw(table([0.8], MANY[:6], spikeless=1), DESCRIPTION)
     assert faces(figure.axes[0]) == ["black"] + ["white"] * 5
     np.testing.assert_allclose(bars(figure.axes[0])[1], [0, 3.689 / 50], rtol=1e-3)
     words = legible(figure)
@@ -78,7 +79,7 @@ def test_rates_of_zero_are_open_upper_limits_and_said(legible):
 def test_an_endless_interval_does_not_set_the_scale():
     rows = table([0.8], MANY[:5])
     rows["price_train_high"] = 1e6
-    assert cures.draw(rows).axes[1].get_xlim()[1] < 50
+    assert cures.draw(rows, DESCRIPTION).axes[1].get_xlim()[1] < 50
 
 
 @pytest.mark.parametrize("replicates", ["one", "many"])
@@ -88,7 +89,7 @@ def test_any_shape_is_legible_and_no_larger_than_needed(legible, sizes, optimize
     rows = table([0.8 / 2**i for i in range(sizes)], MANY[:optimizers])
     if replicates == "one":
         rows[[f"{name}_{end}" for name in PRICES[:2] for end in ("low", "high")]] = np.nan
-    figure = cures.draw(rows.assign(n_train=(1280 * rows["fraction"]).round()))
+    figure = cures.draw(rows.assign(n_train=(1280 * rows["fraction"]).round()), DESCRIPTION)
     assert figure.get_figheight() < 1.2 + 0.18 * sizes * (optimizers + 3)
     assert "1,024 training spectra" in legible(figure)
 
@@ -97,20 +98,20 @@ def test_what_is_not_finite_is_said(legible):
     rows = table([0.8], MANY[:4])
     rows.loc[rows["optimizer"] == "amsgrad", "price_train"] = np.inf
     rows[["price_test", "price_test_low", "price_test_high"]] = np.nan
-    figure = cures.draw(rows)
+    figure = cures.draw(rows, DESCRIPTION)
     assert len(points(figure.axes[1])) == 3
     assert legible(figure).count("not known") == 1 + 3
 
 
 @pytest.mark.parametrize("rows", [table().iloc[:0], table(optimizers=["adam"])])
 def test_nothing_to_compare_is_said(legible, rows):
-    assert "no two optimizers to compare" in legible(cures.draw(rows))
+    assert "no two optimizers to compare" in legible(cures.draw(rows, DESCRIPTION))
 
 
 def test_the_first_reference_is_drawn_at_no_price(legible):
     rows = pd.concat([table([0.8], MANY[:3]), table([0.8], MANY[:3], reference="amsgrad")])
     rows.loc[rows["optimizer"] == rows["reference"], [*PRICES, "price_train_low"]] = np.nan
-    figure = cures.draw(rows)
+    figure = cures.draw(rows, DESCRIPTION)
     assert figure.axes[1].get_xlabel() == "final training loss\nover that of adam"
     assert [points(axes)[0][0] for axes in figure.axes[1:]] == [1, 1, 0]
     assert figure.axes[3].get_xlabel() == "completeness\nless that of adam"

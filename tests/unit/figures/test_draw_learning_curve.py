@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.figures import learning_curve
 
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
@@ -44,7 +45,7 @@ def lines(axes, label):
 
 def test_points_curve_band_and_target_are_those_of_the_tables(legible):
     curves, errors, bands = tables_of()
-    figure = learning_curve.draw(curves, errors, bands)
+    figure = learning_curve.draw(curves, errors, bands, DESCRIPTION)
     assert len(figure.axes) == 6
     axes = figure.axes[0]
     mine = errors[(errors["optimizer"] == "adam") & (errors["metric"] == "crossing")]
@@ -75,64 +76,67 @@ def test_points_curve_band_and_target_are_those_of_the_tables(legible):
 
 
 def test_panels_of_a_metric_have_the_same_axes():
-    figure = learning_curve.draw(*tables_of())
+    figure = learning_curve.draw(*tables_of(), DESCRIPTION)
     for row in np.reshape(figure.axes, (3, 2)):
         assert len({(axes.get_xlim(), axes.get_ylim()) for axes in row}) == 1
 
 
 def test_no_interval_is_drawn_where_the_data_cannot_say():
-    figure = learning_curve.draw(*tables_of(answered=False))
+    figure = learning_curve.draw(*tables_of(answered=False), DESCRIPTION)
     assert not any(lines(axes, "spectra it takes") for axes in figure.axes)
     assert all(lines(axes, "target") for axes in figure.axes)
     assert not any(lines(axes, "fitted curve") or axes.collections for axes in figure.axes)
     dotted = [lines(axes, "fit, not to be prolonged")[0] for axes in figure.axes]
     assert all(line.get_xdata().max() <= max(SIZES) for line in dotted)
-    figure = learning_curve.draw(*tables_of(target=np.nan))
+    figure = learning_curve.draw(*tables_of(target=np.nan), DESCRIPTION)
     assert not any(lines(axes, "target") for axes in figure.axes)
 
 
 def test_what_the_smallest_size_reaches_is_an_arrow():
     curves, errors, bands = tables_of(("adam",), ("test_loss",))
     curves["n_required_low"] = 0.0
-    (axes,) = learning_curve.draw(curves, errors, bands).axes
+    (axes,) = learning_curve.draw(curves, errors, bands, DESCRIPTION).axes
     (arrow,) = [text for text in axes.texts if not text.get_text()]
     assert arrow.xyann == (2e5, 0.012)
 
 
 def test_a_floor_of_zero_can_be_drawn(legible):
     curves, errors, bands = tables_of(("adam",), ("test_loss",))
-    legible(learning_curve.draw(curves, errors, bands.assign(error_low=0.0)))
+    legible(learning_curve.draw(curves, errors, bands.assign(error_low=0.0), DESCRIPTION))
 
 
 def test_points_stand_alone_where_there_is_no_curve(legible):
     curves, errors, bands = tables_of(("adam",), ("test_loss",), answered=False, target=np.nan)
-    words = legible(learning_curve.draw(curves, errors, bands.iloc[:0]))
+    words = legible(learning_curve.draw(curves, errors, bands.iloc[:0], DESCRIPTION))
     assert "fitted curve" not in words
     assert "failed run" in words
 
 
 @pytest.mark.parametrize("optimizers", [("adam",), tuple(f"optimizer_{i:02}" for i in range(9))])
 def test_few_and_many_optimizers_stay_legible(legible, optimizers):
-    figure = learning_curve.draw(*tables_of(optimizers, metrics=("test_loss",)))
+    figure = learning_curve.draw(*tables_of(optimizers, metrics=("test_loss",)), DESCRIPTION)
     words = legible(figure).split()
     assert set(optimizers) <= set(words)
 
 
 def test_two_sizes_and_one_metric_stay_legible(legible):
     curves, errors, bands = tables_of(metrics=("test_loss",))
-    legible(learning_curve.draw(curves, errors[errors["n_train"] > 20_000], bands))
-    legible(learning_curve.draw(curves, errors[errors["n_train"] > 50_000], bands))
+    legible(learning_curve.draw(curves, errors[errors["n_train"] > 20_000], bands, DESCRIPTION))
+    legible(learning_curve.draw(curves, errors[errors["n_train"] > 50_000], bands, DESCRIPTION))
 
 
 def test_two_sizes_show_a_ratio_and_assumed_noise_is_said(legible):
     curves, errors, bands = tables_of(("adam",), ("test_loss",), answered=False)
     gains = ["gain_per_doubling", "gain_per_doubling_low", "gain_per_doubling_high"]
     words = legible(
-        learning_curve.draw(curves.assign(noise_from="assumed", **dict.fromkeys(gains, np.nan)), errors, bands)
+        learning_curve.draw(
+            curves.assign(noise_from="assumed", **dict.fromkeys(gains, np.nan)), errors, bands, DESCRIPTION
+        )
     )
     assert "largest / smallest: 0.2 (0.1 to 0.4) noise 23 % (assumed)" in words
 
 
 def test_nothing_to_draw_is_said(legible):
     curves, errors, bands = tables_of()
-    assert "no test errors to draw" in legible(learning_curve.draw(curves, errors.assign(error=np.nan), bands))
+    figure = learning_curve.draw(curves, errors.assign(error=np.nan), bands, DESCRIPTION)
+    assert "no test errors to draw" in legible(figure)

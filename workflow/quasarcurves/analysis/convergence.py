@@ -15,6 +15,7 @@ import pandas as pd
 import scipy
 
 from quasarcurves.analysis import stopping, tables
+from quasarcurves.analysis.metrics.description import LOSS
 from quasarcurves.analysis.spikes.wakes import masked_epochs, read_sustained
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.training.history import History
@@ -30,9 +31,6 @@ STOP_CHANCE = 0.05
 
 TEST_MODELS = ("final", "best")
 """The models that test losses are of: at the end, and the best by the validation set."""
-
-_TOLD = tuple(metric for metric in stopping.METRICS if metric != "loss")
-"""Metrics that the concern about the final model goes by: a loss is no reason to stop."""
 
 _LATE = 0.2
 _QUARTER = 0.25
@@ -97,9 +95,10 @@ def write(histories: Path, spikes: Path, test_losses: Path | None, comparisons: 
     sustained = read_sustained(spikes)
     rows = [_of_run(history, sustained) for history in tables.by_run(histories)]
     runs = pd.DataFrame(rows).merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
-    runs = runs.merge(read_comparisons(comparisons), how="left", on=tables.RUN_KEYS)
+    compared, metrics = read_comparisons(comparisons)
+    runs = runs.merge(compared, how="left", on=tables.RUN_KEYS)
     # a run that was never compared is open in all
-    runs["best_open"] = runs["best_open"].fillna(", ".join(_TOLD))
+    runs["best_open"] = runs["best_open"].fillna(", ".join(metrics) or "all")
     runs = runs.fillna({"best_better": "", "best_worse": ""})
     runs["concern"] = ["; ".join(concerns(row)) for row in tables.records(runs)]
     tables.write(runs, path)
@@ -136,8 +135,14 @@ def read_test_losses(path: Path | None) -> pd.DataFrame:
     return wide.rename(columns=names).rename_axis(columns=None).reset_index()
 
 
-def read_comparisons(path: Path | None) -> pd.DataFrame:
+def read_comparisons(path: Path | None) -> tuple[pd.DataFrame, list[str]]:
     """Read what stopping.csv says of each run, as the columns best_better, best_worse and best_open of `write`.
+
+    Returns
+    -------
+    table : DataFrame
+    metrics : list of str
+        Those that the concern about the final model goes by: a loss is no reason to stop.
 
     Raises
     ------
@@ -146,7 +151,8 @@ def read_comparisons(path: Path | None) -> pd.DataFrame:
     """
     verdicts = {"best_better": stopping.BETTER, "best_worse": stopping.WORSE, "best_open": stopping.OPEN}
     if path is None:
-        return pd.DataFrame(columns=[*tables.RUN_KEYS, *verdicts]).astype(_KEY_TYPES | dict.fromkeys(verdicts, str))
+        none = pd.DataFrame(columns=[*tables.RUN_KEYS, *verdicts])
+        return none.astype(_KEY_TYPES | dict.fromkeys(verdicts, str)), []
     table = tables.read(path)
     needed = [*tables.RUN_KEYS, "metric", "verdict"]
     if missing := [name for name in needed if name not in table]:
@@ -154,13 +160,13 @@ def read_comparisons(path: Path | None) -> pd.DataFrame:
     known = (*verdicts.values(), stopping.SAME)
     if unknown := sorted(set(table["verdict"].astype(str)) - set(known)):
         raise ValueError(f"{path}: expected the verdicts {', '.join(known)}, found {', '.join(unknown)}")
-    told = table[table["metric"].isin(_TOLD)]
+    told = table[table["metric"] != LOSS]
     rows = [
         dict(zip(tables.RUN_KEYS, key, strict=True))
         | {name: ", ".join(run.loc[run["verdict"] == verdict, "metric"]) for name, verdict in verdicts.items()}
         for key, run in told.groupby(tables.RUN_KEYS, sort=False)
     ]
-    return pd.DataFrame(rows, columns=[*tables.RUN_KEYS, *verdicts])
+    return pd.DataFrame(rows, columns=[*tables.RUN_KEYS, *verdicts]), list(told["metric"].unique())
 
 
 _KEY_TYPES: dict[str, type] = {"optimizer": str, "fraction": float, "replicate": int}

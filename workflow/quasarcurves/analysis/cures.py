@@ -1,13 +1,13 @@
 """What removes the spikes, and at what price: every optimizer against a reference, paired by replicate.
 
-Within a replicate all optimizers start from the same weights and see the same spectra in the same order, so losses are
+Within a replicate all optimizers start from the same weights and see the same examples in the same order, so losses are
 compared pair by pair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS, read_test_losses
 from quasarcurves.analysis.metrics import paired
+from quasarcurves.analysis.metrics.description import Metric
+from quasarcurves.analysis.metrics.scorer import Estimate, Scorer
 from quasarcurves.analysis.spikes import count_excursions, settled_ratio
 from quasarcurves.analysis.stats.comparisons import compare, holm, removes
 from quasarcurves.analysis.stats.rates import Counts, rate
@@ -68,11 +70,8 @@ REMOVAL = "removes_spikes"
 PRICES = ("price_train", "price_lowest", "price_test", "price_test_best")
 """The ratios of losses: each has a verdict."""
 
-DIFFERENCES = {name: f"difference_{name}" for name in paired.SHARES} | {"sigma_dv": "ratio_sigma_dv"}
-"""Test metrics with the name of their comparison: a difference of shares, a ratio of scatters."""
-
 MATTERS_SHARE = 0.01
-"""Shares of quasars that differ by less are as good as the same."""
+"""Shares, and other metrics that are 1 at best, that differ by less are as good as the same."""
 
 AMSGRAD = "amsgrad"
 _LATE = 0.1
@@ -89,6 +88,7 @@ def write(
     overall: Path,
     predictions: Iterable[Path] = (),
     spectra: Path | None = None,
+    scorer: Scorer | None = None,
 ) -> None:
     """Write cures.csv, a row per fraction, optimizer and reference, and cures_overall.csv, over all fractions.
 
@@ -115,8 +115,9 @@ def write(
     loss_final, loss_lowest, test_loss_final, test_loss_best, late_effective_step
         Medians over replicates: median loss of the last 10 % of epochs, lowest loss of an epoch, test loss at the end
         and of the model kept as the best, mean over the last 10 % of steps of the median effective step.
-    completeness, purity, bal_completeness, sigma_dv
-        Medians over replicates of the final models' test metrics, at a confidence of 0.5.
+    <metric>
+        Medians over replicates of the final models' test metrics. Of QuasarNET these are `completeness`, `purity`,
+        `bal_completeness` and `sigma_dv`, at a confidence of 0.5.
     rate_ratio_<kind>
         Rate of spikes over that of the reference (`stats.ratios.rate_ratio`).
     removes_spikes
@@ -127,10 +128,10 @@ def write(
     price_train, price_lowest, price_test, price_test_best
         Final and lowest training loss, final and best test loss over those of the reference, as geometric means over
         `<name>_pairs` replicates. `<name>_verdict`: `same` within a factor 1.1, `lower`, `higher` or `not settled`.
-    difference_completeness, difference_purity, difference_bal_completeness, ratio_sigma_dv
-        Test metrics of the final models less those of the reference (over them, for the scatter), over `<name>_pairs`
-        replicates and the same test objects (`metrics.paired.difference`). `<name>_verdict`: `same` within 0.01 (a
-        factor 1.1), `better`, `worse`, or `not settled`, as always for a single pair.
+    difference_<metric>, ratio_<metric>
+        Test metrics of the final models less those of the reference (over them where less is better, as of `sigma_dv`),
+        over `<name>_pairs` replicates and the same test objects (`metrics.paired.difference`). `<name>_verdict`: `same`
+        within 0.01 (a factor 1.1), `better`, `worse`, or `not settled`, as always for a single pair.
     height_ratio, step_ratio
         The same for heights (of steps) and late effective step, without verdict.
     equivalence, differs_in
@@ -143,7 +144,7 @@ def write(
     spikes_sustained, spikes_reference, rate_ratio
         Sustained spikes of both, and the ratio of their rates, which are compared within each fraction. `exact_p` is
         its probability for the runs seen, as if others had the same rates.
-    removes_spikes, price_<loss>, difference_<metric>, ratio_sigma_dv
+    removes_spikes, price_<loss>, difference_<metric>, ratio_<metric>
         As above, over the pairs of all fractions; adjusted for all optimizers compared with one reference.
 
     Parameters
@@ -159,9 +160,11 @@ def write(
     path, overall : Path
         Files written.
     predictions : iterable of Path
-        Of every run; without them the metrics are empty.
+        Of every run; without them there are no metrics.
     spectra : Path, optional
-        The prepared spectra, with predictions.
+        The prepared examples, with predictions.
+    scorer : Scorer, optional
+        Of these.
 
     Raises
     ------
@@ -169,9 +172,35 @@ def write(
         If there is no such optimizer, the tables lack a run, or runs differ in their test sets.
     """
     runs, matches = measure(histories, statistics, test_losses), matched(histories)
-    scores = paired.read(predictions, spectra) if spectra else {}
-    tables.write(compare_all(runs, reference, matches, scores), path)
-    tables.write(compare_overall(runs, reference, matches, scores), overall)
+    tested = Tested.of(paired.read(predictions, spectra, scorer), scorer) if spectra and scorer else Tested()
+    tables.write(compare_all(runs, reference, matches, tested), path)
+    tables.write(compare_overall(runs, reference, matches, tested), overall)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Test metrics of the final models.
+
+    Parameters
+    ----------
+    scores : mapping
+        Of `metrics.paired.read`.
+    metrics : tuple of Metric
+        Those that are compared.
+    """
+
+    scores: paired.Scores = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+
+    @classmethod
+    def of(cls, scores: paired.Scores, scorer: Scorer) -> Tested:
+        """Return all metrics that some model has."""
+        names = dict.fromkeys(name for of_run in scores.values() for name in of_run)
+        return cls(scores, tuple(map(scorer.description.metric, names)))
+
+    def of_metric(self, key: tuple[float, int, str], name: str) -> Estimate:
+        """Return a metric of a run that has scores."""
+        return self.scores[key].get(name, Estimate.unknown())
 
 
 def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.DataFrame:
@@ -231,7 +260,7 @@ def matched(histories: Path) -> dict[str, str]:
 
 
 def compare_all(
-    runs: pd.DataFrame, reference: str, matches: Mapping[str, str], scores: paired.Scores | None = None
+    runs: pd.DataFrame, reference: str, matches: Mapping[str, str], tested: Tested | None = None
 ) -> pd.DataFrame:
     """Compare every optimizer with every reference at every fraction.
 
@@ -243,8 +272,8 @@ def compare_all(
         The main one; its rows come first.
     matches : mapping of str to str
         The mapping of `matched`.
-    scores : mapping, optional
-        Of `metrics.paired.read`.
+    tested : Tested, optional
+        Their test metrics.
 
     Returns
     -------
@@ -256,22 +285,22 @@ def compare_all(
     ValueError
         If the main reference has no runs.
     """
-    references = _references(runs, reference, matches)
+    references, tested = _references(runs, reference, matches), tested or Tested()
     rows: list[dict[str, Any]] = []
     for fraction in dict.fromkeys(runs["fraction"]):
         groups = _by_optimizer(runs[runs["fraction"] == fraction])
-        rows += _of_fraction(groups, [name for name in references if name in groups], matches, scores or {})
-    return pd.DataFrame(rows).reindex(columns=list(_columns_of_table()))
+        rows += _of_fraction(groups, [name for name in references if name in groups], matches, tested)
+    return pd.DataFrame(rows).reindex(columns=_distinct(_columns_of_table(tested.metrics)))
 
 
 def compare_overall(
-    runs: pd.DataFrame, reference: str, matches: Mapping[str, str], scores: paired.Scores | None = None
+    runs: pd.DataFrame, reference: str, matches: Mapping[str, str], tested: Tested | None = None
 ) -> pd.DataFrame:
     """Compare every optimizer with every other reference over all fractions, each a stratum.
 
     Parameters
     ----------
-    runs, reference, matches, scores
+    runs, reference, matches, tested
         As `compare_all` takes them.
 
     Returns
@@ -280,13 +309,14 @@ def compare_overall(
         With the columns of `write`.
     """
     references, groups = _references(runs, reference, matches), _by_optimizer(runs)
+    tested = tested or Tested()
     rows: list[dict[str, Any]] = []
     for other in references:
-        compared = [_overall(groups[name], groups[other], scores or {}) for name in groups if name != other]
+        compared = [_overall(groups[name], groups[other], tested) for name in groups if name != other]
         compared = [row for row in compared if row["strata"]]
-        _judge(compared)
+        _judge(compared, tested.metrics)
         rows += compared
-    return pd.DataFrame(rows).reindex(columns=list(_columns_overall()))
+    return pd.DataFrame(rows).reindex(columns=_distinct(_columns_overall(tested.metrics)))
 
 
 def _references(runs: pd.DataFrame, reference: str, matches: Mapping[str, str]) -> list[str]:
@@ -306,15 +336,15 @@ def _of_fraction(
     groups: Mapping[str, pd.DataFrame],
     references: Sequence[str],
     matches: Mapping[str, str],
-    scores: paired.Scores,
+    tested: Tested,
 ) -> list[dict[str, Any]]:
     """Return the rows of one fraction, those of the main reference first."""
     rows: list[dict[str, Any]] = []
     gone: set[str] = set()
     for reference in references:
-        compared = [_row(groups, optimizer, reference, scores) for optimizer in groups]
+        compared = [_row(groups, optimizer, reference, tested) for optimizer in groups]
         others = [row for row in compared if row["optimizer"] != reference]
-        _judge(others)
+        _judge(others, tested.metrics)
         if reference == references[0]:
             gone = {row["optimizer"] for row in others if row.get(REMOVAL) == "yes"}
         for row in others:
@@ -324,43 +354,53 @@ def _of_fraction(
     return rows
 
 
-def _columns_of_table() -> Iterator[str]:
+def _columns_of_table(metrics: Sequence[Metric]) -> Iterator[str]:
     """Yield all columns in order, so that a study of one optimizer has those of comparisons too."""
     yield from ("fraction", "optimizer", "reference", "n_train", "matched")
     yield from ("replicates", "pairs", "diverged", "diverged_replicates", "within_run")
     for kind, name in RATES.items():
         yield f"spikes_{kind}"
         yield from (f"{name}{end}" for end in _BOUNDS)
-    yield from (*MEASURES, *paired.METRICS)
+    yield from (*MEASURES, *(metric.name for metric in metrics))
     for kind in RATES:
         yield from (f"rate_ratio_{kind}{end}" for end in _INTERVAL)
-    yield from _columns_of_comparison()
+    yield from _columns_of_comparison(metrics)
     yield from ("equivalence", "differs_in")
 
 
-def _columns_overall() -> Iterator[str]:
+def _columns_overall(metrics: Sequence[Metric]) -> Iterator[str]:
     yield from ("optimizer", "reference", "strata", "pairs", "diverged", "within_run")
     yield from ("spikes_sustained", "spikes_reference")
     yield from (f"rate_ratio{end}" for end in _INTERVAL)
     yield "exact_p"
-    yield from _columns_of_comparison()
+    yield from _columns_of_comparison(metrics)
 
 
-def _columns_of_comparison() -> Iterator[str]:
+def _columns_of_comparison(metrics: Sequence[Metric]) -> Iterator[str]:
     yield from (f"{REMOVAL}{end}" for end in ("", "_adjusted", "_p", "_p_holm", "_p_without_one_run"))
     for name in RATIOS:
         yield from (f"{name}{end}" for end in (*_INTERVAL, "_pairs"))
         if name in PRICES:
             yield from (f"{name}{end}" for end in ("_p_holm", "_verdict", "_verdict_adjusted"))
-    for name in DIFFERENCES.values():
-        yield from (f"{name}{end}" for end in (*_BOUNDS, "_pairs", "_verdict"))
+    for metric in metrics:
+        yield from (f"{metric.comparison}{end}" for end in (*_BOUNDS, "_pairs", "_verdict"))
 
 
-def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str, scores: paired.Scores) -> dict[str, Any]:
+def _distinct(columns: Iterable[str]) -> list[str]:
+    """Return the columns of a table; refuse metrics whose names are those of other columns."""
+    columns = list(columns)
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise ValueError(
+            f"a test metric is called {twice[0]}, expected another name: cures.csv has a column of this one"
+        )
+    return columns
+
+
+def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str, tested: Tested) -> dict[str, Any]:
     """Describe an optimizer and, unless it is the reference itself, compare it."""
     runs = groups[optimizer]
     row: dict[str, Any] = {"fraction": runs["fraction"].iloc[0], "optimizer": optimizer, "reference": reference}
-    row |= {"n_train": runs["n_train"].median(), "matched": False, **_summary(runs, scores)}
+    row |= {"n_train": runs["n_train"].median(), "matched": False, **_summary(runs, tested)}
     both = runs.index.intersection(groups[reference].index)
     if optimizer == reference or not len(both):
         return row
@@ -368,10 +408,10 @@ def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str, sco
     pair = (runs.loc[both], groups[reference].loc[both])
     for kind in RATES:
         row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio([_sides(pair, kind)])))
-    return row | _removal_p([_sides(pair, "sustained")]) | _compare(*pair, scores)
+    return row | _removal_p([_sides(pair, "sustained")]) | _compare(*pair, tested)
 
 
-def _overall(runs: pd.DataFrame, reference: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
+def _overall(runs: pd.DataFrame, reference: pd.DataFrame, tested: Tested) -> dict[str, Any]:
     """Compare an optimizer with another over all fractions."""
     both = runs.index.intersection(reference.index)
     pair = (runs.loc[both], reference.loc[both])
@@ -387,7 +427,7 @@ def _overall(runs: pd.DataFrame, reference: pd.DataFrame, scores: paired.Scores)
     row["spikes_sustained"], row["spikes_reference"] = (int(side["spikes_sustained"].sum()) for side in pair)
     row |= _columns("rate_ratio", astuple(rate_ratio(strata)))
     row["exact_p"] = exact_rate_ratio_p(strata, 1.0)
-    return row | _removal_p(strata) | _compare(*pair, scores)
+    return row | _removal_p(strata) | _compare(*pair, tested)
 
 
 def _sides(pair: Sequence[pd.DataFrame], kind: str) -> tuple[Counts, Counts]:
@@ -402,21 +442,21 @@ def _removal_p(strata: Strata) -> dict[str, float]:
     }
 
 
-def _compare(runs: pd.DataFrame, others: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
+def _compare(runs: pd.DataFrame, others: pd.DataFrame, tested: Tested) -> dict[str, Any]:
     """Compare losses and test metrics of the runs of two optimizers, pair by pair."""
     row: dict[str, Any] = {}
     for name, of in RATIOS.items():
         ratio = paired_ratio(*(side[of].where(~side["diverged"]).to_numpy(float) for side in (runs, others)))
         row |= _columns(name, astuple(ratio)) | {f"{name}_pairs": ratio.pairs}
-    keys = [_score_keys(side) for side in (runs, others)]
-    pairs = [
-        (scores[one], scores[other]) for one, other in zip(*keys, strict=True) if one in scores and other in scores
-    ]
-    for metric, name in DIFFERENCES.items():
-        share = metric in paired.SHARES
-        found = paired.difference([(one[metric], other[metric]) for one, other in pairs], share)
+    keys = zip(*(_score_keys(side) for side in (runs, others)), strict=True)
+    pairs = [pair for pair in keys if all(key in tested.scores for key in pair)]
+    for metric in tested.metrics:
+        found = paired.difference(
+            [(tested.of_metric(one, metric.name), tested.of_metric(other, metric.name)) for one, other in pairs]
+        )
         bounds = (found.value, found.low, found.high)
-        row |= _columns(name, bounds if share else np.exp(bounds)) | {f"{name}_pairs": found.pairs}
+        row |= _columns(metric.comparison, np.exp(bounds) if metric.is_ratio else bounds)
+        row[f"{metric.comparison}_pairs"] = found.pairs
     return row
 
 
@@ -426,7 +466,7 @@ def _score_keys(runs: pd.DataFrame) -> list[tuple[float, int, str]]:
     return [(fraction, replicate, "" if diverged else optimizer) for fraction, replicate, optimizer, diverged in keys]
 
 
-def _summary(runs: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
+def _summary(runs: pd.DataFrame, tested: Tested) -> dict[str, Any]:
     """Describe the runs of one optimizer at one fraction."""
     diverged = runs.loc[runs["diverged"], "replicate"]
     row: dict[str, Any] = {"replicates": len(runs), "diverged": len(diverged), "within_run": len(runs) < 2}
@@ -434,11 +474,11 @@ def _summary(runs: pd.DataFrame, scores: paired.Scores) -> dict[str, Any]:
     for kind, name in RATES.items():
         counts = _counts(runs, kind)
         row |= {f"spikes_{kind}": int(counts.total), **_columns(name, rate(counts))}
-    of_runs = [scores[key] for key in _score_keys(runs) if key in scores]
-    for name in paired.METRICS:
-        values = [of_run[name].value for of_run in of_runs]
+    keys = [key for key in _score_keys(runs) if key in tested.scores]
+    for metric in tested.metrics:
+        values = [tested.of_metric(key, metric.name).value for key in keys]
         middle = float(np.median(values)) if values else np.nan
-        row[name] = middle if name in paired.SHARES else float(np.exp(middle))
+        row[metric.name] = float(np.exp(middle)) if metric.is_ratio else middle
     return row | {name: float(runs[name].median()) for name in MEASURES}
 
 
@@ -452,7 +492,7 @@ def _columns(name: str, values: Iterable[float]) -> dict[str, float]:
     return {f"{name}{end}": value for end, value in zip(_INTERVAL, values, strict=False)}
 
 
-def _judge(rows: list[dict[str, Any]]) -> None:
+def _judge(rows: list[dict[str, Any]], metrics: Sequence[Metric]) -> None:
     """Add the verdicts to the rows of all optimizers compared with one reference, alone and adjusted for each other."""
     for name in (REMOVAL, *PRICES):
         adjusted = holm([row.get(f"{name}_p", np.nan) for row in rows])
@@ -463,8 +503,8 @@ def _judge(rows: list[dict[str, Any]]) -> None:
             row[f"{REMOVAL}{suffix}"] = _removal(row, row.get(f"{REMOVAL}{end}", np.nan))
             for name in PRICES:
                 row[f"{name}_verdict{suffix}"] = _price(row, name, row.get(f"{name}{end}", np.nan))
-        for metric, name in DIFFERENCES.items():
-            row[f"{name}_verdict"] = _metric_verdict(row, metric, name)
+        for metric in metrics:
+            row[f"{metric.comparison}_verdict"] = _metric_verdict(row, metric)
 
 
 def _removal(row: Mapping[str, Any], p: float) -> str:
@@ -475,15 +515,16 @@ def _removal(row: Mapping[str, Any], p: float) -> str:
     return "cannot say" if verdict == "yes" and row["diverged"] else verdict
 
 
-def _metric_verdict(row: Mapping[str, Any], metric: str, name: str) -> str:
+def _metric_verdict(row: Mapping[str, Any], metric: Metric) -> str:
     """Judge a difference of test metrics: same, better, worse, or not settled."""
-    value, low, high = (row.get(f"{name}{end}", np.nan) for end in _BOUNDS)
-    if row.get(f"{name}_pairs", 0) < 2:
+    value, low, high = (row.get(f"{metric.comparison}{end}", np.nan) for end in _BOUNDS)
+    if row.get(f"{metric.comparison}_pairs", 0) < 2:
         return "not settled"
-    if metric in paired.SHARES:
-        bounds, margin = (np.exp(value), np.exp(low), np.exp(high)), float(np.exp(MATTERS_SHARE))
-    else:  # less scatter is better
+    if metric.is_ratio:  # less is better
         bounds, margin = (1 / value, 1 / high, 1 / low), MATTERS
+    else:
+        with np.errstate(over="ignore"):
+            bounds, margin = (np.exp(value), np.exp(low), np.exp(high)), float(np.exp(MATTERS_SHARE))
     verdict = {"higher": "better", "lower": "worse"}.get(found := compare(*bounds, None, margin), found)
     # the diverged runs, which are left out, are the worst ones
     return "not settled" if verdict in ("same", "better") and row["diverged"] else verdict

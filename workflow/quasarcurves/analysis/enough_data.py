@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,14 @@ from quasarcurves.analysis.convergence import STILL_FALLING, read_test_losses
 from quasarcurves.analysis.learning_curve import FAMILIES, LearningCurve, fit
 from quasarcurves.analysis.learning_curve.collection import Costs, plan
 from quasarcurves.analysis.learning_curve.families import BASELINE
+from quasarcurves.analysis.metrics.description import LOSS, TEST_LOSS, Description, Metric
 from quasarcurves.analysis.stats import LEVEL
 
-METRICS = {
-    "crossing": "1 - crossing point of purity and completeness",
-    "test_loss": "test loss",
-    "sigma_dv": "scatter of the velocity error (km/s)",
-}
-"""Errors that curves are fitted to, all of the final model: names in the tables, and in words."""
+_MODEL = "final"
+_ENDS = ("", "_low", "_high")
+_NO_METRIC = (*tables.RUN_KEYS, "n_train", "model", "sample", "n", "failed", "failed_note")
+"""Columns of test_metrics.csv that have an interval beside no metric."""
 
-_MODEL, _LINES, _SAMPLE = "final", 1, "all"
 _PARAMETERS = ("a", "b", "c", "d")
 _BAND_POINTS = 60
 _FARTHER = 8.0
@@ -70,6 +68,7 @@ def write(
     curves: Path,
     errors: Path,
     bands: Path,
+    description: Description,
 ) -> None:
     """Write learning_curve.csv, learning_curve_errors.csv and learning_curve_bands.csv.
 
@@ -78,27 +77,27 @@ def write(
     Columns of learning_curve.csv, a row per optimizer and metric
     -------
     optimizer, metric, sizes, n_smallest, n_largest, runs
-        What the curve is fitted to; `metric` is one of `METRICS`, of the final model.
+        What the curve is fitted to; `metric` is `test_loss` or a metric of test_metrics.csv, of the final model.
     failed, failed_runs
         How many runs were left out, and which (fraction/replicate): not finite, far above the other replicates, or
         failed by test_metrics.csv.
     family, a, b, c, d
         The family of the curve and its parameters, as `learning_curve.families` has them.
     target, target_given
-        Error to reach, and the target as the study has it: of the crossing point the error is 1 minus that.
+        Error to reach, and the target as the study has it: of a metric of which more is better the error is 1 minus it.
     n_required, floor, doubling_gain, ratio_seen, gain_per_doubling
         As `learning_curve.LearningCurve` has them; no `n_required` unless `answered`.
     noise, noise_from
         Relative noise of one run of the largest size, and what tells it (the test set by a bootstrap over its objects):
-        `replicates`, `replicates and test set`, `test set, assumed between runs`, or `assumed`. The test loss has no
-        bootstrap of its own and takes that of the crossing point. With one replicate the noise between runs is not
-        seen: 10 % are assumed, beside what the test set tells.
+        `replicates`, `replicates and test set`, `test set, assumed between runs`, or `assumed`. QuasarNET's test loss
+        has no bootstrap of its own and takes that of the crossing point. With one replicate the noise between runs is
+        not seen: 10 % are assumed, beside what the test set tells.
     still_training, runs_still_training
         Whether the training loss of some run used still falls at the end, and of how many: their errors may get lower
         by training on, and the answer moves.
     label_next, label_next_rounds, chance_of_missing
-        Where costs are given and `answered`: spectra to label next beyond `n_largest`, the same round by round, and the
-        chance that the target is missed after the last (see `learning_curve.collection`).
+        Where costs are given and `answered`: examples to label next beyond `n_largest`, the same round by round, and
+        the chance that the target is missed after the last (see `learning_curve.collection`).
     left_out_<family>
         Error predicted for the largest size from the smaller ones, over that found.
     certain_gain
@@ -123,30 +122,38 @@ def write(
     convergence : Path or None
         convergence.csv; without it nothing is said on runs that still train.
     targets : mapping of str to float
-        By metric; that of the crossing point is the crossing point itself.
+        By metric: the value to reach, not its error.
     costs : Costs or None
         Of labels and of a missed target.
     curves, errors, bands : Path
         Files written.
+    description : Description
+        Of the metrics.
 
     Raises
     ------
     ValueError
         If a table lacks a column, or a target is of no metric.
     """
-    found = fit_all(read_errors(runs, test_losses, test_metrics, convergence), targets, costs)
+    errors_found = read_errors(runs, test_losses, test_metrics, convergence, description=description)
+    found = fit_all(errors_found, targets, costs, description=description)
     for table, path in ((found.curves, curves), (found.errors, errors), (found.bands, bands)):
         tables.write(table, path)
 
 
 def read_errors(
-    runs: Path, test_losses: Path, test_metrics: Path | None, convergence: Path | None = None
+    runs: Path,
+    test_losses: Path,
+    test_metrics: Path | None,
+    convergence: Path | None = None,
+    *,
+    description: Description,
 ) -> pd.DataFrame:
     """Read the errors of all runs.
 
     Parameters
     ----------
-    runs, test_losses, test_metrics, convergence
+    runs, test_losses, test_metrics, convergence, description
         As `write` takes them.
 
     Returns
@@ -157,26 +164,26 @@ def read_errors(
     """
     sizes = tables.read(runs)[[*tables.RUN_KEYS, "n_train"]]
     wide = sizes.merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
-    wide["test_loss"] = wide["test_loss_final"]
-    wide = wide.merge(_read_metrics(test_metrics), how="left", on=tables.RUN_KEYS)
+    wide[TEST_LOSS] = wide["test_loss_final"]
+    scores, names = _read_metrics(test_metrics, description)
+    wide = wide.merge(scores, how="left", on=tables.RUN_KEYS)
     wide["failed"] = wide["failed"].eq(True)
-    for name in ("crossing", "crossing_low", "crossing_high"):
-        wide[name] = 1 - wide[name]
-    noise = {metric: _noise(wide, metric) for metric in ("crossing", "sigma_dv")}
-    # wrong calls make most of the loss, and it has no bootstrap of its own
-    noise["test_loss"] = noise["crossing"]
     wide = wide.merge(_read_falling(convergence), how="left", on=tables.RUN_KEYS)
     wide["still_training"] = wide["still_training"].eq(True)
-    known = [metric for metric in METRICS if test_metrics is not None or metric == "test_loss"]
-    keys = [*tables.RUN_KEYS, "n_train", "failed", "still_training"]
-    errors = wide.melt(keys, known, var_name="metric", value_name="error")
-    errors["noise"] = np.concatenate([noise[metric] for metric in known])
-    return errors[[*tables.RUN_KEYS, "metric", "n_train", "error", "noise", "failed", "still_training"]]
+    keys = wide[[*tables.RUN_KEYS, "n_train", "failed", "still_training"]]
+    errors = []
+    for metric in map(description.metric, description.with_curves([TEST_LOSS, *names])):
+        varies_as = (description.loss_varies_as or LOSS) if metric.name == TEST_LOSS else metric.name
+        error = metric.error(wide[metric.name].astype(float))
+        noise = _noise(wide, description.metric(varies_as)) if varies_as in names else np.nan
+        errors.append(keys.assign(metric=metric.name, error=error, noise=noise))
+    order = [*tables.RUN_KEYS, "metric", "n_train", "error", "noise", "failed", "still_training"]
+    return pd.concat(errors, ignore_index=True)[order]
 
 
-def _noise(wide: pd.DataFrame, metric: str) -> np.ndarray:
+def _noise(wide: pd.DataFrame, metric: Metric) -> np.ndarray:
     """Return the standard deviation (N,) of the log error, from its interval over test objects; NaN without one."""
-    value, *ends = (wide[f"{metric}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+    value, *ends = (metric.error(wide[f"{metric.name}{end}"].to_numpy(float)) for end in _ENDS)
     low, high = np.minimum(*ends), np.maximum(*ends)
     normal = scipy.stats.norm.ppf((1 + LEVEL) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -197,46 +204,50 @@ def _read_falling(path: Path | None) -> pd.DataFrame:
     return table[tables.RUN_KEYS].assign(still_training=table["convergence"] == STILL_FALLING)
 
 
-def _read_metrics(path: Path | None) -> pd.DataFrame:
-    """Read crossing points and scatters of final models, of all test spectra and one line."""
-    scores = [f"{metric}{end}" for metric in ("crossing", "sigma_dv") for end in ("", "_low", "_high")]
-    columns = [*tables.RUN_KEYS, *scores, "failed"]
+def _read_metrics(path: Path | None, description: Description) -> tuple[pd.DataFrame, list[str]]:
+    """Read the metrics of final models, of the whole test set; return the names of those that have an interval too."""
     if path is None:
         types: dict[str, type] = {"optimizer": str, "fraction": float, "replicate": int}
-        types |= dict.fromkeys(scores, float)
-        return pd.DataFrame(columns=columns).astype(types)
+        return pd.DataFrame(columns=[*tables.RUN_KEYS, "failed"]).astype(types), []
     table = tables.read(path)
-    needed = [*columns, "model", "n_detect", "sample"]
+    names = [str(name) for name in table if name not in _NO_METRIC and {f"{name}_low", f"{name}_high"} <= set(table)]
+    needed = [*tables.RUN_KEYS, "model", *description.rows]
+    needed += [f"{name}{end}" for name in description.curves if name != TEST_LOSS for end in _ENDS]
     if missing := [name for name in needed if name not in table]:
         raise ValueError(f"{path}: expected the columns {', '.join(needed)}, found no {', '.join(missing)}")
-    main = (table["model"] == _MODEL) & (table["n_detect"] == _LINES) & (table["sample"] == _SAMPLE)
-    rows = table[main]
+    rows = table[table["model"] == _MODEL]
+    for column, value in description.rows.items():
+        rows = rows[rows[column] == value]
     if rows.duplicated(tables.RUN_KEYS).any():
-        raise ValueError(f"{path}: expected one row per run of model {_MODEL} and sample {_SAMPLE}, found two")
-    return rows[columns]
+        raise ValueError(f"{path}: expected one row per run of model {_MODEL} and the whole test set, found two")
+    scores = rows[[*tables.RUN_KEYS, *(f"{name}{end}" for name in names for end in _ENDS)]]
+    # a task may say nothing of failed runs
+    return scores.assign(failed=rows.get("failed", False)), names
 
 
-def fit_all(errors: pd.DataFrame, targets: Mapping[str, float], costs: Costs | None = None) -> Tables:
+def fit_all(
+    errors: pd.DataFrame, targets: Mapping[str, float], costs: Costs | None = None, *, description: Description
+) -> Tables:
     """Fit a curve to each metric of each optimizer.
 
     Parameters
     ----------
     errors : DataFrame
         The table of `read_errors`.
-    targets, costs
+    targets, costs, description
         As `write` takes them.
 
     Raises
     ------
     ValueError
-        If a target is of no metric, or a crossing point to reach is not below 1.
+        If a target is of no metric, or its error is not above 0.
     """
-    aims = _errors_to_reach(targets)
+    aims = _errors_to_reach(targets, list(description.curves or errors["metric"].unique()), description)
     rows, bands, judged = [], [], []
     for key, group in errors.groupby(["optimizer", "metric"], sort=False):
         optimizer, metric = map(str, key)
         keys = {"optimizer": optimizer, "metric": metric}
-        curve, problem = _fit(group, aims.get(metric))
+        curve, problem = _fit(group, aims.get(metric), description)
         failed = group["failed"].to_numpy(bool) | ~np.isfinite(group["error"].to_numpy())
         if curve is not None:
             failed[~failed] = curve.failed
@@ -251,28 +262,36 @@ def fit_all(errors: pd.DataFrame, targets: Mapping[str, float], costs: Costs | N
     return Tables(pd.DataFrame(rows).reindex(columns=list(_columns())), pd.concat(judged), along)
 
 
-def _errors_to_reach(targets: Mapping[str, float]) -> dict[str, float]:
-    if unknown := sorted(set(targets) - set(METRICS)):
-        raise ValueError(f"learning_curve.targets: expected {', '.join(METRICS)}, found {', '.join(unknown)}")
-    aims = {metric: 1 - value if metric == "crossing" else value for metric, value in targets.items()}
-    for metric, aim in aims.items():
-        if not aim > 0:
-            expected = "below 1" if metric == "crossing" else "above 0"
-            raise ValueError(f"learning_curve.targets.{metric}: expected a value {expected}, found {targets[metric]}")
+def _errors_to_reach(
+    targets: Mapping[str, float], metrics: Sequence[str], description: Description
+) -> dict[str, float]:
+    if unknown := sorted(set(targets) - set(metrics)):
+        raise ValueError(f"learning_curve.targets: expected {', '.join(metrics)}, found {', '.join(unknown)}")
+    aims = {}
+    for name, value in targets.items():
+        metric = description.metric(name)
+        aims[name] = metric.error(value)
+        if not aims[name] > 0:
+            expected = "above 0" if metric.is_ratio else "below 1"
+            raise ValueError(f"learning_curve.targets.{name}: expected a value {expected}, found {value}")
     return aims
 
 
-def _fit(group: pd.DataFrame, target: float | None) -> tuple[LearningCurve | None, str]:
+def _fit(group: pd.DataFrame, target: float | None, description: Description) -> tuple[LearningCurve | None, str]:
     """Fit a curve to the runs that have an error; return it and why there is none."""
     known = group[~group["failed"] & np.isfinite(group["error"])]
     if known.empty:
         return None, "no run has this error"
-    if (known["error"] <= 0).any():
-        count = int((known["error"] <= 0).sum())
+    metric = description.metric(str(known["metric"].iat[0]))
+    if below := int((known["error"] < 0).sum()):
+        return (
+            None,
+            f"{below} runs have {metric.words} {'below 0' if metric.is_ratio else 'above 1'}, which is no error",
+        )
+    if count := int((known["error"] == 0).sum()):
         return None, f"{count} runs have no error at all, the test set is too small to tell them apart"
-    crossing = known["metric"].iat[0] == "crossing"
     n, error, noise = (known[name].to_numpy() for name in ("n_train", "error", "noise"))
-    return fit(n, error, target, noise=noise, own=(lambda value: 1 - value) if crossing else float), ""
+    return fit(n, error, target, noise=noise, own=metric.error, examples=description.examples), ""
 
 
 def _row(group: pd.DataFrame, failed: np.ndarray, curve: LearningCurve | None, problem: str) -> dict[str, Any]:
@@ -305,7 +324,7 @@ def _noise_from(used: pd.DataFrame) -> str:
 
 
 def _next_labels(row: Mapping[str, Any], curve: LearningCurve | None, costs: Costs | None) -> dict[str, Any]:
-    """Return how many spectra to label next, where the number required is known and costs are given."""
+    """Return how many examples to label next, where the number required is known and costs are given."""
     if costs is None or curve is None or not row["answered"] or not len(curve.required):
         return {}
     found = plan(curve.required, float(row["n_largest"]), costs)

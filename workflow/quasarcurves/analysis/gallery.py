@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.scorer import MODELS
 from quasarcurves.analysis.metrics.scores import WORKING_THRESHOLD
-from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, Predicted, Tested
+from quasarcurves.analysis.metrics.test_set import N_DETECT, Predicted, Tested
 from quasarcurves.quasarnet.metrics import has_good_redshift, velocity
 from quasarcurves.quasarnet.objective import rest_wavelengths
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, STAR

@@ -13,16 +13,13 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.convergence import MATTERS
-from quasarcurves.analysis.metrics import THRESHOLDS, crossing, purity_completeness
-from quasarcurves.analysis.metrics.scores import WORKING_THRESHOLD
-from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.analysis.metrics.bootstrap import once
+from quasarcurves.analysis.metrics.description import LOSS, TEST_LOSS, Description, Metric
+from quasarcurves.analysis.metrics.scorer import Scored, Scorer, chosen
 from quasarcurves.analysis.stats import resampling
 from quasarcurves.analysis.stats.comparisons import compare
 
 MOMENTS = ("before", "peak", "end")
-
-MEASURES = {"test_loss": "ratio", "completeness": "difference", "purity": "difference", "crossing": "difference"}
-"""What a model is worth on the test set, and how two models are compared by it."""
 
 VERDICTS = {"same": "no difference", "higher": "worse", "lower": "better", "not settled": "cannot say"}
 """Verdicts on ratios of test losses, by those of `comparisons.compare`."""
@@ -32,7 +29,7 @@ _FACTS = ("spike", "height", "epoch_before", "epoch_peak", "train_loss_before", 
 _SEED = 20260105
 
 
-def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path) -> None:
+def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path, scorer: Scorer) -> None:
     """Write spike_cost.csv, a row per run and spike, and spike_cost_summary.csv, a row per optimizer and comparison.
 
     Columns of spike_cost.csv
@@ -44,9 +41,9 @@ def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path
     epoch_before, epoch_peak, train_loss_before, train_loss_peak
         Epochs from 1: the last one on course, and the highest; and their training losses.
     <measure>_before, <measure>_peak, <measure>_end
-        `test_loss`, `completeness`, `purity` (a line above 0.5 makes a quasar) and `crossing` (where purity and
-        completeness are equal) of the models after these epochs and at the end of training, as they stand: with the
-        moving averages of batch normalisation, which lag behind the weights.
+        `test_loss` and the task's metrics (of QuasarNET `completeness` and `purity`, where a line above 0.5 makes a
+        quasar, and `crossing`, where both are equal) of the models after these epochs and at the end of training, as
+        they stand: with the moving averages of batch normalisation, which lag behind the weights.
 
     Columns of spike_cost_summary.csv
     ---------------------------------
@@ -58,28 +55,37 @@ def write(predictions: Iterable[Path], spectra: Path, costs: Path, summary: Path
     value, low, high
         Median over spikes of the change, with its 95 % interval.
     verdict, sentence
-        On ratios of test losses: `VERDICTS`, or `no spikes`; and the same in plain words.
+        On test losses: `VERDICTS`, or `no spikes`; and the same in plain words.
 
     Parameters
     ----------
     predictions : iterable of Path
         Files of `evaluation.evaluate`, a run each.
     spectra : Path
-        The prepared spectra.
+        The prepared examples.
     costs, summary : Path
         CSV files written.
+    scorer : Scorer
     """
     runs = list(predictions)
-    table = measure(runs, spectra)
+    table = measure(runs, spectra, scorer)
     tables.write(table, costs)
-    tables.write(summarise(table, list(dict.fromkeys(_run_of(path)["optimizer"] for path in runs))), summary)
+    optimizers = list(dict.fromkeys(_run_of(path)["optimizer"] for path in runs))
+    tables.write(summarise(table, optimizers, scorer.description), summary)
 
 
-def measure(predictions: Iterable[Path], spectra: Path) -> pd.DataFrame:
+def measure(predictions: Iterable[Path], spectra: Path, scorer: Scorer) -> pd.DataFrame:
     """Return a row per run and spike, with the columns of `write`; runs without a spike have no row."""
-    rows = [row for path in predictions for row in _of_run(path, spectra)]
-    names = [*tables.RUN_KEYS, *_FACTS, *(f"{name}_{moment}" for name in MEASURES for moment in MOMENTS)]
-    return pd.DataFrame(rows, columns=names)
+    rows = [row for path in predictions for row in _of_run(path, spectra, scorer)]
+    found = dict.fromkeys(name for row in rows for name in row)
+    known = [f"{name}_{moment}" for name in (TEST_LOSS, *scorer.chosen.get("spike_cost", ())[1:]) for moment in MOMENTS]
+    return pd.DataFrame(rows, columns=list(dict.fromkeys([*tables.RUN_KEYS, *_FACTS, *known, *found])))
+
+
+def measures_of(costs: pd.DataFrame) -> list[str]:
+    """Return the measures that spike_cost.csv has, the test loss first."""
+    end = f"_{MOMENTS[0]}"
+    return [name.removesuffix(end) for name in map(str, costs) if name.endswith(end) and name not in _FACTS]
 
 
 def _run_of(predictions: Path) -> dict[str, Any]:
@@ -88,39 +94,31 @@ def _run_of(predictions: Path) -> dict[str, Any]:
     return {key: run[key] for key in tables.RUN_KEYS}
 
 
-def _of_run(predictions: Path, spectra: Path) -> Iterator[dict[str, Any]]:
+def _of_run(predictions: Path, spectra: Path, scorer: Scorer) -> Iterator[dict[str, Any]]:
     keys = _run_of(predictions)
     with h5py.File(predictions, "r") as file:
         taken = file.get(_SNAPSHOTS, {})
         if not taken:
             return
-        truth = Tested.load(spectra, file["row"][:])
-        end = _worth(file["final"], truth)
+        truth = scorer.test_set(spectra, file["row"][:])
+        end = _worth(truth.score(file["final"]), scorer)
         for spike in sorted(int(name.removesuffix("_peak")) for name in taken if name.endswith("_peak")):
             groups = {moment: taken[f"{spike}_{moment}"] for moment in MOMENTS[:2]}
-            worth = {moment: _worth(group, truth) for moment, group in groups.items()} | {"end": end}
+            worth = {moment: _worth(truth.score(group), scorer) for moment, group in groups.items()} | {"end": end}
             row = keys | {"spike": spike, "height": groups["peak"].attrs["ratio"]}
             for moment, group in groups.items():
                 row |= {f"epoch_{moment}": group.attrs["epoch"], f"train_loss_{moment}": group.attrs["loss"]}
-            yield row | {f"{name}_{moment}": worth[moment][name] for name in MEASURES for moment in MOMENTS}
+            names = dict.fromkeys(name for each in worth.values() for name in each)
+            yield row | {f"{name}_{each}": worth[each].get(name, np.nan) for name in names for each in MOMENTS}
 
 
-def _worth(group: h5py.Group, truth: Tested) -> dict[str, float]:
-    """Return every measure of one model, from its predictions."""
-    predicted = Predicted.load(group)
-    confidence = predicted.score(n_detect=1)
-
-    def scores(threshold: float) -> tuple[float, float]:
-        called = confidence > threshold
-        return purity_completeness(called, predicted.z_best, truth.is_qso, truth.is_galaxy, truth.is_bad, truth.z)
-
-    purity, completeness = scores(WORKING_THRESHOLD)
-    equal, _ = crossing(*np.transpose([scores(threshold) for threshold in THRESHOLDS]))
-    loss = group["loss"][:].astype(np.float64).mean()
-    return {"test_loss": loss, "completeness": completeness, "purity": purity, "crossing": float(equal)}
+def _worth(scored: Scored, scorer: Scorer) -> dict[str, float]:
+    """Return every measure of one model."""
+    found = scored.drawn(once(scored.n))
+    return {TEST_LOSS if name == LOSS else name: float(found[name][0]) for name in chosen(scorer, "spike_cost", found)}
 
 
-def summarise(costs: pd.DataFrame, optimizers: Sequence[str]) -> pd.DataFrame:
+def summarise(costs: pd.DataFrame, optimizers: Sequence[str], description: Description) -> pd.DataFrame:
     """Compare the peaks of spikes, and the end of training, with before the spikes.
 
     The interval is a bootstrap over replicates and over their spikes (`resampling.median_interval`). A single
@@ -132,6 +130,8 @@ def summarise(costs: pd.DataFrame, optimizers: Sequence[str]) -> pd.DataFrame:
         The table of `measure`.
     optimizers : sequence of str
         All of the study, with spikes or without.
+    description : Description
+        Of the metrics.
 
     Returns
     -------
@@ -139,31 +139,34 @@ def summarise(costs: pd.DataFrame, optimizers: Sequence[str]) -> pd.DataFrame:
         With the columns of `write`.
     """
     of = {name: costs[costs["optimizer"] == name] for name in optimizers}
+    measures = [description.metric(name) for name in measures_of(costs)]
     return pd.DataFrame(
-        [cost(of[name], name, moment, measure) for name in of for moment in MOMENTS[1:] for measure in MEASURES]
+        [cost(of[name], name, moment, measure) for name in of for moment in MOMENTS[1:] for measure in measures]
     )
 
 
-def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: str) -> dict[str, Any]:
+def cost(costs: pd.DataFrame, optimizer: str, moment: str, measure: Metric) -> dict[str, Any]:
     """Return one row of `summarise`.
 
     Parameters
     ----------
     costs : DataFrame
         Spikes of that optimizer.
-    optimizer, moment, measure : str
+    optimizer, moment : str
+    measure : Metric
     """
-    before, after = (costs[f"{measure}_{each}"].to_numpy(float) for each in (MOMENTS[0], moment))
-    ratio = MEASURES[measure] == "ratio"
+    before, after = (costs[f"{measure.name}_{each}"].to_numpy(float) for each in (MOMENTS[0], moment))
+    ratio = measure.is_ratio
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.log(after / before) if ratio else after - before
     replicate = costs["replicate"].to_numpy(int)
     found = resampling.median_interval(change, replicate, np.random.default_rng(_SEED))
     value, low, high = map(float, np.exp(found)) if ratio else found
     runs = len(costs[tables.RUN_KEYS].drop_duplicates())
-    row: dict[str, Any] = {"optimizer": optimizer, "moment": moment, "measure": measure, "change": MEASURES[measure]}
+    row: dict[str, Any] = {"optimizer": optimizer, "moment": moment, "measure": measure.name}
+    row["change"] = "ratio" if ratio else "difference"
     row |= {"spikes": len(costs), "runs": runs, "value": value, "low": low, "high": high, "verdict": "", "sentence": ""}
-    if ratio:
+    if measure.name == TEST_LOSS:
         row["verdict"] = _verdict(value, low, high, len(np.unique(replicate)))
         row["sentence"] = _sentence(row)
     return row

@@ -51,6 +51,21 @@ def run_key(params: Mapping[str, Any]) -> tuple[float, int, str]:
     return params["fraction"], params["replicate"], params["optimizer"]
 
 
+def of_run(column: pd.Series, keys: Mapping[str, Any], path: Path) -> Any:
+    """Return the value of a column, indexed by the keys of runs, that is of a run.
+
+    Raises
+    ------
+    ValueError
+        If the table, which was read from `path`, has no such run.
+    """
+    key = tuple(keys[name] for name in RUN_KEYS)
+    if key not in column.index:
+        fraction, replicate, optimizer = key
+        raise ValueError(f"{path}: no row of fraction {fraction:g}, replicate {replicate}, optimizer {optimizer}")
+    return column[key]
+
+
 def best_epoch(history: History) -> int | None:
     """Return the epoch (from 1) of the weights that a run has kept as its best; None if it was never validated.
 

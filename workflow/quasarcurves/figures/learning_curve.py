@@ -1,15 +1,15 @@
-"""How much training data is enough: test errors against training spectra, with curves, bands and targets.
+"""How much training data is enough: test errors against training-set sizes, with curves, bands and targets.
 
 Caption
 -------
-Errors of the final models on the test set against the number of training spectra, a column per optimizer and a row
+Errors of the final models on the test set against the size of the training set, a column per optimizer and a row
 per metric. Points are runs, hollow ones those whose training loss still falls at the end, crosses those left out as
 failed. Words in a panel say what each doubling has taken off the error from the smallest to the largest size (with two
 sizes, the error of the larger over that of the smaller), with its 90 % interval, and the noise of one run of the
 largest size: from the objects of the test set and between replicates, for which 10 % are assumed where there are none.
 The line is the fitted curve, the band its 90 % interval over all families of curves that fit; where the data cannot say
-how many spectra are enough, it is dotted, ends at the largest size and has no band. The dashed line is the
-target, written as the study has it, with the 90 % interval of the number of spectra that it takes where the data can
+how much is enough, it is dotted, ends at the largest size and has no band. The dashed line is the
+target, written as the study has it, with the 90 % interval of the size that it takes where the data can
 say; the floor and the gain from doubling stand in ``learning_curve.csv``.
 """
 
@@ -27,16 +27,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import Description, Metric
 from quasarcurves.analysis.tables import records
 from quasarcurves.figures import style
-
-_LABELS = {
-    "crossing": "error where purity\n= completeness",
-    "test_loss": "test loss",
-    "sigma_dv": "scatter of dv (km/s)",
-}
-_TARGETS = {"crossing": "crossing {:g}", "test_loss": "test loss {:g}", "sigma_dv": "scatter {:g} km/s"}
-"""Targets as the study has them."""
 
 _SMALL = 7
 """Points: size of words in a panel."""
@@ -48,22 +41,25 @@ _PANEL_HEIGHT = 1.8
 _COLOR, _TARGET = style.OKABE_ITO[0], style.OKABE_ITO[1]
 
 
-def draw(curves: pd.DataFrame, errors: pd.DataFrame, bands: pd.DataFrame) -> Figure:
+def draw(curves: pd.DataFrame, errors: pd.DataFrame, bands: pd.DataFrame, description: Description) -> Figure:
     """Draw the learning curves of all optimizers.
 
     Parameters
     ----------
     curves, errors, bands : DataFrame
         learning_curve.csv, learning_curve_errors.csv and learning_curve_bands.csv, as `enough_data.write` has them.
+    description : Description
+        What the task calls its examples and metrics.
 
     Returns
     -------
     Figure
         A panel per metric and optimizer, both axes logarithmic, all panels of a metric on the same ones. Points are
-        runs, crosses failed ones. The bar on the target is the interval of the number of spectra that it takes; it is
+        runs, crosses failed ones. The bar on the target is the interval of the size that it takes; it is
         missing where the data cannot say, an arrow where the smallest size may do already.
     """
-    metrics = [metric for metric in _LABELS if _finite(errors, metric)["error"].notna().any()]
+    drawn = [name for name in errors["metric"].unique() if len(_finite(errors, name))]
+    metrics = [description.metric(name) for name in description.with_curves(drawn)]
     if not metrics:
         return style.say_only("no test errors to draw")
     optimizers = sorted(curves["optimizer"].unique())
@@ -76,21 +72,23 @@ def draw(curves: pd.DataFrame, errors: pd.DataFrame, bands: pd.DataFrame) -> Fig
     with style.house_style():
         panels = figure.subplots(rows, columns, squeeze=False)
         for metric, block in zip(metrics, np.split(panels, len(metrics)), strict=True):
-            _draw_metric(block.ravel(), metric, optimizers, curves, errors, bands)
+            _draw_metric(block.ravel(), metric, optimizers, curves, errors, bands, description)
             for row in block:
-                row[0].set_ylabel(_LABELS[metric])
-        figure.supxlabel("training spectra", fontsize=8)
-        _add_legend(figure, _title(curves))
+                row[0].set_ylabel(metric.error_label)
+        figure.supxlabel(f"training {description.examples}", fontsize=8)
+        _add_legend(figure, _title(curves, description.examples))
     return figure
 
 
-def _title(curves: pd.DataFrame) -> str:
+def _title(curves: pd.DataFrame, examples: str) -> str:
     """Return for how many of the targets the data say what they take."""
     targets = curves[curves["target"].notna()]
     if targets.empty:
         return "Errors on the test set; the study has no target"
     answered = int(targets["answered"].astype(bool).sum())
-    return f"Errors on the test set; the spectra it takes are known for {answered or 'none'} of {len(targets)} targets"
+    return (
+        f"Errors on the test set; the {examples} it takes are known for {answered or 'none'} of {len(targets)} targets"
+    )
 
 
 def _finite(errors: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -101,19 +99,22 @@ def _finite(errors: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _draw_metric(
     panels: np.ndarray,
-    metric: str,
+    metric: Metric,
     optimizers: list[str],
     curves: pd.DataFrame,
     errors: pd.DataFrame,
     bands: pd.DataFrame,
+    description: Description,
 ) -> None:
     """Draw the panels of one metric, and give them the same axes."""
-    shown = _finite(errors, metric)
+    shown = _finite(errors, metric.name)
     for axes, optimizer in zip(panels, optimizers, strict=False):
-        row = records(curves[(curves["metric"] == metric) & (curves["optimizer"] == optimizer)])[0]
-        band = bands[(bands["metric"] == metric) & (bands["optimizer"] == optimizer)]
+        row = records(curves[(curves["metric"] == metric.name) & (curves["optimizer"] == optimizer)])[0]
+        band = bands[(bands["metric"] == metric.name) & (bands["optimizer"] == optimizer)]
         _draw_panel(axes, row, shown[shown["optimizer"] == optimizer], band)
-    targets = curves.loc[curves["metric"] == metric, "target"].dropna()
+        if np.isfinite(row["target"]):
+            _draw_target(axes, row, metric, description.examples)
+    targets = curves.loc[curves["metric"] == metric.name, "target"].dropna()
     low, high = (end(np.append(shown["error"], targets)) for end in (np.min, np.max))
     sizes = shown["n_train"]
     for axes in panels[: len(optimizers)]:
@@ -155,8 +156,6 @@ def _draw_panel(axes: Axes, row: Mapping[str, Any], runs: pd.DataFrame, band: pd
         axes.plot(runs.loc[mine, "n_train"], runs.loc[mine, "error"], marker, label=label, **points, **more)
     words = _words(row)
     axes.text(0.97, 0.96, words, transform=axes.transAxes, ha="right", va="top", fontsize=_SMALL, linespacing=1.2)
-    if np.isfinite(row["target"]):
-        _draw_target(axes, row)
 
 
 def _words(row: Mapping[str, Any]) -> str:
@@ -174,10 +173,10 @@ def _words(row: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
-    """Draw the target, and where the data can say, the spectra that it takes with their interval."""
+def _draw_target(axes: Axes, row: Mapping[str, Any], metric: Metric, examples: str) -> None:
+    """Draw the target, and where the data can say, what it takes with their interval."""
     axes.axhline(row["target"], color=_TARGET, linestyle="--", linewidth=0.8, label="target")
-    words = _TARGETS[row["metric"]].format(row["target_given"])
+    words = metric.target_label(row["target_given"])
     axes.annotate(
         words, (0.03, row["target"]), (0, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
         color=_TARGET, fontsize=_SMALL, ha="left", va="bottom",
@@ -185,7 +184,7 @@ def _draw_target(axes: Axes, row: Mapping[str, Any]) -> None:
     if not row["answered"]:
         return
     low, high = row["n_required_low"], row["n_required_high"]
-    line: dict[str, Any] = {"color": _TARGET, "linewidth": 2, "solid_capstyle": "butt", "label": "spectra it takes"}
+    line: dict[str, Any] = {"color": _TARGET, "linewidth": 2, "solid_capstyle": "butt", "label": f"{examples} it takes"}
     if low == 0:
         axes.annotate(
             "", (0, row["target"]), (high, row["target"]), xycoords=("axes fraction", "data"),
@@ -210,6 +209,10 @@ def _add_legend(figure: Figure, title: str) -> None:
     style.titled_legend(figure, list(handles.values()), title, ncols)
 
 
-def plot(*, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path) -> Figure:
+def plot(
+    *, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path, description: Description
+) -> Figure:
     """Return the learning curves of a study."""
-    return draw(*(tables.read(path) for path in (learning_curve, learning_curve_errors, learning_curve_bands)))
+    paths = (learning_curve, learning_curve_errors, learning_curve_bands)
+    curves, errors, bands = map(tables.read, paths)
+    return draw(curves, errors, bands, description)

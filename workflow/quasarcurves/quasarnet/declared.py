@@ -21,6 +21,7 @@ class Declared:
 
     name, settings = "quasarnet", None
     example, examples = "spectrum", "spectra"
+    better: Mapping[str, str] = {}
 
     def complete(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return the schema of a study with the keys of each source of spectra."""

@@ -206,17 +206,17 @@ _STEPS = (
         reads=("predictions",), makes=(
         _table("test_losses", "the loss of each run's final and best model over the test set."),)),
     Step("compute_metrics", lambda s: Need(153 + 7e-3 * s.tested + 0.02 * s.runs, 2 + 0.7 * s.runs + 3e-4 * s.scored),
-        reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
-        _table("metrics"),
+        reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, makes=(
+        _table("metrics", when="usual"),
         _table("test_metrics", "the same per run, with 95 % intervals over the objects of the test set."),
-        _table("test_summary", "a row per fraction, optimizer, model, number of lines and sample of the test set: purity, completeness, their crossing point, dv, broad absorption lines; medians and spread over replicates, and which replicates have failed."),
-        _table("dv_histogram"))),
+        _table("test_summary", "a row per fraction, optimizer, model, number of lines and sample of the test set: purity, completeness, their crossing point, dv, broad absorption lines; medians and spread over replicates, and which replicates have failed.", when="usual"),
+        _table("dv_histogram", when="usual"))),
     Step("measure_spike_cost", lambda s: Need(150 + 2e-4 * s.tested, 2 + 0.2 * s.runs + 1e-5 * s.scored),
-        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="prices_spikes", makes=(
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="takes_snapshots", makes=(
         _table("spike_cost", "a row per run and spike: what the models before, at the peak and at the end are worth on the test set."),
         _table("spike_cost_summary", "the comparison per optimizer, in plain words too (``sentence``)."))),
     Step("compare_stopping", lambda s: Need(153 + 7e-3 * s.tested, 2 + 0.1 * s.runs + 1e-4 * s.scored),
-        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
         _table("stopping", "a row per run and metric: is the model that the validation set calls the best better than the last, on the same test objects?"),)),
     Step("choose_examples", lambda s: Need(155 + 2e-3 * s.tested, 2 + 0.05 * s.runs + 5e-6 * s.scored), light=True,
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
@@ -288,7 +288,7 @@ _STEPS = (
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",
-        lambda s: Need(199 + 0.1 * s.runs, 5 + 0.02 * s.runs), when="prices_spikes"),
+        lambda s: Need(199 + 0.1 * s.runs, 5 + 0.02 * s.runs), when="takes_snapshots"),
 )  # fmt: skip
 
 _SHOWN = [(file, file.when or step.when) for step in _STEPS for file in step.makes if file.text]

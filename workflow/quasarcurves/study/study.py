@@ -321,11 +321,6 @@ class Study:
         return self.config["diagnosis"]["snapshots"] > 0
 
     @property
-    def prices_spikes(self) -> bool:
-        """Whether it is measured what spikes do to the test set."""
-        return self.takes_snapshots and self.usual
-
-    @property
     def replays(self) -> bool:
         """Whether trainings are replayed."""
         return "replays" in self.config["diagnosis"]

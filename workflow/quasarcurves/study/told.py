@@ -9,15 +9,33 @@ from typing import Any
 from quasarcurves.study.steps import MAKERS, Step
 from quasarcurves.study.study import Run, Study
 
+SCORED = ("compute_metrics", "compare_stopping", "compare_optimizers", "measure_spike_cost")
+"""Steps that measure models on the test set as the task does."""
+
+DESCRIBED = ("fit_learning_curves", "write_answer", "plot_cures", "plot_learning_curve", "plot_spike_cost")
+"""Steps that call examples and metrics as the task does."""
+
+
+def words(study: Study) -> dict[str, Any]:
+    """Return what a task file calls its examples, and which measures are the better how; empty for the usual task."""
+    own = study.task
+    return {} if study.usual else {"example": own.example, "examples": own.examples, "better": own.better}
+
 
 def keys(study: Study) -> dict[str, dict[str, Any]]:
     """Return, by step, what the steps for the whole study and the figures are told of its keys."""
+    tables = _of_steps(study)
+    described, scored = {"words": words(study)}, {"task": task(study), "words": words(study)}
+    more = {**dict.fromkeys(DESCRIBED, described), **dict.fromkeys(SCORED, scored)}
+    return {name: {**tables.get(name, {}), **more.get(name, {})} for name in {**tables, **more}}
+
+
+def _of_steps(study: Study) -> dict[str, dict[str, Any]]:
     curve = study.config["learning_curve"]
     return {
         # what others are compared with: plain Adam where the study has it
         "compare_optimizers": {
             "reference": "adam" if "adam" in study.optimizers else study.optimizers[0],
-            "scored": int(study.usual),
         },
         "fit_learning_curves": {
             "targets": curve["targets"],

@@ -24,6 +24,8 @@ class Declared(Protocol):
         What the settings of its runs say of it; None for the usual task.
     example, examples : str
         What one example is called, and several.
+    better : mapping of str to str
+        `higher` or `lower`, of measures that the task says it of.
     """
 
     @property
@@ -40,6 +42,10 @@ class Declared(Protocol):
 
     @property
     def examples(self) -> str:
+        """See above."""
+
+    @property
+    def better(self) -> Mapping[str, str]:
         """See above."""
 
     def complete(self, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from quasarcurves.quasarnet.model_files import save_keras
+from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.spectra.subsets import load_target_ids
 from quasarcurves.tasks import own_examples
 from quasarcurves.tasks.own_file import TaskError, TaskFile
@@ -110,10 +110,10 @@ class OwnTask:
             values = ops.convert_to_numpy(found)
         except Exception as error:
             raise TaskError(f"{what} returned {type(found).__name__} {about}, expected a tensor ({n},)") from error
-        if values.shape != (n,):
-            raise TaskError(f"{what} returned the shape {values.shape} {about}, expected ({n},): a loss per example")
         if values.dtype.kind not in "fiu" and values.dtype.name != "bfloat16":
             raise TaskError(f"{what} returned the type {values.dtype} {about}, expected numbers")
+        if values.shape != (n,):
+            raise TaskError(f"{what} returned the shape {values.shape} {about}, expected ({n},): a loss per example")
         if not np.isfinite(values.astype(np.float32)).all():
             raise TaskError(f"{what} returned {values[~np.isfinite(values)][0]} {about}, expected finite numbers")
 
@@ -126,8 +126,7 @@ class OwnTask:
 
     def save(self, model: keras.Model, path: Path, run: RunSettings, which: str) -> None:
         """Write a model, with the task and the run that it is of."""
-        name = f"{run.study}/f{run.fraction}_r{run.replicate}/{run.optimizer} {which}"
-        save_keras(model, path, {"task": self.file.name, "name": name})
+        save_keras(model, path, about_run(run, which))
 
 
 def trained(task: TaskSettings, network: Mapping[str, Any]) -> OwnTask:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import answer
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import bounds
+from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 from support.made_up_answers import make_study
@@ -270,10 +271,10 @@ def test_files_are_written(tmp_path):
     paths = [tmp_path / f"{name}.csv" for name in known]
     for table, path in zip(known.values(), paths, strict=True):
         table.to_csv(path, index=False)
-    answer.write(*paths, tmp_path / "answer.md", tmp_path / "answer.json")
+    answer.write(*paths, tmp_path / "answer.md", tmp_path / "answer.json", description=DESCRIPTION)
     data = json.loads((tmp_path / "answer.json").read_text())
     assert tuple(data) == QUESTIONS
     assert (tmp_path / "answer.md").read_text().startswith("# Answer\n")
     pd.DataFrame(columns=study.runs.columns).to_csv(paths[0], index=False)
     with pytest.raises(ValueError, match=r"runs.csv: expected a row per run, found none"):
-        answer.write(*paths, tmp_path / "answer.md", tmp_path / "answer.json")
+        answer.write(*paths, tmp_path / "answer.md", tmp_path / "answer.json", description=DESCRIPTION)

@@ -9,11 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import Study
+from quasarcurves.analysis.metrics.description import Description
 from quasarcurves.files import whole_file
 
 
@@ -26,12 +25,14 @@ def write(
     cures: Path,
     cures_overall: Path,
     convergence: Path,
-    stopping: Path | None,
+    stopping: Path,
     learning_curve: Path,
     page: Path,
     data: Path,
     interventions: Path | None = None,
     replay_findings: Path | None = None,
+    *,
+    description: Description,
 ) -> None:
     """Write answer.md and answer.json.
 
@@ -44,6 +45,8 @@ def write(
         Files written: the Markdown, and the JSON that `compose.as_json` describes.
     interventions, replay_findings : Path, optional
         The tables of these names, where there were replays.
+    description : Description
+        What the task calls its examples and metrics.
 
     Raises
     ------
@@ -52,9 +55,8 @@ def write(
     """
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
     of_replays = (None if path is None else tables.read(path) for path in (interventions, replay_findings))
-    stopped = tables.read(stopping) if stopping else pd.DataFrame(columns=[*tables.RUN_KEYS, "metric", "verdict"])
-    found: list[Any] = [*map(tables.read, (*paths, convergence)), stopped, tables.read(learning_curve), *of_replays]
-    study = Study(*found)
+    found: list[Any] = [tables.read(path) for path in (*paths, convergence, stopping, learning_curve)]
+    study = Study(*[*found, *of_replays, description])
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)

@@ -13,6 +13,7 @@ from quasarcurves.analysis.answer import converged, cures, enough_data, replays,
 from quasarcurves.analysis.answer.converged import judged
 from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count, listed, sentence
 from quasarcurves.analysis.learning_curve import CURVE_LEVEL
+from quasarcurves.analysis.metrics.description import Metric
 from quasarcurves.analysis.questions import QUESTIONS
 from quasarcurves.analysis.stats import LEVEL
 from quasarcurves.analysis.wording import number, percent
@@ -121,27 +122,23 @@ def _joined(texts: Iterable[str], nothing: str) -> str:
     return "; ".join([text for text in dict.fromkeys(texts) if text][:_SHOWN]) or nothing
 
 
-_COLUMNS = (
-    "spectra",
-    "runs",
-    "diverged",
-    "sustained spikes",
-    "per 1,000 steps",
-    "steps searched",
-    "converged",
-    "completeness",
-    "purity",
-    "sigma dv (km/s)",
-)
-_HEADER, _RULE = "| " + " | ".join(_COLUMNS) + " |", "|" + "---:|" * len(_COLUMNS)
+_COLUMNS = ("runs", "diverged", "sustained spikes", "per 1,000 steps", "steps searched", "converged")
+
+
+def _listed(study: Study) -> list[Metric]:
+    """Return the test metrics that the tables have a column of."""
+    metrics = map(study.description.metric, study.description.lists(study.compared))
+    return [metric for metric in metrics if metric.name in study.cures]
 
 
 def _tables(study: Study, room: int) -> Iterator[str]:
     """Yield a table per optimizer, whole ones, as far as there is room; say which have none."""
     left_out = []
+    columns = [study.examples, *_COLUMNS, *(metric.column for metric in _listed(study))]
+    header = "| " + " | ".join(columns) + " |", "|" + "---:|" * len(columns)
     for name in study.optimizers:
         sizes = study.sizes(name)
-        lines = [f"## {name}", "", _HEADER, _RULE, *(_row(study, name, n) for n in sizes), ""]
+        lines = [f"## {name}", "", *header, *(_row(study, name, n) for n in sizes), ""]
         if len(lines) > room - 1:  # the last line may have to say what is left out
             left_out.append(name)
             continue
@@ -167,7 +164,7 @@ def _row(study: Study, name: str, n_train: float) -> str:
         f"{number(value)} {bounds(low, high)}" if found.steps else "-",
         f"{found.steps:,}",
         f"{int((judged['convergence'] == 'converged').sum())} of {len(judged)}",
-        *(_metric(tested[column]) if column in tested else "-" for column in ("completeness", "purity", "sigma_dv")),
+        *(_metric(tested[metric.name]) for metric in _listed(study)),
     ]
     return "| " + " | ".join(cells) + " |"
 

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, bounds, count, listed, takes
+from quasarcurves.analysis.metrics.description import LOSS
 from quasarcurves.analysis.wording import number
 
 _BETTER, _WORSE = "best is better", "best is worse"
-_BY = "completeness"
-"""The metric that tells which of two models is the better one."""
 
 
 def answers(study: Study) -> list[Reply]:
@@ -98,12 +97,15 @@ def _stopping(study: Study, name: str) -> tuple[str, str]:
     if runs["val_loss_lowest"].isna().all():
         return "No run has a validation loss, so no model was kept as the best.", ""
     rows = study.of(study.stopping, name)
-    rows = rows[rows["metric"] == _BY]
+    # the metric that tells which of two models is the better one
+    by = next(iter(study.description.judges(study.stopping["metric"])), LOSS)
+    rows = rows[rows["metric"] == by]
+    words = study.description.metric(by).words
     n, worse, better = len(rows), int((rows["verdict"] == _WORSE).sum()), int((rows["verdict"] == _BETTER).sum())
     if not worse + better:
-        return f"Whether the model that validation calls best has another {_BY} than the last cannot be said.", ""
+        return f"Whether the model that validation calls best has another {words} than the last cannot be said.", ""
     told = (
-        f"the model that validation calls best has worse {_BY} in {worse} and better {_BY} in {better} "
+        f"the model that validation calls best has worse {words} in {worse} and better {words} in {better} "
         f"of {count(n, 'run')}"
     )
     if worse > n / 2:

@@ -9,16 +9,14 @@ import numpy as np
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count, removal
+from quasarcurves.analysis.metrics.description import Metric
 from quasarcurves.analysis.wording import interval, number
 
 _FEWEST_PAIRS = 3
 """Pairs of runs below which no optimizer is said to remove spikes."""
 
-_PRICES = {
-    "difference_completeness": "completeness",
-    "difference_purity": "purity",
-    "price_train": "final training loss",
-}
+_SHOWN = 2
+"""Test metrics that the price is told in, at most."""
 
 
 def answers(study: Study) -> list[Reply]:
@@ -41,7 +39,7 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
         return Reply(name, CANNOT_SAY, text, text, needs="longer trainings")
     if not row["spikes_reference"]:
         text = f"There is nothing for {name} to remove: {reference} has no sustained spike where both were trained."
-        return Reply(name, CANNOT_SAY, f"{text} {_price(row)}", text, needs=f"runs of {reference} that spike")
+        return Reply(name, CANNOT_SAY, f"{text} {_price(study, row)}", text, needs=f"runs of {reference} that spike")
     verdict = removal(row)
     claim = {
         YES: f"{name} removes the spikes of {reference}",
@@ -51,9 +49,9 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
     where = f"over {count(row['strata'], 'size')}{_chance(row)}"
     text = f"{claim}: {spikes} {where}, {interval(row, 'rate_ratio')} times the rate."
     numbers = (row["rate_ratio"], row["rate_ratio_low"], row["rate_ratio_high"])
-    do = f"train with {name} rather than {reference}" if verdict == YES and not _costly(row) else ""
+    do = f"train with {name} rather than {reference}" if verdict == YES and not _costly(study, row) else ""
     needs = _needs(study, name) if verdict == CANNOT_SAY else ""
-    return Reply(name, verdict, f"{text} {_price(row)}", f"{claim}.", *numbers, do=do, needs=needs)
+    return Reply(name, verdict, f"{text} {_price(study, row)}", f"{claim}.", *numbers, do=do, needs=needs)
 
 
 def _chance(row: Mapping[str, Any]) -> str:
@@ -61,25 +59,37 @@ def _chance(row: Mapping[str, Any]) -> str:
     return f" (p = {number(chance)} for these runs alone)" if np.isfinite(chance) else ""
 
 
-def _price(row: Mapping[str, Any]) -> str:
-    parts = list(_parts(row))
+def _price(study: Study, row: Mapping[str, Any]) -> str:
+    parts = list(_parts(study, row))
     return f"The price: {', '.join(parts)}." if parts else "Its price is not known."
 
 
-def _parts(row: Mapping[str, Any]) -> Iterator[str]:
-    for column, name in _PRICES.items():
-        value = row.get(column, np.nan)
-        if not np.isfinite(value):
+def _judging(study: Study, row: Mapping[str, Any]) -> list[Metric]:
+    """Return the test metrics that the price is told in."""
+    metrics = map(study.description.metric, study.description.judges(study.compared))
+    return [metric for metric in metrics if metric.comparison in row][:_SHOWN]
+
+
+def _parts(study: Study, row: Mapping[str, Any]) -> Iterator[str]:
+    for metric in _judging(study, row):
+        if not np.isfinite(row[metric.comparison]):
             continue
-        if column.startswith("price_"):
-            yield f"{name} {interval(row, column)} times that of {row['reference']}"
+        if metric.is_ratio:
+            yield f"{metric.words} {interval(row, metric.comparison)} times that of {row['reference']}"
         else:
-            yield f"{name} changes by {interval(row, column)}"
+            yield f"{metric.words} changes by {interval(row, metric.comparison)}"
+    if np.isfinite(row.get("price_train", np.nan)):
+        yield f"final training loss {interval(row, 'price_train')} times that of {row['reference']}"
 
 
-def _costly(row: Mapping[str, Any]) -> bool:
-    """Return whether the test set shows that the optimizer finds fewer quasars, or more that are none."""
-    return any(row.get(f"difference_{name}_high", np.nan) < 0 for name in ("completeness", "purity"))
+def _costly(study: Study, row: Mapping[str, Any]) -> bool:
+    """Return whether the test set shows that the optimizer is worse by a metric that models are judged by."""
+    return any(
+        row.get(f"{metric.comparison}_low", np.nan) > 1
+        if metric.is_ratio
+        else row.get(f"{metric.comparison}_high", np.nan) < 0
+        for metric in _judging(study, row)
+    )
 
 
 def _needs(study: Study, name: str) -> str:

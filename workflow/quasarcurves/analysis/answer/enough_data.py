@@ -12,21 +12,21 @@ from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, Reply, Study, b
 from quasarcurves.analysis.learning_curve import FAMILIES
 from quasarcurves.analysis.wording import number
 
-ERRORS = {"crossing": "1 - crossing point", "test_loss": "the test loss", "sigma_dv": "the scatter of dv"}
-_TARGETS = {"crossing": "a crossing point", "test_loss": "a test loss", "sigma_dv": "a scatter of dv in km/s"}
-
 FEWEST_SIZES = min(family.parameters for family in FAMILIES.values()) + 2
-"""Sizes from which on a number of spectra can be told."""
+"""Sizes from which on a number of examples can be told."""
 
 
 def answers(study: Study) -> list[Reply]:
-    """Return for each optimizer and metric how many spectra are enough, or what each doubling takes off the error.
+    """Return for each optimizer and metric how many examples are enough, or what each doubling takes off the error.
 
     A number if the target's can be told; `no` if each doubling surely lowers the error; else `cannot say`. The estimate
     is that number, or the gain per doubling as a share of the error.
     """
     rows = {(row["optimizer"], row["metric"]): row for row in tables.records(study.learning_curve)}
-    known = [_of(study, rows[name, metric]) for name in study.optimizers for metric in ERRORS if (name, metric) in rows]
+    metrics = study.description.with_curves(study.learning_curve["metric"])
+    known = [
+        _of(study, rows[name, metric]) for name in study.optimizers for metric in metrics if (name, metric) in rows
+    ]
     text = "How much data is enough cannot be said: no learning curve was fitted."
     return known or [Reply("", CANNOT_SAY, text, text, needs=f"{FEWEST_SIZES} sizes")]
 
@@ -35,19 +35,20 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
     name, metric = str(row["optimizer"]), str(row["metric"])
     if row["answered"] and np.isfinite(row["target"]) and np.isfinite(row["n_required"]):
         return _number(study, row)
+    error = study.description.metric(metric).words_of_error
     gain, low, high = (row.get(f"gain_per_doubling{end}", np.nan) for end in ("", "_low", "_high"))
-    why = _why_not(row)
-    sizes = f"{count(row['sizes'], 'size')} of {_largest(row)}"
+    why = _why_not(study, row)
+    sizes = f"{count(row['sizes'], 'size')} of {_largest(study, row)}"
     if not np.isfinite(gain):
         text = f"{name}: how much data is enough cannot be said: {why}."
         return Reply(name, CANNOT_SAY, text, text, needs=_needs(study, row), metric=metric)
     value = f"{number(100 * gain)} % {bounds(low, high, 100, ' %')}"
     if low > 0:
-        claim = f"{name}: no, each doubling still takes {value} off {ERRORS[metric]}, over {sizes}"
-        short = f"{name}: more data still help, each doubling takes {number(100 * gain)} % off {ERRORS[metric]}."
-        do, answer = "label more spectra", NO
+        claim = f"{name}: no, each doubling still takes {value} off {error}, over {sizes}"
+        short = f"{name}: more data still help, each doubling takes {number(100 * gain)} % off {error}."
+        do, answer = f"label more {study.examples}", NO
     else:
-        change = f"a doubling changes {ERRORS[metric]} by {_change(gain, low, high)}, over {sizes}"
+        change = f"a doubling changes {error} by {_change(gain, low, high)}, over {sizes}"
         claim = f"{name}: it is not certain that more data help: {change}"
         short, do, answer = f"{name}: it is not certain that more data help.", "", CANNOT_SAY
     text = f"{claim}; how many are enough cannot be said: {why}.{_training(row)}"
@@ -62,27 +63,29 @@ def _number(study: Study, row: Mapping[str, Any]) -> Reply:
     name, metric, n = str(row["optimizer"]), str(row["metric"]), row["n_required"]
     given = row.get("target_given", np.nan)
     target = number(given if np.isfinite(given) else row["target"])
-    interval = f"({_spectra(row['n_required_low'])} to {_spectra(row['n_required_high'])})"
+    aim = f"{study.description.metric(metric).words_of_target} of {target}"
+    interval = f"({_how_many(row['n_required_low'])} to {_how_many(row['n_required_high'])})"
     text = (
-        f"{name}: {_spectra(n)} spectra {interval} are enough for {_TARGETS[metric]} of {target}; the largest set has "
-        f"{_spectra(row['n_largest'])}.{_training(row)}"
+        f"{name}: {_how_many(n)} {study.examples} {interval} are enough for {aim}; the largest set has "
+        f"{_how_many(row['n_largest'])}.{_training(row)}"
     )
-    short = f"{name}: {_spectra(n)} spectra are enough for {_TARGETS[metric]} of {target}."
+    short = f"{name}: {_how_many(n)} {study.examples} are enough for {aim}."
     label = row.get("label_next", np.nan)
     chance = row.get("chance_of_missing", np.nan)
     do = ""
     if np.isfinite(label) and label > 0:
         risk = f" (chance of missing the target {number(100 * chance)} %)" if np.isfinite(chance) else ""
-        do = f"label {_spectra(label)} spectra next{risk}"
+        do = f"label {_how_many(label)} {study.examples} next{risk}"
     numbers = (n, row["n_required_low"], row["n_required_high"])
     return Reply(name, float(n), text, short, *numbers, do=do, metric=metric)
 
 
-def _why_not(row: Mapping[str, Any]) -> str:
+def _why_not(study: Study, row: Mapping[str, Any]) -> str:
     reasons = row["reasons"]
     if isinstance(reasons, str) and reasons:
         return reasons
-    return "no target is set" if not np.isfinite(row["target"]) else "no finite number of spectra reaches the target"
+    reaches = f"no finite number of {study.examples} reaches the target"
+    return reaches if np.isfinite(row["target"]) else "no target is set"
 
 
 def _training(row: Mapping[str, Any]) -> str:
@@ -98,19 +101,20 @@ def _needs(study: Study, row: Mapping[str, Any]) -> str:
         seconds = runs[runs["n_train"] == runs["n_train"].min()]["seconds"].sum(min_count=1)
         return f"{count(more, 'more and smaller size')} for {name}{takes(more * seconds)}"
     if not np.isfinite(row["target"]):
-        return f"a target for {ERRORS[str(row['metric'])].removeprefix('1 - ')} (learning_curve.targets)"
+        metric = study.description.metric(str(row["metric"]))
+        return f"a target for {metric.words_of_error.removeprefix('1 - ')} (learning_curve.targets)"
     return f"larger training sets or more replicates for {name}"
 
 
-def _largest(row: Mapping[str, Any]) -> str:
+def _largest(study: Study, row: Mapping[str, Any]) -> str:
     if not np.isfinite(row["n_largest"]):
-        return "no spectra"
+        return f"no {study.examples}"
     if row["n_smallest"] == row["n_largest"]:
-        return f"{_spectra(row['n_largest'])} spectra"
-    return f"{_spectra(row['n_smallest'])} to {_spectra(row['n_largest'])} spectra"
+        return f"{_how_many(row['n_largest'])} {study.examples}"
+    return f"{_how_many(row['n_smallest'])} to {_how_many(row['n_largest'])} {study.examples}"
 
 
-def _spectra(n: float) -> str:
+def _how_many(n: float) -> str:
     if np.isnan(n):
         return "an unknown number of"
     return f"{n:,.0f}" if np.isfinite(n) else "unboundedly many"

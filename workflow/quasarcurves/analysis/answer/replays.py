@@ -73,5 +73,5 @@ def sentence(study: Study) -> str:
         own = found.merge(rows[GROUP].drop_duplicates(), on=GROUP)  # pandas takes NaN for equal keys
         optimizer, n_train = group[:2]
         says = _sentence_of(tables.records(rows), tables.records(own))
-        parts.append(f"{optimizer}, {n_train:,.0f} spectra: {says}.")
+        parts.append(f"{optimizer}, {n_train:,.0f} {study.examples}: {says}.")
     return " ".join(parts)

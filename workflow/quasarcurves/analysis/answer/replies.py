@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from quasarcurves.analysis.metrics.description import Description, compared_in
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 
@@ -91,7 +92,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Study:
-    """The tables of a study, by their names; those of replays where there are some."""
+    """The tables of a study, by their names; those of replays where there are some; what the task calls things."""
 
     runs: pd.DataFrame
     spikes: pd.DataFrame
@@ -105,6 +106,12 @@ class Study:
     learning_curve: pd.DataFrame
     interventions: pd.DataFrame | None = None
     replay_findings: pd.DataFrame | None = None
+    description: Description = field(default_factory=Description)
+
+    @property
+    def examples(self) -> str:
+        """What several examples are called."""
+        return self.description.examples
 
     @cached_property
     def reference(self) -> str:
@@ -115,6 +122,11 @@ class Study:
     def optimizers(self) -> list[str]:
         """All optimizers, the reference first."""
         return sorted(map(str, self.runs["optimizer"].unique()), key=lambda name: (name != self.reference, name))
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """The test metrics that cures.csv compares, in its order."""
+        return compared_in(map(str, self.cures))
 
     @cached_property
     def searched(self) -> pd.DataFrame:
@@ -131,7 +143,7 @@ class Study:
         return Found(Counts(sums["spikes"].to_numpy(float), sums["steps"].to_numpy(float) / 1000))
 
     def sizes(self, optimizer: str) -> list[float]:
-        """Return the numbers of training spectra of an optimizer, the largest first."""
+        """Return the training-set sizes of an optimizer, the largest first."""
         return sorted(self.of(self.runs, optimizer)["n_train"].unique(), reverse=True)
 
     @cached_property

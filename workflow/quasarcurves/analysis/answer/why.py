@@ -70,7 +70,7 @@ def _without_spikes(study: Study, found: dict[str, Found]) -> Reply:
 def _spikes(study: Study, name: str, found: Found) -> str:
     at = {n: study.found(name, n).spikes for n in study.sizes(name)}
     some = sorted((n for n in at if at[n]), key=lambda n: -at[n])
-    places = [f"{at[n]:,} at {n:,.0f} spectra" for n in some[:_NAMED]]
+    places = [f"{at[n]:,} at {n:,.0f} {study.examples}" for n in some[:_NAMED]]
     if rest := sum(at[n] for n in some[_NAMED:]):
         places.append(f"{rest:,} at {count(len(some) - _NAMED, 'other size')}")
     return (
@@ -122,7 +122,7 @@ def _too_short(study: Study, name: str) -> Iterator[str]:
     short = [n for n in study.sizes(name) if longest.get(n, 0) <= onsets.min() and not study.found(name, n).spikes]
     if short:
         yield (
-            f"The runs of {_sizes(short)} stop before step {onsets.min():,.0f}, where the first spike began: "
+            f"The runs of {_sizes(study, short)} stop before step {onsets.min():,.0f}, where the first spike began: "
             "that they have none means nothing."
         )
 
@@ -145,10 +145,10 @@ def _locked(study: Study, name: str) -> Iterator[str]:
             yield f"Whether they follow steps or epochs cannot be told: {trend['reason']}."
 
 
-def _sizes(sizes: list[float]) -> str:
+def _sizes(study: Study, sizes: list[float]) -> str:
     if len(sizes) > _NAMED:
-        return f"{len(sizes)} sizes up to {max(sizes):,.0f} spectra"
-    return f"{listed(f'{n:,.0f}' for n in sorted(sizes, reverse=True))} spectra"
+        return f"{len(sizes)} sizes up to {max(sizes):,.0f} {study.examples}"
+    return f"{listed(f'{n:,.0f}' for n in sorted(sizes, reverse=True))} {study.examples}"
 
 
 def _causes(study: Study, name: str) -> str:

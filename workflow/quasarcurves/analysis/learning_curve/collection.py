@@ -1,8 +1,9 @@
-"""How many spectra to label next, when labels cost and a missed target costs more.
+"""How many examples to label next, when labels cost and a missed target costs more.
 
-The number of spectra that the target takes is known as a bootstrap of learning curves only (Mahmood, Lucas, Acuna, Li
+The number of examples that the target takes is known as a bootstrap of learning curves only (Mahmood, Lucas, Acuna, Li
 et al. 2022, arXiv:2207.01725). Its smoothed distribution F gives the expected cost of a plan n_1 <= ... <= n_T that
-begins with n_0 spectra and stops when the target is met (Mahmood, Lucas, Alvarez, Fidler & Law 2022, arXiv:2210.01234):
+begins with n_0 examples and stops when the target is met (Mahmood, Lucas, Alvarez, Fidler & Law 2022,
+arXiv:2210.01234):
 
     cost (n_1 - n_0) + sum over t > 1 of cost (n_t - n_{t-1}) (1 - F(n_{t-1})) + penalty (1 - F(n_T)).
 
@@ -36,7 +37,7 @@ class Costs:
     penalty : float
         Of a target that is missed at the end.
     rounds : int
-        How often spectra can be labelled, with a new training after each.
+        How often examples can be labelled, with a new training after each.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def plan(required: np.ndarray, have: float, costs: Costs) -> Plan:
     Parameters
     ----------
     required : (b,) array
-        Draws of the number of spectra that the target takes; infinite if it is never met.
+        Draws of the number of examples that the target takes; infinite if it is never met.
     have : float
         Spectra labelled today.
     costs : Costs
@@ -98,9 +99,9 @@ def plan(required: np.ndarray, have: float, costs: Costs) -> Plan:
     """
     required = np.asarray(required, float)
     if not len(required) or np.isnan(required).any() or (required < 0).any():
-        raise ValueError("required: expected numbers of spectra of 0 or more, found none or others")
+        raise ValueError("required: expected numbers of 0 or more, found none or others")
     if not have > 0:
-        raise ValueError(f"have: expected spectra above 0, found {have}")
+        raise ValueError(f"have: expected a number above 0, found {have}")
     n, missed = _survival(required, have)
     # cost of labelling from n[i] to n[j]; a plan never goes back
     labels = costs.cost_per_spectrum * np.maximum(n[None] - n[:, None], 0)

@@ -1,4 +1,4 @@
-"""Families of learning curves, written for errors: how an error falls with the number of training spectra.
+"""Families of learning curves, written for errors: how an error falls with the number of training examples.
 
 LCDB (Mohr, Viering, Loog & van Rijn 2022, ECML PKDD) writes them for scores that grow. An error is 1 - score, or the
 score with its sign turned, so that the score's limit becomes the floor, and every family has the form

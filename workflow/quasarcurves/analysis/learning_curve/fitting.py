@@ -1,4 +1,4 @@
-"""How much training data is enough: the number of spectra for a target, the floor, and the gain from doubling.
+"""How much training data is enough: the number of examples for a target, the floor, and the gain from doubling.
 
 The curve is of the family that best predicts the largest size from the smaller ones. The intervals are over all
 families: a value is inside if some curve with that value, of any family, fits the data about as well as the best one.
@@ -29,7 +29,7 @@ FEWEST_DOUBLINGS = 3
 """Sizes from which on a gain per doubling is told; two sizes show a ratio."""
 
 WIDEST = 10.0
-"""Widest interval of a number of spectra that is an answer: highest over lowest."""
+"""Widest interval of a number of examples that is an answer: highest over lowest."""
 
 SMALLEST_GAIN = 0.01
 """Smallest gain that counts."""
@@ -118,6 +118,8 @@ class LearningCurve:
         Why the data cannot answer; empty if they can.
     failed : (N,) bool array
         Replicates that were left out.
+    examples : str
+        What reasons and the verdict call training examples.
     """
 
     family: str
@@ -142,6 +144,7 @@ class LearningCurve:
     _theta: np.ndarray = field(repr=False)
     _height: float = field(repr=False)
     _plausible: Plausible | None = field(repr=False)
+    examples: str = "examples"
 
     @property
     def certain_gain(self) -> bool:
@@ -157,21 +160,21 @@ class LearningCurve:
         if self.target is None:
             return f"No target is set; {self._gain}."
         if low == 0:
-            return f"At most {_spectra(high)} spectra are needed, fewer than were tried."
-        return f"{_spectra(self.n_required)} spectra are needed ({_spectra(low)} to {_spectra(high)})."
+            return f"At most {_count(high)} {self.examples} are needed, fewer than were tried."
+        return f"{_count(self.n_required)} {self.examples} are needed ({_count(low)} to {_count(high)})."
 
     @property
     def _gain(self) -> str:
         low, high = (f"{100 * value:.2g} %" for value in self.doubling_gain_interval)
         if not self.certain_gain:
-            return f"whether more spectra help is not certain, doubling the largest set gains {low} to {high}"
+            return f"whether more {self.examples} help is not certain, doubling the largest set gains {low} to {high}"
         return f"doubling the largest set gains {100 * self.doubling_gain:.2g} % ({low} to {high})"
 
     def predict(self, n: float | np.ndarray) -> np.ndarray:
         """Error at training-set sizes n, of the same shape."""
         x = np.asarray(n, float) / self.sizes[-1]
         if not (x > 0).all():
-            raise ValueError(f"n: expected numbers of spectra above 0, found {n!r}")
+            raise ValueError(f"n: expected numbers of {self.examples} above 0, found {n!r}")
         return np.exp(_log_curve(self.family, self._theta[None], x.ravel())[0] + self._height).reshape(x.shape)
 
     def band(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -190,9 +193,10 @@ def fit(
     *,
     noise: np.ndarray | None = None,
     own: Callable[[float], float] = float,
+    examples: str = "examples",
     seed: int = 0,
 ) -> LearningCurve:
-    """Fit a learning curve to errors, and find how many spectra a target takes.
+    """Fit a learning curve to errors, and find how many examples a target takes.
 
     Fits are least squares of log errors, as the noise of an error is roughly proportional to it. Replicates that are
     not finite, or more than 5 robust standard deviations above the others of their size, are left out as failed.
@@ -201,7 +205,7 @@ def fit(
     Parameters
     ----------
     n : (N,) array
-        Training spectra of each run.
+        Training examples of each run.
     error : (N,) array
         Error of each run: smaller is better. Of a score that grows, 1 - score.
     target : float, optional
@@ -211,6 +215,8 @@ def fit(
         All runs are taken to share the test set: more replicates do not lower it.
     own : callable
         From an error to the user's own terms, for reasons.
+    examples : str
+        What reasons call training examples.
     seed : int
         Of the search for curves and of the bootstrap.
 
@@ -231,13 +237,13 @@ def fit(
         raise ValueError(f"error: expected finite values, found none in {len(error)}")
     data = Sizes.of(n[~failed], error[~failed], None if noise is None else np.asarray(noise, float)[~failed])
     if len(data) < FEWEST_SIZES:
-        return _constant(data, target, failed)
+        return replace(_constant(data, target, failed), examples=examples)
     rng = np.random.default_rng(seed)
     library = search(data, rng)
     left_out = leave_largest_out(data, rng)
     family = _choose(library, data, left_out)
     curve, limit = _judged(data, target, failed, library, left_out, family, rng)
-    return _with_reasons(curve, data, library, limit, own)
+    return _with_reasons(replace(curve, examples=examples), data, library, limit, own)
 
 
 def _checked(n: np.ndarray, error: np.ndarray, target: float | None) -> tuple[np.ndarray, np.ndarray]:
@@ -550,7 +556,7 @@ def _with_reasons(
     curve: LearningCurve, data: Sizes, library: Library, limit: float, own: Callable[[float], float]
 ) -> LearningCurve:
     """Add the reasons why the data cannot answer, if they cannot."""
-    reasons = [reason for reason in (_rise(data), _misfit(data, library.lowest)) if reason]
+    reasons = [reason for reason in (_rise(data, curve.examples), _misfit(data, library.lowest)) if reason]
     (low, high), largest = curve.interval, data.n[-1]
     if curve.target is None or not high <= largest:
         # a target within the sizes tried needs no extrapolation
@@ -560,7 +566,7 @@ def _with_reasons(
     return replace(curve, reasons=tuple(reasons))
 
 
-def _rise(data: Sizes) -> str:
+def _rise(data: Sizes, examples: str) -> str:
     """Name two sizes whose larger one has a higher error than noise explains."""
     freedom = data.freedom if data.is_told else data.squares_freedom
     variances = data.variances if data.measured else np.full(len(data), ASSUMED_NOISE**2)
@@ -570,7 +576,7 @@ def _rise(data: Sizes) -> str:
     i = int(np.argmax(apart))
     if not apart[i] > scipy.stats.t.isf(SURPRISE / len(apart), freedom or np.inf):
         return ""
-    sizes = f"from {_spectra(data.n[smaller[i]])} to {_spectra(data.n[larger[i]])} spectra"
+    sizes = f"from {_count(data.n[smaller[i]])} to {_count(data.n[larger[i]])} {examples}"
     return f"the error rises by a factor {np.exp(rise[i]):.2g} {sizes}, more than noise explains"
 
 
@@ -605,13 +611,13 @@ def _too_wide(curve: LearningCurve, target: float, low: float, high: float, own:
         floor = f"{own(curve.floor):.3g} ({low:.3g} to {high:.3g})"
         return [f"the target {own(target):.3g} is out of reach: the curve tends to {floor}"]
     if np.isinf(high):
-        return [f"the interval, from {_spectra(low)} spectra, has no upper end"]
+        return [f"the interval, from {_count(low)} {curve.examples}, has no upper end"]
     # an upper bound below all sizes tried is an answer
     if low > 0 and high > WIDEST * low:
-        return [f"the interval, {_spectra(low)} to {_spectra(high)} spectra, is wider than a factor {WIDEST:g}"]
+        return [f"the interval, {_count(low)} to {_count(high)} {curve.examples}, is wider than a factor {WIDEST:g}"]
     return []
 
 
-def _spectra(n: float) -> str:
-    """Write a number of spectra, unrounded."""
+def _count(n: float) -> str:
+    """Write a number of examples, unrounded."""
     return f"{n:,.0f}" if np.isfinite(n) else "infinitely many"

@@ -12,13 +12,11 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
+from quasarcurves.analysis.metrics.scorer import MODELS, SEED
 from quasarcurves.analysis.metrics.scores import DV_EDGES, MEASURES, dv_counts, score
 from quasarcurves.analysis.metrics.seeds import find_failed
-from quasarcurves.analysis.metrics.test_set import MODELS, N_DETECT, SAMPLES, Predicted, Tested, predicted_runs
+from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Tested, tested_runs
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
-
-_SEED = 1
-"""Of the draws of the test set, the same for all studies."""
 
 _GROUP = ["fraction", "optimizer", "model", "n_detect", "sample"]
 """Keys that the rows of one summary share."""
@@ -106,7 +104,7 @@ def write(
 
     def curves() -> Iterator[pd.DataFrame]:
         for each in _scored(predictions, spectra):
-            keys = each.keys | {"n_train": _n_train(n_train, each.keys, runs)}
+            keys = each.keys | {"n_train": tables.of_run(n_train, each.keys, runs)}
             rows.append(_with_keys(pd.DataFrame(each.rows), keys))
             histograms.append(_with_keys(each.histogram, keys))
             yield _with_keys(each.curves, keys)
@@ -131,8 +129,8 @@ class _Model:
 def _scored(predictions: Iterable[Path], spectra: Path) -> Iterator[_Model]:
     """Score the models of every run. All runs share the truth and the draws of one test set."""
     draws: Draws | None = None
-    for run, file, tested in predicted_runs(predictions, spectra):
-        draws = draws or draw(tested.target_id, np.random.default_rng(_SEED))
+    for run, file, tested in tested_runs(predictions, spectra):
+        draws = draws or draw(tested.target_id, np.random.default_rng(SEED))
         for name in MODELS:
             keys = {key: run[key] for key in tables.RUN_KEYS} | {"model": name}
             yield _score(keys, tested, Predicted.load(file[name]), draws)
@@ -143,14 +141,6 @@ def _score(keys: dict[str, Any], tested: Tested, predicted: Predicted, draws: Dr
     centres = (DV_EDGES[:-1] + DV_EDGES[1:]) / 2
     histogram = pd.DataFrame({"dv": centres, "quasars": dv_counts(tested, predicted)})
     return _Model(keys, list(rows), pd.concat(curves, ignore_index=True), histogram)
-
-
-def _n_train(n_train: pd.Series, keys: dict[str, Any], path: Path) -> int:
-    key = tuple(keys[name] for name in tables.RUN_KEYS)
-    if key not in n_train.index:
-        fraction, replicate, optimizer = key
-        raise ValueError(f"{path}: no row of fraction {fraction:g}, replicate {replicate}, optimizer {optimizer}")
-    return int(n_train[key])
 
 
 def _with_keys(table: pd.DataFrame, keys: dict[str, Any]) -> pd.DataFrame:

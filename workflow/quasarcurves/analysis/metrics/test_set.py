@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from quasarcurves.analysis.metrics.scorer import predicted_runs
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, load_column
-
-MODELS = ("final", "best")
-"""The models of a run that are scored: at the end of training, and the best by the validation set."""
 
 N_DETECT = (1, 2)
 """Numbers of lines that make a quasar."""
@@ -102,8 +99,8 @@ class Predicted:
         return self.bal_confidence.max(axis=1, initial=0.0)
 
 
-def predicted_runs(predictions: Iterable[Path], spectra: Path) -> Iterator[tuple[dict[str, Any], h5py.File, Tested]]:
-    """Yield what `evaluate` wrote of a run, its open file of predictions, and the truth of the test set of all runs.
+def tested_runs(predictions: Iterable[Path], spectra: Path) -> Iterator[tuple[dict[str, Any], h5py.File, Tested]]:
+    """Yield what `scorer.predicted_runs` does, with the truth of spectra.
 
     Parameters
     ----------
@@ -111,23 +108,8 @@ def predicted_runs(predictions: Iterable[Path], spectra: Path) -> Iterator[tuple
         Of every run.
     spectra : Path
         The prepared spectra.
-
-    Raises
-    ------
-    ValueError
-        If runs differ in their test sets, or a file of predictions lacks something.
     """
-    rows, tested = np.empty(0), None
-    for path in predictions:
-        with h5py.File(path, "r") as file:
-            if missing := [name for name in ("row", *MODELS) if name not in file]:
-                raise ValueError(f"{path}: expected row and the models {', '.join(MODELS)}, found no {missing[0]}")
-            if tested is None:
-                rows = file["row"][:]
-                tested = Tested.load(spectra, rows)
-            if not np.array_equal(file["row"], rows):
-                raise ValueError(f"{path}: expected the test set of the other runs, found another one")
-            yield json.loads(file.attrs["run"]), file, tested
+    yield from predicted_runs(predictions, lambda rows: Tested.load(spectra, rows))
 
 
 @dataclass(frozen=True)

@@ -186,10 +186,12 @@ def weighted_deviations(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Standard deviation (draws,) of values (n,) in every draw (draws, n); NaN where fewer than two were drawn."""
     total = weights.sum(axis=1)
     centred = values - values.mean() if len(values) else values
-    mean = _ratio(weights @ centred, total)
+    mean = ratio(weights @ centred, total)
     square = weights @ centred**2 - total * mean**2
-    return np.sqrt(np.maximum(_ratio(square, total - 1), 0))
+    return np.sqrt(np.maximum(ratio(square, total - 1), 0))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole as float64; NaN where the whole is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
