@@ -57,7 +57,7 @@ def _compare(options: argparse.Namespace) -> int:
     config = {"source": options.source or sources.guess(options.spectra), "spectra": options.spectra}
     sources.check_spectra(config)
     quiet_tensorflow()
-    from quasarcurves.analysis.comparison import Rule, calibration_words  # noqa: PLC0415
+    from quasarcurves.quasarnet.analysis.comparison import Rule, calibration_words  # noqa: PLC0415
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
     from quasarcurves.steps import comparison  # noqa: PLC0415
 

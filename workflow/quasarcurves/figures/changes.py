@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.comparison import KINDS
 from quasarcurves.figures import style
 from quasarcurves.figures.gallery import mark_lines, with_gaps
+from quasarcurves.quasarnet.analysis.comparison import KINDS
 from quasarcurves.spectra.grid import grid_with
 
 _BEFORE, _AFTER = "#0072B2", "#D55E00"

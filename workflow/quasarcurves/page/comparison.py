@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 import quasarcurves
-from quasarcurves.analysis import comparison, tables
-from quasarcurves.analysis.comparison import KINDS, Rule
+from quasarcurves.analysis import tables
 from quasarcurves.figures import changes as figure
 from quasarcurves.figures import reliability
 from quasarcurves.files import whole_file
 from quasarcurves.page import templates
 from quasarcurves.page.drawing import svg
+from quasarcurves.quasarnet.analysis import comparison
+from quasarcurves.quasarnet.analysis.comparison import KINDS, Rule
 from quasarcurves.quasarnet.calibration import Calibration, Reliability
 
 LABELS = {"completeness": "completeness", "purity": "purity", "sigma_dv": "scatter of dv (km/s)"}

@@ -17,13 +17,10 @@ import h5py
 import keras
 
 from quasarcurves.files import whole_file
-from quasarcurves.quasarnet.settings import RunSettings
-from quasarcurves.spectra.grid import LOGARITHMIC
+from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC, LOGARITHMIC_SPACING
+from quasarcurves.training.run_settings import BEST, FINAL, RunSettings
 
 _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
-
-
-FINAL, BEST = "final", "best"
 
 
 def about_run(run: RunSettings, model: str) -> dict[str, Any]:
@@ -35,15 +32,18 @@ def about_run(run: RunSettings, model: str) -> dict[str, Any]:
     model : str
         Which of the run's models: final or best.
     """
-    about = _about(run.to_json(), model)
-    grid = run.network.wavelength_grid
-    return about if grid == LOGARITHMIC else {**about, "grid": grid.to_json()}
+    return _about(run.to_json(), model)
 
 
 def _about(params: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return lines and name from a run's stored settings; those of earlier versions may lack others."""
     name = "{study}/f{fraction}_r{replicate}/{optimizer}".format_map(params) + f" {model}"
-    return {"lines": params["network"]["lines"], "bal_lines": params["network"]["bal_lines"], "name": name}
+    if "task" in params:
+        return {"task": params["task"]["name"], "name": name}
+    network = params["network"]
+    about = {"lines": network["lines"], "bal_lines": network["bal_lines"], "name": name}
+    grid = GRIDS[network.get("grid", LOGARITHMIC_SPACING)]
+    return about if grid == LOGARITHMIC else {**about, "grid": grid.to_json()}
 
 
 def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -> None:

@@ -115,6 +115,8 @@ class Trained:
             model, about, grid = export.from_quasarnp(path), export.read_about(path), export.read_grid(path)
         elif zipfile.is_zipfile(path):
             check_keras(path)
+            if "task" in (said := model_files.read_about(path)):
+                raise ValueError(f"{path}: a model of the task {said['task']}, expected one of QuasarNET")
             model, about = model_files.load_keras(path), model_files.read_about(path)
             grid = Grid.from_json(about["grid"]) if "grid" in about else LOGARITHMIC
         else:

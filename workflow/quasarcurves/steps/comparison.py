@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quasarcurves.analysis import comparison, tables
-from quasarcurves.analysis.comparison import Rule, Said
-from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.analysis import tables
 from quasarcurves.page import comparison as page
+from quasarcurves.quasarnet.analysis import comparison
+from quasarcurves.quasarnet.analysis.comparison import Rule, Said
+from quasarcurves.quasarnet.analysis.test_set import Predicted, Tested
 from quasarcurves.quasarnet.calibration import Calibration, Reliability
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra import sources

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from quasarcurves.analysis import comparison
-from quasarcurves.analysis.comparison import Rule, Said
-from quasarcurves.analysis.metrics import test_set
-from quasarcurves.analysis.metrics.test_set import Predicted
+from quasarcurves.quasarnet.analysis import comparison, test_set
+from quasarcurves.quasarnet.analysis.comparison import Rule, Said
+from quasarcurves.quasarnet.analysis.test_set import Predicted
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, STAR
 
 RULE = Rule()

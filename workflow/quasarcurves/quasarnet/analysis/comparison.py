@@ -16,9 +16,9 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.paired import difference
-from quasarcurves.analysis.metrics.quasarnet_scorer import score
 from quasarcurves.analysis.metrics.scorer import Estimate
-from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.quasarnet.analysis.scorer import score
+from quasarcurves.quasarnet.analysis.test_set import Predicted, Tested
 from quasarcurves.quasarnet.calibration import Calibration, Reliability, expected_error, reliability
 from quasarcurves.quasarnet.metrics import DV_MAX, has_good_redshift, velocity
 from quasarcurves.spectra.table import BAD, GALAXY, STAR, UNKNOWN
