@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.figures import style
-from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.study.resources import flops_per_spectrum
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import TrainingSettings
 
 FOLDER = Path(__file__).parent
@@ -91,7 +92,7 @@ def trainer(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]
         replicate=0,
         optimizer="adam",
         optimizer_spec={"class": "Adam", "learning_rate": 1e-3},
-        network=network(filters),
+        network=network(filters).to_json(),
         training=TrainingSettings(batch_size=batch, epochs=1),
     )
     ours = build_trainer(spectra, Subset(train=rows, validation=rows[:0], test=rows[:0]), run)

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import Spectra, write_chunks
 from quasarcurves.steps import evaluation
+from quasarcurves.training.run_settings import EvaluationSettings
 
 SIZES = ("200:16", "20000:16", "60000:16", "200:100", "4000:100", "9000:100", "630000:4")
 """Test spectra and filters; the last has as many spectra as the published study."""
@@ -51,7 +52,7 @@ def build(folder: Path, filters: int) -> None:
 def evaluate(folder: Path) -> None:
     """Evaluate it; what the measured process does."""
     network = NetworkSettings(filters=100, layers=4, boxes=13, lines=tuple(LINES), bal_lines=tuple(BAL_LINES))
-    run = EvaluationSettings(fraction=0.5, replicate=0, optimizer="x", network=network)
+    run = EvaluationSettings(fraction=0.5, replicate=0, optimizer="x", network=network.to_json())
     models = {"final": folder / "model.keras"}
     evaluation.evaluate(folder / "spectra.h5", folder / "subset.h5", run, models, folder / "predictions.h5")
 

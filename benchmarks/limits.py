@@ -23,13 +23,14 @@ from fit import BOXES, network
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.network import build
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.study.resources import flops_per_spectrum
 from quasarcurves.training import optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 POINTS = {"16:32": (32, 12), "100:256": (2, 6)}
 """Filters and batch size; steps of a turn, and turns."""
@@ -161,9 +162,9 @@ def by_hand(form: Form, filters: int, batches: np.ndarray, data: Sequence[np.nda
 def trainer(measures: Sequence | None, filters: int, batches: np.ndarray, data: Sequence[np.ndarray]) -> Callable:
     """Set up the trainer; a call is an epoch of as many steps."""
     optimizer = optimizers.build({"class": "Adam", "learning_rate": 1e-3})
-    task = Task(build_model(network(filters), 1, 0), optimizer, weighted_line_losses, list("abcdefg"))
+    learner = Learner(build_model(QuasarNet(network(filters)), 1, 0), optimizer, weighted_line_losses, list("abcdefg"))
     plan = Plan(10**6, batches.shape[1], lambda epoch: batches.ravel(), validate_every=10**6, measures=measures)
-    training = Trainer(task, plan, data)
+    training = Trainer(learner, plan, data)
 
     def epoch() -> None:
         class Done(Exception):

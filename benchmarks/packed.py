@@ -19,12 +19,13 @@ import numpy as np
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.study.resources import flops_per_spectrum
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 CASES = ("16:32:4", "16:32:16", "100:256:4")
 OPTIMIZERS = ({"class": "Adam"}, {"class": "Adam", "amsgrad": True})
@@ -45,9 +46,9 @@ def make_trainer(filters: int, batch: int, replicate: int, spec: dict) -> Traine
         rng.normal(size=(n, 443, 1)).astype(np.float32), rng.integers(-1, 13, (n, 7)).astype(np.int8),
         rng.uniform(size=(n, 7)).astype(np.float32), np.ones((n, 7), np.float32),
     )  # fmt: skip
-    model, optimizer = build_model(replace(SETTINGS, filters=filters), 1, replicate), optimizers.build(spec)
-    task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
-    return Trainer(task, Plan(1, batch, lambda epoch: np.arange(n)), data)
+    model, optimizer = build_model(QuasarNet(replace(SETTINGS, filters=filters)), 1, replicate), optimizers.build(spec)
+    learner = Learner(model, optimizer, weighted_line_losses, list("abcdefg"))
+    return Trainer(learner, Plan(1, batch, lambda epoch: np.arange(n)), data)
 
 
 def seconds_of(run: Callable[[list], object], blocks: list[np.ndarray]) -> float:

@@ -16,11 +16,12 @@ import numpy as np
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.measures import step_record
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 
 CASES = ((16, 32, 20, 12), (100, 256, 2, 6))
 """Filters, batch size, steps of a block, blocks."""
@@ -38,11 +39,11 @@ def trainings(filters: int, batch: int, steps: int) -> dict:
     )  # fmt: skip
     found = {}
     for precision in ("float32", "mixed_bfloat16"):
-        model = build_model(replace(SETTINGS, filters=filters), 1, 0, precision)
+        model = build_model(QuasarNet(replace(SETTINGS, filters=filters)), 1, 0, precision)
         optimizer = optimizers.build({"class": "Adam", "learning_rate": 1e-3})
-        task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
-        optimizer.build(task.weights)
-        found[precision] = backends.active().compile_steps(task, data, step_record(optimizer), steps)
+        learner = Learner(model, optimizer, weighted_line_losses, list("abcdefg"))
+        optimizer.build(learner.weights)
+        found[precision] = backends.active().compile_steps(learner, data, step_record(optimizer), steps)
     return found
 
 

@@ -20,13 +20,14 @@ from quasarcurves.training import keras_import
 keras_import.import_keras()
 
 # after the line above: all of these import Keras
-from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings  # noqa: E402
+from quasarcurves.quasarnet.settings import NetworkSettings  # noqa: E402
 from quasarcurves.spectra import sources  # noqa: E402
 from quasarcurves.spectra.subsets import Subset  # noqa: E402
 from quasarcurves.steps.arms import ARMS  # noqa: E402
 from quasarcurves.steps.replay import Replayer, ReplayJob  # noqa: E402
 from quasarcurves.steps.training import Job, train_runs, use_threads  # noqa: E402
 from quasarcurves.training.history import History  # noqa: E402
+from quasarcurves.training.run_settings import RunSettings  # noqa: E402
 from quasarcurves.training.settings import ReplaySettings, StateSettings, TrainingSettings  # noqa: E402
 
 N, STEPS, TURNS = 512, 256, 5
@@ -45,7 +46,7 @@ def job_in(folder: Path) -> ReplayJob:
         replicate=0,
         optimizer="adam",
         optimizer_spec={"class": "Adam", "learning_rate": 1e-3},
-        network=NetworkSettings(16, 4, 13, LINES, ("CIV(1548)",)),
+        network=NetworkSettings(16, 4, 13, LINES, ("CIV(1548)",)).to_json(),
         training=TrainingSettings(epochs=4, batch_size=32),
     )
     files = [folder / name for name in ("history.h5", "model.keras", "best.keras")]

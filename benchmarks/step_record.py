@@ -14,11 +14,12 @@ import numpy as np
 from fit import network
 
 from quasarcurves.quasarnet.loss import weighted_line_losses
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.measures import Loss, step_record
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 
 CASES = ((16, 32, 30, 200, 10), (100, 256, 2, 30, 3))
 """Filters, batch size, steps of a block, pairs of blocks, and per cent allowed."""
@@ -28,16 +29,16 @@ N, LINES = 2048, 7
 
 def make(filters: int, measures: object, name: str) -> object:
     """Compile the steps of a network on random spectra."""
-    model = build_model(network(filters), 1, 0)
+    model = build_model(QuasarNet(network(filters)), 1, 0)
     optimizer = optimizers.build({"class": name})
     rng = np.random.default_rng(1)
     flux = rng.normal(size=(N, 443, 1)).astype(np.float32)
     box, offset = rng.integers(-1, 13, (N, LINES)), rng.uniform(size=(N, LINES)).astype(np.float32)
     data = flux, box.astype(np.int32), offset, np.ones((N, LINES), np.float32)
-    task = Task(model, optimizer, weighted_line_losses, list("abcdefg"))
-    optimizer.build(task.weights)
+    learner = Learner(model, optimizer, weighted_line_losses, list("abcdefg"))
+    optimizer.build(learner.weights)
     measures = step_record(optimizer) if measures is None else measures
-    return backends.active().compile_steps(task, data, measures, len(flux))
+    return backends.active().compile_steps(learner, data, measures, len(flux))
 
 
 def seconds(run: object, batches: np.ndarray) -> float:

@@ -29,8 +29,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import TrainingSettings
 
 SPECTRA = 630_000
@@ -42,7 +43,7 @@ RUN = RunSettings(
     replicate=0,
     optimizer="x",
     optimizer_spec={"class": "Adam", "learning_rate": 1e-3},
-    network=NetworkSettings(16, layers=4, boxes=13, lines=tuple(LINES), bal_lines=tuple(BAL_LINES)),
+    network=NetworkSettings(16, layers=4, boxes=13, lines=tuple(LINES), bal_lines=tuple(BAL_LINES)).to_json(),
     training=TrainingSettings(batch_size=32, epochs=1),
 )
 """Of a training of the default network."""

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from inference import chunks
 
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import write_chunks
 from quasarcurves.training import keras_import
 from quasarcurves.training.history import History
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import StateSettings
 
 LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"], ["CIV(1548)"]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.replay import ReplayJob
 from quasarcurves.steps.training import Job, train_runs
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import ReplaySettings, StateSettings, TrainingSettings
 
 REPLAYS = ReplaySettings(10, 2, (), False, ("as_it_is", "step_x0.5", "adam"), 2, 40)
@@ -42,7 +43,7 @@ def train(folder: Path, backend: str = "tensorflow", pack: bool = False) -> Trai
         replicate=0,
         optimizer="adam",
         optimizer_spec={"class": "Adam", "learning_rate": 1e-2},
-        network=NetworkSettings(4, 4, 13, ("LYA", "CIV(1548)"), ()),
+        network=NetworkSettings(4, 4, 13, ("LYA", "CIV(1548)"), ()).to_json(),
         training=TrainingSettings(epochs=8, batch_size=16, backend=backend, pack=pack),
     )
     files = [folder / name for name in ("history.h5", "model.keras", "best.keras")]

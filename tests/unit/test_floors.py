@@ -8,8 +8,8 @@ import pytest
 
 LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
 FLOORS = (
-    "cli", "steps", "provenance", "page", "study", "figures", "quasarnet.analysis", "analysis", "quasarnet", "recorder",
-    "training", "spectra", "files",
+    "cli", "steps", "provenance", "page", "study", "figures", "quasarnet.analysis", "analysis", "tasks", "quasarnet",
+    "recorder", "training", "spectra", "files",
 )  # fmt: skip
 """From the top: each may use those below. A room within a room is a floor of its own."""
 
@@ -25,6 +25,7 @@ BY_NAME = {
         "text",
         "wandb_files",
     ),
+    "quasarcurves.tasks": ("own_evaluation", "own_examples", "own_task"),
     "quasarcurves.spectra.sources": ("desi", "quasarnet_fits", "sdss", "simulated"),
     "quasarcurves.training.optimizers": ("matched_adam", "stable_adamw"),
 }

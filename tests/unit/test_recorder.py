@@ -17,12 +17,12 @@ from quasarcurves.analysis.spikes import detection
 from quasarcurves.figures import detected_spikes
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.task import build_network
 from quasarcurves.recorder import StepRecorder
-from quasarcurves.steps.build import build_network
 from quasarcurves.training.history import History, collect
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import step_record
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from support import keras_fits
 
 PLAIN = {"loss", "gradient_norm", "update_norm", "last_layer_norm"}
@@ -60,10 +60,10 @@ def test_the_record_is_the_trainers_own_bit_by_bit(tmp_path, optimizer):
 
     keras.utils.set_random_seed(1)
     model = build_network(settings)
-    task = Task(keras.models.clone_model(model), kind(1e-2), weighted_line_losses, ["a", "b"])
-    task.model.set_weights(model.get_weights())
+    learner = Learner(keras.models.clone_model(model), kind(1e-2), weighted_line_losses, ["a", "b"])
+    learner.model.set_weights(model.get_weights())
     plan = Plan(epochs=3, batch_size=16, order=lambda epoch: np.arange(n))
-    trainer = Trainer(task, plan, (flux, box.astype(np.int32), offset, weight))
+    trainer = Trainer(learner, plan, (flux, box.astype(np.int32), offset, weight))
     trainer.train()
     ours = trainer.record.history()
 
@@ -78,7 +78,7 @@ def test_the_record_is_the_trainers_own_bit_by_bit(tmp_path, optimizer):
         np.testing.assert_array_equal(found.steps[name], ours.steps[name], err_msg=name)
     for name in ("loss", "learning_rate", "step"):
         np.testing.assert_array_equal(found.epochs[name], ours.epochs[name], err_msg=name)
-    assert same(model.get_weights(), task.model.get_weights())
+    assert same(model.get_weights(), learner.model.get_weights())
 
 
 OPTIONS = {

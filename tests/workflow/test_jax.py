@@ -45,9 +45,9 @@ def test_it_is_trained_and_gone_on_with(results):
 
 
 def test_its_model_is_plain_and_gives_the_validation_loss_of_the_history(results):
+    from quasarcurves.quasarnet.examples import load_examples
     from quasarcurves.quasarnet.loss import weighted_line_losses
     from quasarcurves.quasarnet.settings import NetworkSettings
-    from quasarcurves.steps.examples import load_examples
 
     model = keras.saving.load_model(results / "runs" / RUN / "model.keras", compile=False)
     assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}

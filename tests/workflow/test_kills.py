@@ -53,7 +53,7 @@ def params(epochs: int = 40, **spec) -> dict:
 NURSERY = """
 import json, logging, os, sys
 from pathlib import Path
-from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.steps.training import Job, train_runs, use_threads
 from quasarcurves.training.settings import StateSettings
 for line in sys.stdin:

@@ -68,9 +68,9 @@ def test_runs_are_paired(results):
 
 def test_models_reproduce_their_validation_loss(results):
     """The models on disk are the ones the history speaks of."""
+    from quasarcurves.quasarnet.examples import load_examples
     from quasarcurves.quasarnet.loss import weighted_line_losses
     from quasarcurves.quasarnet.settings import NetworkSettings
-    from quasarcurves.steps.examples import load_examples
 
     run = results / "runs" / RUNS[0]
     history = History.load(run / "history.h5")

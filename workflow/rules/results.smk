@@ -32,7 +32,8 @@ for _name in [name for name in STEPS if name not in STANDING]:
             mem_mb=mem_mb,
             runtime=runtime,
         params:
-            **command(_name, **TOLD.get(_name, {})),
+            # a task file may import Keras: its measures are taken where it is at hand
+            **command(_name, backend=study.backend if _name in told.SCORED and not study.usual else "", **TOLD.get(_name, {})),
             caption=caption(_name),
         shell:
             COMMAND

@@ -63,4 +63,4 @@ use rule step as evaluate with:
         log_of("evaluate"),
     threads: study.config["training"]["threads"]
     params:
-        **command("evaluate", run=lambda wildcards: json.dumps(study.evaluation_params(run_of(wildcards)))),
+        **evaluate_command(),

@@ -19,12 +19,14 @@ def compare_optimizers(
     test_losses: Input,
     spectra: Input,
     reference: str,
+    task: dict,
+    words: dict,
     cures: Output,
     cures_overall: Output,
 ) -> None:
     """Compare every optimizer of a study with a reference."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    tested = predictions, spectra, scoring.scorer()
+    tested = predictions, spectra, scoring.scorer(task, words)
     compared.write(histories, spike_statistics, test_losses, reference, cures, cures_overall, *tested)
 
 

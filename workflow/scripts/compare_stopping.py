@@ -9,11 +9,19 @@ from scripts.adapter import Input, Output
 
 
 def compare_stopping(
-    *, folder: Path, subsets: list[str], optimizers: list[str], absent: list[str], spectra: Input, stopping: Output
+    *,
+    folder: Path,
+    subsets: list[str],
+    optimizers: list[str],
+    absent: list[str],
+    spectra: Input,
+    task: dict,
+    words: dict,
+    stopping: Output,
 ) -> None:
     """Compare the final and the best model of every run on the test set."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    compared.write(predictions, spectra, stopping, scoring.scorer())
+    compared.write(predictions, spectra, stopping, scoring.scorer(task, words))
 
 
 if __name__ == "__main__":

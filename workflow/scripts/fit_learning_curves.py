@@ -15,6 +15,7 @@ def fit_learning_curves(
     convergence: Input,
     targets: dict,
     costs: dict,
+    words: dict,
     learning_curve: Output,
     learning_curve_errors: Output,
     learning_curve_bands: Output,
@@ -22,7 +23,8 @@ def fit_learning_curves(
     """Fit the learning curves of a study."""
     tables = learning_curve, learning_curve_errors, learning_curve_bands
     priced = Costs(**costs) if costs else None
-    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables, description=describing.description())
+    description = describing.description(words)
+    write(runs, test_losses, test_metrics, convergence, targets, priced, *tables, description=description)
 
 
 if __name__ == "__main__":

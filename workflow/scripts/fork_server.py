@@ -43,7 +43,8 @@ _PACKAGES = (
 """What light steps import."""
 
 _ALONE = ("scripts.prepare_spectra", "scripts.draw_subset", "scripts.evaluate")
-"""Steps that import so little that a copy of the server would save nothing, and hold more memory than they ask for."""
+"""Steps that import so little, unless they need Keras, that a copy of the server would save nothing, and hold more
+memory than they ask for."""
 
 _OWN = ("quasarcurves", "scripts")
 _READ_ONCE = (
@@ -89,9 +90,9 @@ def attach() -> None:
 
 
 def _can_fork() -> bool:
-    if sys.orig_argv[1] != "-m" or sys.orig_argv[2] in _ALONE:
-        return False
     backend = os.environ.get(_BACKEND)
+    if sys.orig_argv[1] != "-m" or (sys.orig_argv[2] in _ALONE and backend is None):
+        return False
     # the driver of a GPU does not survive a fork
     return backend is None or (backend == "tensorflow" and not Path("/dev/nvidiactl").exists())
 

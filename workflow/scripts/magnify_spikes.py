@@ -1,8 +1,8 @@
 """rule magnify_spikes: the tallest sustained spikes of a run, step by step and spectrum by spectrum."""
 
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
+from quasarcurves.training.run_settings import RunSettings
 from scripts import adapter
 from scripts.adapter import Input, Output
 

@@ -15,12 +15,14 @@ def measure_spike_cost(
     optimizers: list[str],
     absent: list[str],
     spectra: Input,
+    task: dict,
+    words: dict,
     spike_cost: Output,
     spike_cost_summary: Output,
 ) -> None:
     """Compare the models that were kept from before spikes and from their peaks."""
     predictions = (folder / name / "predictions.h5" for name in adapter.run_names(subsets, optimizers, absent))
-    write(predictions, spectra, spike_cost, spike_cost_summary, scoring.scorer())
+    write(predictions, spectra, spike_cost, spike_cost_summary, scoring.scorer(task, words))
 
 
 if __name__ == "__main__":

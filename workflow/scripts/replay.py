@@ -4,9 +4,9 @@ from pathlib import Path
 
 from quasarcurves.provenance.fingerprint import digest
 from quasarcurves.provenance.receipts import made
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import ReplaySettings
 from scripts import adapter
 from scripts.adapter import Input, Output

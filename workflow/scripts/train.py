@@ -5,9 +5,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from quasarcurves.provenance.receipts import made
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import StateSettings
 from scripts import adapter
 from scripts.adapter import Each, Input, Output

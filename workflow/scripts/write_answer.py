@@ -20,6 +20,7 @@ def write_answer(
     learning_curve: Input,
     interventions: list[Input],
     replay_findings: list[Input],
+    words: dict,
     answer: Output,
     answer_json: Output,
 ) -> None:
@@ -34,7 +35,7 @@ def write_answer(
         answer,
         answer_json,
         *of_replays,
-        description=describing.description(),
+        description=describing.description(words),
     )
 
 

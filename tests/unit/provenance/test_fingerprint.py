@@ -11,18 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from quasarcurves import tasks
 from quasarcurves.provenance import fingerprint
 from quasarcurves.study import steps
 
 ROOT = Path(__file__).parents[3]
 SOURCE = "quasarcurves.spectra.sources.simulated"
+TRAINING = {"train", "replay", "magnify_spikes"}
 
 
 def code_of(step: steps.Step) -> tuple[str, tuple[str, ...]]:
     """Script of a step, and the modules that it imports by a name known only when it runs."""
     if step.figure:
         return "draw", (f"quasarcurves.figures.{step.draws}",)
-    return step.name, (SOURCE,) if step.name == "prepare_spectra" else ()
+    part = {"prepare_spectra": "prepare", "evaluate": "evaluate", **dict.fromkeys(TRAINING, "train")}.get(step.name)
+    of_source = (SOURCE,) if part == "prepare" else ()
+    return step.name, (*of_source, *((tasks.module_of(part, None),) if part else ()))
 
 
 # a pack is trained by the script of single trainings
@@ -159,7 +163,6 @@ print(json.dumps(found))
 """
 """Prints the modules that each step imports; one process does for all, as other packages need no second import."""
 
-TRAINING = {"train", "replay", "magnify_spikes"}
 ON_USE = {"quasarcurves.quasarnet.fused_batch_norm": TRAINING}
 """What a step imports only once it does its work, with the right backend."""
 
@@ -340,4 +343,4 @@ def test_what_models_are_used_for_is_no_part_of_any_step():
     assert {"train", "evaluate", "prepare_spectra"} <= steps
     for step in steps:
         assert not fingerprint.upstream(f"scripts.{step}") & {f"quasarcurves.{name}" for name in users}, step
-    assert "quasarcurves.quasarnet.model_files" in fingerprint.upstream("scripts.train")
+    assert "quasarcurves.quasarnet.model_files" in fingerprint.upstream("quasarcurves.quasarnet.task")

@@ -12,7 +12,7 @@ from quasarcurves.quasarnet.network import build
 from quasarcurves.training import optimizer_specs, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 N = 64
 
@@ -33,11 +33,13 @@ def examples():
 
 def trained(model):
     data = examples()
-    task = Task(model, optimizers.build({"class": "SGD", "learning_rate": 0.01}), weighted_line_losses, list("abcdefg"))
-    task.optimizer.build(task.weights)
-    curvature = Curvature(task, [array[:16] for array in data], 3)
+    learner = Learner(
+        model, optimizers.build({"class": "SGD", "learning_rate": 0.01}), weighted_line_losses, list("abcdefg")
+    )
+    learner.optimizer.build(learner.weights)
+    curvature = Curvature(learner, [array[:16] for array in data], 3)
     plan = Plan(2, 16, lambda epoch: np.random.default_rng(epoch).permutation(N))
-    trainer = Trainer(task, plan, data, data, curvature)
+    trainer = Trainer(learner, plan, data, data, curvature)
     trainer.train()
     trainer.finish()
     return trainer
@@ -89,10 +91,10 @@ def test_a_training_is_that_with_biases():
             if "seconds" not in column:
                 np.testing.assert_allclose(getattr(other, kind)[column], values, rtol=1e-3, err_msg=column)
     assert len(one.curvature["sharpness"]) == 2
-    for variable, expected in zip(bias_free.task.model.variables, plain.task.model.variables, strict=True):
+    for variable, expected in zip(bias_free.learner.model.variables, plain.learner.model.variables, strict=True):
         np.testing.assert_allclose(variable, expected, atol=1e-4, err_msg=variable.path)
-    assert not any(bias.numpy().any() for bias in removed(bias_free.task.model).values())
-    assert bias_free.task.model.get_layer("heads").bias.numpy().all()
+    assert not any(bias.numpy().any() for bias in removed(bias_free.learner.model).values())
+    assert bias_free.learner.model.get_layer("heads").bias.numpy().all()
 
 
 @pytest.mark.parametrize("name", sorted(optimizer_specs.optimizer_classes()))

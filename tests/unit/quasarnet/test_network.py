@@ -10,6 +10,7 @@ import pytest
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.network import build, head_slices
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 
 LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
@@ -139,12 +140,12 @@ def test_initial_weights_are_those_of_separate_heads():
 
 
 def test_the_same_seed_and_replicate_give_the_same_weights():
-    first, again = (weights_of(build_model(SETTINGS, 5, 1)) for _ in range(2))
+    first, again = (weights_of(build_model(QuasarNet(SETTINGS), 5, 1)) for _ in range(2))
     assert first.keys() == again.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, again[name])
     for seed, replicate in ((6, 1), (5, 0)):
-        other = weights_of(build_model(SETTINGS, seed, replicate))
+        other = weights_of(build_model(QuasarNet(SETTINGS), seed, replicate))
         for name, values in first.items():
             assert not name.endswith("kernel") or (values != other[name]).mean() > 0.99
 

@@ -12,10 +12,12 @@ from quasarcurves.analysis.replays import words
 from quasarcurves.quasarnet.loss import quasarnet_loss, unclipped_line_losses, weighted_line_losses
 from quasarcurves.quasarnet.network import build, build_logits
 from quasarcurves.quasarnet.objective import line_targets
+from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.arms import ARMS, AS_IT_IS, Fork, Setup
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 from quasarcurves.training.replays import State
 
 SEED, N, SIZE, LINES = 20261129, 320, 16, ["LYA", "CIV(1548)"]
@@ -31,26 +33,19 @@ def examples():
 
 
 DATA = examples()
+NETWORK = NetworkSettings(4, 4, 13, tuple(LINES), ())
 
 
 def setup_of(spec):
     keras.utils.set_random_seed(SEED)
-    task = Task(build(4, 4, 13, 2), optimizers.build(spec), weighted_line_losses, LINES)
-    task.optimizer.build(task.weights)
+    learner = Learner(build(4, 4, 13, 2), optimizers.build(spec), weighted_line_losses, LINES)
+    learner.optimizer.build(learner.weights)
     run = SimpleNamespace(optimizer_spec=spec, training=SimpleNamespace(batch_size=SIZE))
-    return Setup(run, task, np.arange(N), plain)
+    return Setup(run, learner, np.arange(N), QuasarNet(NETWORK).variants)
 
 
-def plain(precision):
-    keras.config.set_dtype_policy(precision)
-    try:
-        return build(4, 4, 13, 2, precision=precision)
-    finally:
-        keras.config.set_dtype_policy("float32")
-
-
-def compiled(task):
-    run_steps = backends.active().compile_steps(task, DATA, [Loss()], 64)
+def compiled(learner):
+    run_steps = backends.active().compile_steps(learner, DATA, [Loss()], 64)
     return lambda batches: run_steps(np.ascontiguousarray(batches, np.int32))[1][:, 0]
 
 
@@ -58,9 +53,9 @@ def compiled(task):
 def adam():
     """A setup some steps into its training, its program, and its state there."""
     setup = setup_of(ADAM)
-    run = compiled(setup.task)
+    run = compiled(setup.learner)
     run(np.random.default_rng(SEED).integers(0, N, (40, SIZE)))
-    return SimpleNamespace(setup=setup, run=run, state=State.of(setup.task))
+    return SimpleNamespace(setup=setup, run=run, state=State.of(setup.learner))
 
 
 FORK = Fork(40, np.arange(N, dtype=float), 0.5, lambda number: np.arange(number) % N)
@@ -69,28 +64,28 @@ BATCHES = ORDER.reshape(-1, SIZE)
 
 
 def replayed(adam, name, batches=None):
-    """Losses of the first steps of an arm from the state, and its task."""
+    """Losses of the first steps of an arm from the state, and its learner."""
     arm = ARMS[name]
-    task = arm.variant(adam.setup)
-    run = adam.run if task is adam.setup.task else compiled(task)
-    adam.state.put(adam.setup.task)
-    if task is not adam.setup.task:
-        adam.state.carry(adam.setup.task, task)
-    arm.change(task, FORK, np.random.default_rng(1))
+    learner = arm.variant(adam.setup)
+    run = adam.run if learner is adam.setup.learner else compiled(learner)
+    adam.state.put(adam.setup.learner)
+    if learner is not adam.setup.learner:
+        adam.state.carry(adam.setup.learner, learner)
+    arm.change(learner, FORK, np.random.default_rng(1))
     losses = run(arm.batches(ORDER, adam.setup, FORK, np.random.default_rng(2)) if batches is None else batches)
-    return losses, task
+    return losses, learner
 
 
-def weights(task):
-    return np.concatenate([np.ravel(variable) for variable in task.model.trainable_variables]).astype(np.float64)
+def weights(learner):
+    return np.concatenate([np.ravel(variable) for variable in learner.model.trainable_variables]).astype(np.float64)
 
 
 def moved(adam, name, steps=1):
     """How far each weight is moved by the first steps of an arm."""
-    _, task = replayed(adam, name, BATCHES[:0])
-    before = weights(task)
-    _, task = replayed(adam, name, BATCHES[:steps])
-    return weights(task) - before
+    _, learner = replayed(adam, name, BATCHES[:0])
+    before = weights(learner)
+    _, learner = replayed(adam, name, BATCHES[:steps])
+    return weights(learner) - before
 
 
 def test_the_schema_names_every_arm():
@@ -102,7 +97,7 @@ def test_the_schema_names_every_arm():
 
 def test_as_it_is_goes_on_as_the_training_itself(adam):
     losses, _ = replayed(adam, AS_IT_IS, BATCHES)
-    adam.state.put(adam.setup.task)
+    adam.state.put(adam.setup.learner)
     np.testing.assert_array_equal(losses, adam.run(BATCHES))
 
 
@@ -121,9 +116,9 @@ def test_four_times_v_is_the_effective_step_of_half_the_rate(adam):
 
 
 def test_without_momentum_the_first_step_goes_down_the_gradient_alone(adam):
-    adam.state.put(adam.setup.task)
-    ARMS["m_0"].change(adam.setup.task, FORK, np.random.default_rng(0))
-    for variable, value in zip(adam.setup.task.optimizer.variables, adam.state.optimizer, strict=True):
+    adam.state.put(adam.setup.learner)
+    ARMS["m_0"].change(adam.setup.learner, FORK, np.random.default_rng(0))
+    for variable, value in zip(adam.setup.learner.optimizer.variables, adam.state.optimizer, strict=True):
         changed = "momentum" in variable.path
         assert np.array_equal(np.asarray(variable), np.zeros_like(value) if changed else value), variable.path
 
@@ -138,18 +133,22 @@ def test_restarted_is_a_first_step(adam):
 @pytest.mark.slow
 def test_amsgrad_begins_with_the_step_of_adam_and_never_lengthens_it(adam):
     np.testing.assert_allclose(moved(adam, "amsgrad"), moved(adam, AS_IT_IS), rtol=0.01, atol=2e-5)
-    _, task = replayed(adam, "amsgrad", BATCHES)
-    hats, v = (np.asarray(getattr(task.optimizer, name)[0]) for name in ("_velocity_hats", "_velocities"))
+    _, learner = replayed(adam, "amsgrad", BATCHES)
+    hats, v = (np.asarray(getattr(learner.optimizer, name)[0]) for name in ("_velocity_hats", "_velocities"))
     assert (hats >= v).all()
 
 
 @pytest.mark.slow
 def test_held_v_stays_and_the_step_is_adam_s_with_it(adam):
-    _, task = replayed(adam, "v_held", BATCHES[:1])
+    _, learner = replayed(adam, "v_held", BATCHES[:1])
     before = dict(
-        zip((v.path.partition("/")[2] for v in adam.setup.task.optimizer.variables), adam.state.optimizer, strict=True)
+        zip(
+            (v.path.partition("/")[2] for v in adam.setup.learner.optimizer.variables),
+            adam.state.optimizer,
+            strict=True,
+        )
     )
-    now = {v.path.partition("/")[2]: np.asarray(v) for v in task.optimizer.variables}
+    now = {v.path.partition("/")[2]: np.asarray(v) for v in learner.optimizer.variables}
     v = next(name for name in now if "velocity" in name)
     m = next(name for name in now if "momentum" in name)
     np.testing.assert_array_equal(now[v], before[v])
@@ -184,8 +183,8 @@ def test_a_network_s_logits_share_its_variables():
 
 @pytest.mark.slow
 def test_float64_computes_in_float64_and_begins_as_float32(adam):
-    losses, task = replayed(adam, "float64")
-    assert {str(v.dtype) for v in task.model.variables} == {"float64"}
+    losses, learner = replayed(adam, "float64")
+    assert {str(v.dtype) for v in learner.model.variables} == {"float64"}
     np.testing.assert_allclose(losses[:4], replayed(adam, AS_IT_IS)[0][:4], rtol=1e-3)
 
 
@@ -197,9 +196,9 @@ def test_batch_normalisation_takes_its_statistics_of_256_spectra_and_the_loss_is
     np.testing.assert_array_equal(wide[:, :SIZE], BATCHES)
     assert all(len(set(row)) == 256 for row in wide)
     losses, _ = replayed(adam, "norm_256", wide[:1])
-    adam.state.put(setup.task)
-    outputs = setup.task.model(DATA[0][wide[0]], training=True)
-    expected = np.asarray(setup.task.loss(outputs, *(part[wide[0]] for part in DATA[1:])))[:SIZE].sum(axis=1).mean()
+    adam.state.put(setup.learner)
+    outputs = setup.learner.model(DATA[0][wide[0]], training=True)
+    expected = np.asarray(setup.learner.loss(outputs, *(part[wide[0]] for part in DATA[1:])))[:SIZE].sum(axis=1).mean()
     assert losses[0] == pytest.approx(expected, rel=1e-4)
 
 
@@ -225,10 +224,10 @@ def test_spectra_dealt_anew_are_the_training_s_own_in_their_time(adam):
 
 
 def test_a_push_is_as_long_as_ten_steps(adam):
-    _, task = replayed(adam, "pushed", BATCHES[:0])
-    pushed = weights(task)
-    adam.state.put(adam.setup.task)
-    assert np.linalg.norm(pushed - weights(adam.setup.task)) == pytest.approx(10 * 0.5, rel=1e-4)
+    _, learner = replayed(adam, "pushed", BATCHES[:0])
+    pushed = weights(learner)
+    adam.state.put(adam.setup.learner)
+    assert np.linalg.norm(pushed - weights(adam.setup.learner)) == pytest.approx(10 * 0.5, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +260,7 @@ def test_a_rate_that_follows_a_schedule_is_not_the_arm_s_to_set():
 
 
 def test_batches_larger_than_the_training_set_cannot_be_had(adam):
-    few = Setup(adam.setup.run, adam.setup.task, np.arange(40), plain)
-    assert ARMS["batch_x4"].unfit(few) == "the training set has 40 spectra, fewer than 64"
-    assert ARMS["norm_256"].unfit(few) == "the training set has 40 spectra, fewer than 256"
+    few = Setup(adam.setup.run, adam.setup.learner, np.arange(40), adam.setup.variants)
+    assert ARMS["batch_x4"].unfit(few) == "the training set has 40 examples, fewer than 64"
+    assert ARMS["norm_256"].unfit(few) == "the training set has 40 examples, fewer than 256"
     assert ARMS["worst_out"].unfit(few) == ""

@@ -13,12 +13,12 @@ from quasarcurves.analysis import histories, tables
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.loss import quasarnet_loss
 from quasarcurves.quasarnet.objective import decode, encode
-from quasarcurves.quasarnet.settings import EvaluationSettings
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.prepare import prepare
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps import evaluation
 from quasarcurves.training import snapshots
+from quasarcurves.training.run_settings import EvaluationSettings
 from quasarcurves.training.snapshots import Snapshot, Spike
 
 LINES, BAL_LINES = ["LYA", "CIV(1548)"], ["CIV(1548)"]

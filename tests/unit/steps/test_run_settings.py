@@ -5,8 +5,8 @@ from copy import deepcopy
 
 import pytest
 
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.steps.training import state_key
+from quasarcurves.training.run_settings import RunSettings
 
 PARAMS = {
     "study": "s",

@@ -3,9 +3,10 @@
 import pytest
 
 from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.cost import parameters
 from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.study import Study
-from quasarcurves.study.forecast import forecast, parameters
+from quasarcurves.study.forecast import forecast
 
 
 def study(**changed):

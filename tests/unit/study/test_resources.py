@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
+from quasarcurves.quasarnet.cost import cost_of, flops_per_spectrum
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.table import Spectra
 from quasarcurves.study import Study, resources
 from quasarcurves.study.steps import LIGHT, STEPS, Need, Sizes
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import CurvatureSettings, TrainingSettings
 from support import made_up_survey
 
@@ -26,7 +28,7 @@ RUN_RULES = {"train", "evaluate", "train_pack", "replay", "magnify_spikes"}
 LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha"]
 PUBLISHED = NetworkSettings(filters=100, layers=4, boxes=13, lines=tuple(LINES), bal_lines=("CIV(1548)",))
 TRAINING = TrainingSettings(epochs=200, batch_size=256, validate_every=10)
-RUN = RunSettings("a study", 1, 0.8, 0, "adam", {"class": "Adam"}, PUBLISHED, TRAINING)
+RUN = RunSettings("a study", 1, 0.8, 0, "adam", {"class": "Adam"}, PUBLISHED.to_json(), TRAINING)
 SMALL = yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
 SIZES = Sizes(
     spectra=1280, tested=192, source_bytes=10**6, runs=8, replicates=1, groups=8, steps=72_000, epochs=4800,
@@ -40,22 +42,22 @@ def need(n_train=60_000, n_validation=3000, checkpoint_every=25, threads=1, **ch
         {key: value for key, value in changes.items() if key in vars(settings)}
         for settings in (PUBLISHED, TRAINING, RUN)
     )
-    run = replace(RUN, network=replace(PUBLISHED, **network), training=replace(TRAINING, **training), **others)
-    return resources.training_need(run, n_train, n_validation, checkpoint_every, threads)
+    run, built = replace(RUN, training=replace(TRAINING, **training), **others), replace(PUBLISHED, **network)
+    return resources.training_need(run, cost_of(built), n_train, n_validation, checkpoint_every, threads)
 
 
 def test_arithmetic_of_the_published_network():
     # bins left by the four convolutions: 217, 104, 48, 20
     products = 217 * 10 * 100 + (104 + 48 + 20) * 10 * 100**2 + 20 * 100 * 100 + 100 * 26 * 7
-    assert resources.flops_per_spectrum(PUBLISHED) == pytest.approx(6 * products)
-    assert resources.flops_per_spectrum(PUBLISHED) == pytest.approx(106e6, rel=0.01)
+    assert flops_per_spectrum(PUBLISHED) == pytest.approx(6 * products)
+    assert flops_per_spectrum(PUBLISHED) == pytest.approx(106e6, rel=0.01)
 
 
 def test_arithmetic_of_six_layers_with_padding():
     small = replace(PUBLISHED, filters=8, layers=6)
     # 222, 111, 56, 28, 14, 7
     products = 222 * 10 * 8 + (111 + 56 + 28 + 14 + 7) * 10 * 8**2 + 7 * 8 * 8 + 8 * 26 * 7
-    assert resources.flops_per_spectrum(small) == pytest.approx(6 * products)
+    assert flops_per_spectrum(small) == pytest.approx(6 * products)
 
 
 @pytest.mark.parametrize(
@@ -156,12 +158,12 @@ def test_curvature_costs_gradients_of_its_probe_and_of_its_batches():
 
 
 def test_memory_of_an_evaluation_is_bounded():
-    small, large, huge = (resources.evaluation_need(PUBLISHED, 200_000, n, 2) for n in (200, 2048, 20_000))
+    small, large, huge = (resources.evaluation_need(cost_of(PUBLISHED), 200_000, n, 2) for n in (200, 2048, 20_000))
     assert small.mb < large.mb == huge.mb
     # of a spectrum that is not tested only its numbers are read
-    assert huge.mb < resources.evaluation_need(PUBLISHED, 400_000, 20_000, 2).mb < huge.mb + 10
+    assert huge.mb < resources.evaluation_need(cost_of(PUBLISHED), 400_000, 20_000, 2).mb < huge.mb + 10
     # twice the models, twice the work
-    twice = resources.evaluation_need(PUBLISHED, 200_000, 20_000, 4)
+    twice = resources.evaluation_need(cost_of(PUBLISHED), 200_000, 20_000, 4)
     assert twice.seconds - huge.seconds > 0.5 * huge.seconds
     assert twice.mb == huge.mb
 
@@ -198,7 +200,7 @@ def test_trainings_that_were_measured(row):
 @pytest.mark.parametrize("row", EVALUATED.to_dict("records"), ids=lambda row: f"{row['spectra']}x{row['filters']}")
 def test_evaluations_that_were_measured(row):
     n = row["spectra"]
-    estimate = resources.evaluation_need(replace(PUBLISHED, filters=row["filters"]), n, n, 1)
+    estimate = resources.evaluation_need(cost_of(replace(PUBLISHED, filters=row["filters"])), n, n, 1)
     assert estimate.mb == pytest.approx(row["peak_mb"], rel=0.15)
 
 
@@ -260,10 +262,11 @@ def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path
 def test_studies_ask_for_what_a_cluster_has(path):
     config = yaml.safe_load(path.read_text())
     # the files of real spectra are not here
-    config["data"] = {"source": "simulated", "n_spectra": config["data"].get("n_spectra", 627_000)}
+    if "task" not in config:
+        config["data"] = {"source": "simulated", "n_spectra": config["data"].get("n_spectra", 627_000)}
     study = Study.from_config(config)
     for run in study.runs:
-        request = study.resources("train", config["data"]["n_spectra"], run)
+        request = study.resources("train", study.n_spectra(Path("not/made/yet.h5")), run)
         assert 1000 < request["mem_mb"] < 10_000
         assert 5 <= request["runtime"] < 7 * 24 * 60
 

@@ -28,11 +28,12 @@ import numpy as np
 from dataclasses import replace
 from quasarcurves.quasarnet.loss import clipped_share, weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Plan, Learner
 from quasarcurves.training.resume import capture, restore
 
 backends.active().set_up(1)
@@ -44,18 +45,19 @@ box = rng.integers(-1, 13, (n, 7)).astype(np.int8)
 offset, weight = rng.uniform(size=(2, n, 7)).astype(np.float32)
 data = flux, box, offset, weight
 settings = NetworkSettings(filters=8, layers=2, boxes=13, lines=tuple("abcdef"), bal_lines=("g",))
-weights = [rng.normal(0, 0.1, w.shape) if w.ndim > 1 else w for w in build_model(settings, 1, 0).get_weights()]
+initial = build_model(QuasarNet(settings), 1, 0).get_weights()
+weights = [rng.normal(0, 0.1, w.shape) if w.ndim > 1 else w for w in initial]
 
 
 def make(spec, dropout=0.0, epochs=2, precision="float32", every=7):
-    model = build_model(replace(settings, dropout=dropout), 1, 0, precision)
+    model = build_model(QuasarNet(replace(settings, dropout=dropout)), 1, 0, precision)
     model.set_weights(weights)
-    task = Task(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"), clipped_share)
-    task.optimizer.build(task.weights)
+    learner = Learner(model, optimizers.build(spec, steps), weighted_line_losses, list("abcdefg"), clipped_share)
+    learner.optimizer.build(learner.weights)
     batches = [[array[rows] for array in data] for rows in np.arange(96).reshape(3, batch)]
-    curvature = None if dropout or not every else Curvature(task, [array[:16] for array in data], every, batches)
+    curvature = None if dropout or not every else Curvature(learner, [array[:16] for array in data], every, batches)
     plan = Plan(epochs=epochs, batch_size=batch, order=lambda epoch: np.random.default_rng(epoch).permutation(n))
-    return Trainer(task, plan, data, [array[:50] for array in data], curvature)
+    return Trainer(learner, plan, data, [array[:50] for array in data], curvature)
 
 
 def trained(trainer):
@@ -70,20 +72,20 @@ for name, spec in specs.items():
     history = trainer.record.history()
     for kind in ("epochs", "steps", "curvature"):
         found |= {f"{name}/{kind}/{column}": values for column, values in getattr(history, kind).items()}
-    found |= {f"{name}/weights/{variable.path}": variable for variable in trainer.task.model.variables}
+    found |= {f"{name}/weights/{variable.path}": variable for variable in trainer.learner.model.variables}
 spec = specs["adam"]
 bare = trained(make(spec, every=0))
 found |= {f"bare/{name}": values for name, values in bare.record.history().steps.items()}
 whole, first, second = make(spec, 0.2), make(spec, 0.2, epochs=1), make(spec, 0.2)
 for each in (whole, first, second):
-    for variable in each.task.model.non_trainable_variables:
+    for variable in each.learner.model.non_trainable_variables:
         if "seed" in variable.path:
             variable.assign([3, 4])
 trained(whole), first.train()
 restore(second, capture(first, []))
 trained(second)
 for which, trainer in (("whole", whole), ("resumed", second)):
-    found |= {f"{which}/{i}": w for i, w in enumerate(trainer.task.model.get_weights())}
+    found |= {f"{which}/{i}": w for i, w in enumerate(trainer.learner.model.get_weights())}
 mixed = trained(make(spec, precision="mixed_bfloat16"))
 found |= {f"mixed/{name}": values for name, values in mixed.record.history().steps.items()}
 found["mixed/sharpness"] = mixed.record.history().curvature["sharpness"]

@@ -21,7 +21,7 @@ from quasarcurves.training.curvature import (
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 
 def network(dropout=0.0, dtype="float32"):
@@ -55,19 +55,21 @@ def trained(spec, curvature_every=0, dropout=0.0, **plan):
     """Train a tiny network; give the trainer."""
     model, data = network(dropout), examples(30)
     clipped = lambda out, y: np.mean(np.asarray(out) > 0.5)  # noqa: E731
-    task = Task(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab", clipped)
-    task.optimizer.build(task.weights)
-    curvature = Curvature(task, examples(), curvature_every, batches()) if curvature_every else None
+    learner = Learner(model, optimizers.build(spec), lambda out, y: (out - y) ** 2, "ab", clipped)
+    learner.optimizer.build(learner.weights)
+    curvature = Curvature(learner, examples(), curvature_every, batches()) if curvature_every else None
     order = lambda epoch: np.random.default_rng([1, epoch]).permutation(30)  # noqa: E731
-    trainer = Trainer(task, Plan(**{"epochs": 4, "batch_size": 8, "order": order, **plan}), data, curvature=curvature)
+    trainer = Trainer(
+        learner, Plan(**{"epochs": 4, "batch_size": 8, "order": order, **plan}), data, curvature=curvature
+    )
     trainer.train()
     return trainer
 
 
-def dense_hessian(task, probe, epsilon=1e-6):
+def dense_hessian(learner, probe, epsilon=1e-6):
     """Difference the gradient, entry by entry in float64, with the statistics of the probe in batch normalisation."""
     copy, (x, y) = network(dtype="float64"), probe
-    copy.set_weights(task.model.get_weights())
+    copy.set_weights(learner.model.get_weights())
     weights = [variable.numpy() for variable in copy.trainable_variables]
     moving = [variable.value for variable in copy.non_trainable_variables]
 
@@ -100,9 +102,9 @@ def dense_hessian(task, probe, epsilon=1e-6):
     ids=lambda spec: "-".join(map(str, spec.values())),
 )
 def test_curvature_is_that_of_the_dense_hessian(spec):
-    task = trained({"learning_rate": 1e-2, **spec}).task
-    gradient, hessian = dense_hessian(task, examples())
-    t, optimizer = 16, task.optimizer
+    learner = trained({"learning_rate": 1e-2, **spec}).learner
+    gradient, hessian = dense_hessian(learner, examples())
+    t, optimizer = 16, learner.optimizer
     if spec["class"] in ("SGD", "Lion"):
         diagonal = np.ones(len(gradient))
     elif spec["class"] == "RMSprop":
@@ -112,7 +114,7 @@ def test_curvature_is_that_of_the_dense_hessian(spec):
         corrected = np.sqrt(np.float64(flat(kept)) / (1 - 0.999**t))
         epsilon = 1e-7 if spec["class"] == "Nadam" else 1e-7 / np.sqrt(1 - 0.999**t)
         diagonal = (corrected + epsilon) * (1 if spec["class"] == "Nadam" else 1 - 0.9**t)
-    measured = Curvature(task, examples(), 1, batches()).measure()
+    measured = Curvature(learner, examples(), 1, batches()).measure()
     # P^-1 H itself is not symmetric: numpy solves it in general
     expected = np.linalg.eigvals(hessian / diagonal[:, None]).real.max()
     assert measured["sharpness"] == pytest.approx(expected, rel=1e-3)
@@ -121,7 +123,7 @@ def test_curvature_is_that_of_the_dense_hessian(spec):
     assert measured["gradient_curvature"] <= measured["sharpness"] * (1 + 1e-3)
     along, square = [], []
     for batch in batches():
-        gradient, hessian = dense_hessian(task, batch)
+        gradient, hessian = dense_hessian(learner, batch)
         step = gradient / diagonal
         along.append(step @ hessian @ step)
         square.append(step @ gradient)
@@ -156,8 +158,8 @@ def quadratic_run(spec, ratio, steps=60):
     """Minimise h/2 w^2 with h at `ratio` of where it becomes unstable; give |w| at the end and what was measured."""
     optimizer = optimizers.build(spec)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
-    task = Task(model, optimizer, lambda out: out**2, "a")
-    optimizer.build(task.weights)
+    learner = Learner(model, optimizer, lambda out: out**2, "a")
+    optimizer.build(learner.weights)
     optimizer.iterations.assign(100_000)  # the corrections for the start are over
     if spec["class"] == "Nadam":
         optimizer._u_product.assign(0.0)
@@ -165,10 +167,10 @@ def quadratic_run(spec, ratio, steps=60):
     h = ratio * stability_threshold(optimizer) * scale
     model.set_weights([np.full((1, 1), 1e-12)])
     x = np.full((1, 1), np.sqrt(h / 2), np.float32)
-    measured = Curvature(task, [x], 1).measure()
+    measured = Curvature(learner, [x], 1).measure()
     assert measured["sharpness"] == pytest.approx(h / scale, rel=1e-3)
     assert measured["gradient_curvature"] == pytest.approx(h / scale, rel=1e-3)
-    Trainer(task, Plan(steps, 1, lambda epoch: np.zeros(1, int)), [x]).train()
+    Trainer(learner, Plan(steps, 1, lambda epoch: np.zeros(1, int)), [x]).train()
     return abs(float(model.get_weights()[0][0, 0])), measured
 
 
@@ -199,11 +201,11 @@ def test_curvature_along_the_update_is_that_worked_out_by_hand(spec):
     # loss of the batch: (4 w1^2 + 9 w2^2 / 4) / 4, so H is diagonal, and the gradient H w
     x, h, w, b1, b2 = np.float32([[2, 0], [0, 1.5]]), np.array([2.0, 1.125]), np.array([0.7, -0.4]), 0.9, 0.999
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
-    task = Task(model, optimizers.build(spec), lambda out: out**2 / 2, "a")
-    task.optimizer.build(task.weights)
+    learner = Learner(model, optimizers.build(spec), lambda out: out**2 / 2, "a")
+    learner.optimizer.build(learner.weights)
     model.set_weights([w[:, None]])
-    curvature = Curvature(task, [x], 1)
-    step = backends.active().compile_steps(task, [x], [Loss()], 1)
+    curvature = Curvature(learner, [x], 1)
+    step = backends.active().compile_steps(learner, [x], [Loss()], 1)
     step(np.int32([[0, 1]]))
     curvature.measure_cheaply()
     step(np.int32([[0, 1]]))
@@ -249,7 +251,7 @@ def test_threshold_follows_the_schedule():
 
 def test_cheap_measures_are_those_of_the_dear_ones():
     trainer = trained({"class": "Adam", "learning_rate": 1e-2})
-    curvature = Curvature(trainer.task, examples(), 1, batches())
+    curvature = Curvature(trainer.learner, examples(), 1, batches())
     cheap, all_of_them = curvature.measure_cheaply(), curvature.measure()
     assert cheap.keys() == all_of_them.keys() - {"sharpness", "gradient_curvature", "threshold"}
     assert cheap == {name: all_of_them[name] for name in cheap}
@@ -321,8 +323,8 @@ def noisy_quadratic(spec, ratio, steps=1500):
     """
     optimizer = optimizers.build(spec)
     model = keras.Sequential([keras.Input((DIRECTIONS,)), keras.layers.Dense(1, use_bias=False)])
-    task = Task(model, optimizer, lambda out: out**2 / 2, "a")
-    optimizer.build(task.weights)
+    learner = Learner(model, optimizer, lambda out: out**2 / 2, "a")
+    optimizer.build(learner.weights)
     optimizer.iterations.assign(100_000)  # the corrections for the start are over
     if spec["class"] == "Nadam":
         optimizer._u_product.assign(0.0)
@@ -333,9 +335,9 @@ def noisy_quadratic(spec, ratio, steps=1500):
     x = np.float32(np.sqrt(length) * x / np.linalg.norm(x, axis=1, keepdims=True))
     model.set_weights([np.full((DIRECTIONS, 1), 1e-6)])
     drawn = [[x[rows]] for rows in drawn_batches(len(x), 1, 32, rng)]
-    measured = Curvature(task, [x], 1, drawn).measure()
+    measured = Curvature(learner, [x], 1, drawn).measure()
     before = np.linalg.norm(model.get_weights()[0])
-    Trainer(task, Plan(1, 1, lambda epoch: np.arange(steps), measures=()), [x]).train()
+    Trainer(learner, Plan(1, 1, lambda epoch: np.arange(steps), measures=()), [x]).train()
     return np.linalg.norm(model.get_weights()[0]) / before, measured
 
 
@@ -389,9 +391,11 @@ def test_batches_are_drawn_as_a_training_draws_them(n, size, each):
 def test_descent_is_that_of_the_step_after_the_measurement():
     """On a batch that is the probe plain SGD goes straight down; a momentum from elsewhere does not."""
     model, data = network(), examples(8)
-    task = Task(model, optimizers.build({"class": "SGD", "learning_rate": 0.1}), lambda out, y: (out - y) ** 2, "ab")
-    task.optimizer.build(task.weights)
-    trainer = Trainer(task, Plan(6, 8, lambda epoch: np.arange(8)), data, curvature=Curvature(task, data, 2))
+    learner = Learner(
+        model, optimizers.build({"class": "SGD", "learning_rate": 0.1}), lambda out, y: (out - y) ** 2, "ab"
+    )
+    learner.optimizer.build(learner.weights)
+    trainer = Trainer(learner, Plan(6, 8, lambda epoch: np.arange(8)), data, curvature=Curvature(learner, data, 2))
     trainer.train()
     history = trainer.record.history()
     assert history.curvature["step"].tolist() == [2, 4]
@@ -405,8 +409,8 @@ def test_descent_is_that_of_the_step_after_the_measurement():
 def test_the_share_beyond_the_clip_is_that_of_the_probe():
     model, data = network(), examples(8)
     clipped = lambda outputs, y: np.mean(np.asarray(outputs) > np.median(outputs))  # noqa: E731
-    task = Task(model, optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab", clipped)
-    task.optimizer.build(task.weights)
-    task.optimizer.iterations.assign(1)
-    task.optimizer._velocities[0].assign(np.ones(task.optimizer._velocities[0].shape))
-    assert Curvature(task, data, 1).measure()["clipped_share"] == 0.5
+    learner = Learner(model, optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab", clipped)
+    learner.optimizer.build(learner.weights)
+    learner.optimizer.iterations.assign(1)
+    learner.optimizer._velocities[0].assign(np.ones(learner.optimizer._velocities[0].shape))
+    assert Curvature(learner, data, 1).measure()["clipped_share"] == 0.5

@@ -8,7 +8,7 @@ from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D
 from quasarcurves.training import loop, optimizer_specs, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.resume import capture, restore
 
 N = 40
@@ -50,10 +50,10 @@ def make(spec, row=True, curvature=False, epochs=3, model=None):
     model = model or network()
     if not row:
         optimizer.build(model.trainable_variables)
-    task = Task(model, optimizer, lambda out, y: (out - y) ** 2, "ab")
-    optimizer.build(task.weights)
+    learner = Learner(model, optimizer, lambda out, y: (out - y) ** 2, "ab")
+    optimizer.build(learner.weights)
     plan = Plan(epochs, 5, lambda epoch: np.random.default_rng([2, epoch]).permutation(N))
-    return Trainer(task, plan, data, data, Curvature(task, data, 7) if curvature else None)
+    return Trainer(learner, plan, data, data, Curvature(learner, data, 7) if curvature else None)
 
 
 def trained(trainer):
@@ -65,8 +65,8 @@ def trained(trainer):
 @pytest.mark.parametrize("name", SPECS)
 def test_a_row_takes_the_steps_that_tensors_take(name):
     one, other = (trained(make(SPECS[name], row)) for row in (False, True))
-    assert (one.task.in_a_row, other.task.in_a_row) == (False, True)
-    assert all(variable.shape in ((), (116,)) for variable in other.task.optimizer.variables)
+    assert (one.learner.in_a_row, other.learner.in_a_row) == (False, True)
+    assert all(variable.shape in ((), (116,)) for variable in other.learner.optimizer.variables)
     histories = [trainer.record.history() for trainer in (one, other)]
     for kind in ("steps", "epochs"):
         expected, got = (getattr(history, kind) for history in histories)
@@ -74,7 +74,7 @@ def test_a_row_takes_the_steps_that_tensors_take(name):
         for column in expected.keys() - {"seconds"}:
             np.testing.assert_allclose(got[column], expected[column], rtol=1e-5, err_msg=column)
     # the generators of dropout and the moving means as well
-    for variable, expected in zip(other.task.model.variables, one.task.model.variables, strict=True):
+    for variable, expected in zip(other.learner.model.variables, one.learner.model.variables, strict=True):
         np.testing.assert_allclose(variable, expected, rtol=1e-4, atol=1e-6, err_msg=variable.path)
 
 
@@ -89,8 +89,8 @@ def test_a_row_takes_the_steps_that_tensors_take(name):
 )
 def test_what_looks_at_tensors_is_given_tensors(spec):
     trainer = make(spec)
-    assert not trainer.task.in_a_row
-    assert trainer.task.weights == trainer.task.model.trainable_variables
+    assert not trainer.learner.in_a_row
+    assert trainer.learner.weights == trainer.learner.model.trainable_variables
 
 
 def test_a_constrained_tensor_stays_one():
@@ -98,7 +98,7 @@ def test_a_constrained_tensor_stays_one():
         [keras.Input((9, 1)), keras.layers.Flatten(), keras.layers.Dense(2, kernel_constraint="non_neg")]
     )
     trainer = trained(make({"class": "SGD"}, model=model))
-    assert not trainer.task.in_a_row
+    assert not trainer.learner.in_a_row
     assert model.layers[-1].kernel.numpy().min() == 0
 
 
@@ -106,7 +106,7 @@ def test_between_blocks_the_model_holds_the_weights(monkeypatch):
     monkeypatch.setattr(loop, "_FIRST_BLOCK", 1)
     monkeypatch.setattr(loop, "_BLOCK_SECONDS", 1e-9)
     trainer, norms = make({"class": "Adam"}), []
-    last = trainer.task.model.layers[-1]
+    last = trainer.learner.model.layers[-1]
     trainer.train(lambda: norms.append(np.linalg.norm(np.concatenate([w.ravel() for w in last.get_weights()]))))
     assert len(norms) == 24
     np.testing.assert_allclose(norms, trainer.record.history().steps["last_layer_norm"], rtol=1e-6)
@@ -114,10 +114,10 @@ def test_between_blocks_the_model_holds_the_weights(monkeypatch):
 
 def test_a_model_changed_between_blocks_is_trained_as_it_is_then():
     trainer = make({"class": "SGD"})
-    weights = [np.zeros_like(weight) for weight in trainer.task.model.get_weights()]
-    trainer.task.model.set_weights(weights)
+    weights = [np.zeros_like(weight) for weight in trainer.learner.model.get_weights()]
+    trainer.learner.model.set_weights(weights)
     trainer.train()
-    assert not trainer.task.model.layers[0].kernel.numpy().any()
+    assert not trainer.learner.model.layers[0].kernel.numpy().any()
 
 
 def test_a_training_on_a_row_goes_on_bit_by_bit():
@@ -129,7 +129,7 @@ def test_a_training_on_a_row_goes_on_bit_by_bit():
     trained(whole), first.train()
     restore(second, capture(first, []))
     trained(second)
-    for one, other in zip(whole.task.model.variables, second.task.model.variables, strict=True):
+    for one, other in zip(whole.learner.model.variables, second.learner.model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
     histories = [trainer.record.history() for trainer in (whole, second)]
     for column, values in histories[0].steps.items():

@@ -8,7 +8,7 @@ import tensorflow as tf
 from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 BETAS = {"class": "Adam", "beta_1": 0.9, "beta_2": 0.99}
 
@@ -44,11 +44,11 @@ def quadratic(spec, steps=2500, every=50):
     """Minimise w^2 / 2 from w = 1, the curvature measured on the way."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.set_weights([np.ones((1, 1))])
-    task = Task(model, optimizers.build(spec), lambda out: out**2, "a")
-    task.optimizer.build(task.weights)
+    learner = Learner(model, optimizers.build(spec), lambda out: out**2, "a")
+    learner.optimizer.build(learner.weights)
     x = np.full((1, 1), np.sqrt(0.5), np.float32)
     plan = Plan(steps, 1, lambda epoch: np.zeros(1, int))
-    trainer = Trainer(task, plan, [x], curvature=Curvature(task, [x], every))
+    trainer = Trainer(learner, plan, [x], curvature=Curvature(learner, [x], every))
     trainer.train()
     history = trainer.record.history()
     return np.float64(history.steps["loss"]), history.curvature

@@ -14,7 +14,7 @@ from quasarcurves.training import loop, optimizers
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 PART_WEIGHTS = np.array([1.0, 0.5])
 
@@ -44,13 +44,13 @@ def order(n, seed=2):
     return lambda epoch: np.random.default_rng([seed, epoch]).permutation(n)
 
 
-def make_task(spec, model=None, loss=squares, **options):
-    return Task(model or make_model(), optimizers.build(spec, **options), loss, ["first", "second"])
+def make_learner(spec, model=None, loss=squares, **options):
+    return Learner(model or make_model(), optimizers.build(spec, **options), loss, ["first", "second"])
 
 
-def train(task, data, plan, validation=None, after_epoch=lambda progress: None):
+def train(learner, data, plan, validation=None, after_epoch=lambda progress: None):
     """Train from the beginning to the end."""
-    trainer = Trainer(task, plan, data, validation)
+    trainer = Trainer(learner, plan, data, validation)
     trainer.train(after_epoch=lambda: after_epoch(trainer.record))
     trainer.finish()
     return trainer.record
@@ -143,12 +143,12 @@ def assert_same_training(progress, model, record, tolerance=1e-5):
     ("n", "last_batch", "steps"), [(23, "keep", 5), (23, "drop", 4), (20, "keep", 4), (20, "drop", 4), (3, "keep", 1)]
 )
 def test_gradient_descent_equals_a_plain_loop(n, last_batch, steps):
-    data, task = make_data(n), make_task({"class": "SGD", "learning_rate": 0.1})
+    data, learner = make_data(n), make_learner({"class": "SGD", "learning_rate": 0.1})
     plan = Plan(6, 5, order(n), last_batch)
     assert plan.steps_per_epoch(n) == steps
-    progress = train(task, data, plan)
+    progress = train(learner, data, plan)
     record = train_by_hand(Sgd(0.1), data, 6, 5, last_batch == "keep")
-    assert_same_training(progress, task.model, record)
+    assert_same_training(progress, learner.model, record)
     epochs = progress.history().epochs
     np.testing.assert_array_equal(epochs["step"], steps * np.arange(1, 7))
     np.testing.assert_allclose(epochs["learning_rate"], 0.1)
@@ -161,8 +161,8 @@ def test_gradient_descent_equals_a_plain_loop(n, last_batch, steps):
 
 
 def test_an_epoch_counts_every_example_once():
-    data, task = make_data(11), make_task({"class": "SGD", "learning_rate": 1e-12})
-    loss = train(task, data, Plan(1, 5, order(11))).history()
+    data, learner = make_data(11), make_learner({"class": "SGD", "learning_rate": 1e-12})
+    loss = train(learner, data, Plan(1, 5, order(11))).history()
     expected = losses_by_hand(make_model().get_weights(), *data).sum(1).mean()
     assert loss.epochs["loss"][0] == pytest.approx(expected, rel=1e-5)
     # the mean of the three batches' means, the last of one example, is another number
@@ -172,10 +172,10 @@ def test_an_epoch_counts_every_example_once():
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_adam_and_amsgrad_equal_a_plain_loop(amsgrad):
     spec = {"class": "Adam", "learning_rate": 0.02, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-4, "amsgrad": amsgrad}
-    data, task = make_data(23), make_task(spec)
-    progress = train(task, data, Plan(12, 5, order(23)))
+    data, learner = make_data(23), make_learner(spec)
+    progress = train(learner, data, Plan(12, 5, order(23)))
     by_hand = {flag: train_by_hand(AdamByHand(0.02, 0.8, 0.9, 1e-4, flag), data, 12, 5) for flag in (False, True)}
-    assert_same_training(progress, task.model, by_hand[amsgrad])
+    assert_same_training(progress, learner.model, by_hand[amsgrad])
     # the two differ by far more than what is asked for here
     difference = np.subtract(by_hand[True]["steps"], by_hand[False]["steps"])
     assert np.abs(difference).max() > 1e-2
@@ -183,16 +183,16 @@ def test_adam_and_amsgrad_equal_a_plain_loop(amsgrad):
 
 def test_the_recorded_rate_is_that_of_the_schedule():
     spec = {"class": "SGD", "learning_rate": 0.2, "schedule": {"class": "PolynomialDecay", "end_learning_rate": 0.1}}
-    task = make_task(spec, total_steps=20)
-    rates = train(task, make_data(20), Plan(4, 4, order(20))).history().epochs["learning_rate"]
+    learner = make_learner(spec, total_steps=20)
+    rates = train(learner, make_data(20), Plan(4, 4, order(20))).history().epochs["learning_rate"]
     np.testing.assert_allclose(rates, 0.2 - 0.1 * np.arange(5, 21, 5) / 20, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("every", "epochs", "validated"), [(3, 7, [3, 6, 7]), (1, 3, [1, 2, 3]), (5, 4, [4])])
 def test_validation_loss_is_computed_where_asked_for(every, epochs, validated):
     data, validation = make_data(20), make_data(9, seed=8)
-    task = make_task({"class": "SGD", "learning_rate": 0.1})
-    progress = train(task, data, Plan(epochs, 5, order(20), validate_every=every), validation)
+    learner = make_learner({"class": "SGD", "learning_rate": 0.1})
+    progress = train(learner, data, Plan(epochs, 5, order(20), validate_every=every), validation)
     expected = np.full(epochs, np.nan)
     record = train_by_hand(Sgd(0.1), data, epochs, 5, validation=validation)
     for epoch in validated:
@@ -201,15 +201,15 @@ def test_validation_loss_is_computed_where_asked_for(every, epochs, validated):
 
 
 def test_without_validation_there_is_no_validation_loss_and_no_best():
-    progress = train(make_task({"class": "SGD", "learning_rate": 0.1}), make_data(10), Plan(2, 5, order(10)))
+    progress = train(make_learner({"class": "SGD", "learning_rate": 0.1}), make_data(10), Plan(2, 5, order(10)))
     assert np.isnan(progress.history().epochs["val_loss"]).all()
     assert progress.best_weights == []
 
 
 def test_validation_in_several_pieces_is_the_mean_over_all_examples():
     validation = make_data(2500, seed=9)
-    task = make_task({"class": "SGD", "learning_rate": 0.1})
-    progress = train(task, make_data(10), Plan(1, 5, order(10)), validation)
+    learner = make_learner({"class": "SGD", "learning_rate": 0.1})
+    progress = train(learner, make_data(10), Plan(1, 5, order(10)), validation)
     expected = train_by_hand(Sgd(0.1), make_data(10), 1, 5, validation=validation)["val"]
     np.testing.assert_allclose(progress.epochs["val_loss"], expected, rtol=1e-5)
 
@@ -217,8 +217,8 @@ def test_validation_in_several_pieces_is_the_mean_over_all_examples():
 def test_dropout_is_off_in_validation():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(2)])
     x, y, weight = make_data(30)
-    task = make_task({"class": "SGD", "learning_rate": 1e-12}, model)
-    progress = train(task, (x, y, weight), Plan(1, 30, order(30)), (x, y, weight))
+    learner = make_learner({"class": "SGD", "learning_rate": 1e-12}, model)
+    progress = train(learner, (x, y, weight), Plan(1, 30, order(30)), (x, y, weight))
     kernel, bias = (values.astype(np.float64) for values in model.get_weights())
     expected = (PART_WEIGHTS * weight[:, None] * (y - x @ kernel - bias) ** 2).sum(1).mean()
     assert progress.epochs["val_loss"][0] == pytest.approx(expected, rel=1e-4)
@@ -231,13 +231,13 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss():
     # what the model says after epoch 4 is taken for the truth: its loss is 0 there
     x, _, weight = make_data(30, seed=5)
     validation = x, forward(record["weights"][3], x)[1].astype(np.float32), weight
-    task, seen = make_task({"class": "SGD", "learning_rate": 0.1}), []
+    learner, seen = make_learner({"class": "SGD", "learning_rate": 0.1}), []
     progress = train(
-        task, data, Plan(8, 5, order(20)), validation, lambda progress: seen.append(task.model.get_weights())
+        learner, data, Plan(8, 5, order(20)), validation, lambda progress: seen.append(learner.model.get_weights())
     )
     assert np.argmin(progress.epochs["val_loss"]) == 3
     assert progress.best_loss == progress.epochs["val_loss"][3]
-    for best, then, last in zip(progress.best_weights, seen[3], task.model.get_weights(), strict=True):
+    for best, then, last in zip(progress.best_weights, seen[3], learner.model.get_weights(), strict=True):
         np.testing.assert_array_equal(best, then)
         assert (best != last).any()
 
@@ -252,10 +252,10 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss():
     ],
 )
 def test_the_best_weights_may_be_those_of_the_highest_crossing_point(crossings, best):
-    task, said, seen = make_task({"class": "SGD", "learning_rate": 0.01}), iter(crossings), []
+    learner, said, seen = make_learner({"class": "SGD", "learning_rate": 0.01}), iter(crossings), []
     data, plan = make_data(20), Plan(4, 5, order(20), best="crossing")
-    trainer = Trainer(task, plan, data, data, crossing=lambda outputs: next(said))
-    trainer.train(after_epoch=lambda: seen.append(task.model.get_weights()))
+    trainer = Trainer(learner, plan, data, data, crossing=lambda outputs: next(said))
+    trainer.train(after_epoch=lambda: seen.append(learner.model.get_weights()))
     trainer.finish()
     record = trainer.record
     assert (np.diff(record.epochs["val_loss"]) < 0).all()
@@ -266,25 +266,27 @@ def test_the_best_weights_may_be_those_of_the_highest_crossing_point(crossings, 
 
 
 def test_the_crossing_point_is_that_of_the_outputs_at_the_epochs_that_are_validated():
-    task, data, said = make_task({"class": "SGD", "learning_rate": 0.1}), make_data(2500), []
+    learner, data, said = make_learner({"class": "SGD", "learning_rate": 0.1}), make_data(2500), []
     trainer = Trainer(
-        task, Plan(3, 500, order(2500), validate_every=2), data, data, crossing=lambda y: said.append(y) or 0.5
+        learner, Plan(3, 500, order(2500), validate_every=2), data, data, crossing=lambda y: said.append(y) or 0.5
     )
     trainer.train()
     trainer.finish()
     assert trainer.record.epochs["val_crossing"] == pytest.approx([np.nan, 0.5, 0.5], nan_ok=True)
-    np.testing.assert_allclose(said[-1], forward(task.model.get_weights(), data[0])[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(said[-1], forward(learner.model.get_weights(), data[0])[1], rtol=1e-4, atol=1e-5)
 
 
 def test_recording_the_crossing_point_changes_nothing_else():
     records = []
     for crossing in (None, lambda outputs: float(outputs.mean())):
-        task, data = make_task({"class": "Adam", "learning_rate": 0.01}), make_data(40)
-        trainer = Trainer(task, Plan(6, 8, order(40), validate_every=2), data, make_data(13, seed=4), crossing=crossing)
+        learner, data = make_learner({"class": "Adam", "learning_rate": 0.01}), make_data(40)
+        trainer = Trainer(
+            learner, Plan(6, 8, order(40), validate_every=2), data, make_data(13, seed=4), crossing=crossing
+        )
         trainer.train()
         trainer.finish()
         records.append([trainer.record.history().epochs[name] for name in ("loss", "val_loss")])
-        records[-1] += [*trainer.task.model.get_weights(), *trainer.record.best_weights]
+        records[-1] += [*trainer.learner.model.get_weights(), *trainer.record.best_weights]
     for one, other in zip(*records, strict=True):
         np.testing.assert_array_equal(one, other, strict=True)
 
@@ -292,7 +294,7 @@ def test_recording_the_crossing_point_changes_nothing_else():
 def test_every_epoch_is_reported_after_its_validation():
     seen = []
     train(
-        make_task({"class": "SGD", "learning_rate": 0.1}),
+        make_learner({"class": "SGD", "learning_rate": 0.1}),
         make_data(10),
         Plan(3, 5, order(10)),
         make_data(4),
@@ -324,8 +326,8 @@ def test_a_run_that_diverges_ends_with_the_first_loss_that_is_not_finite():
     assert first == 5
     assert losses[first - 1] < 1e-4 * largest
     assert losses[first] > 100 * largest
-    task = make_task({"class": "SGD", "learning_rate": 3000.0})
-    assert_ended_at(train(task, data, Plan(10, 5, order(20)), make_data(8)), first, 4)
+    learner = make_learner({"class": "SGD", "learning_rate": 3000.0})
+    assert_ended_at(train(learner, data, Plan(10, 5, order(20)), make_data(8)), first, 4)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -342,9 +344,9 @@ def test_the_first_bad_step_is_found_wherever_it_is(bad, part, epoch, last_batch
         usual = hidden[now]
         return np.insert(usual, 11, 22) if now == epoch else np.append(usual[:20], usual[:3])
 
-    task = make_task({"class": "SGD", "learning_rate": 0.01})
+    learner = make_learner({"class": "SGD", "learning_rate": 0.01})
     plan = Plan(5, 5, order_with_bad, last_batch)
-    progress = train(task, (x, y, weight), plan, make_data(6))
+    progress = train(learner, (x, y, weight), plan, make_data(6))
     per_epoch = 5 if last_batch == "keep" else 4
     assert_ended_at(progress, epoch * per_epoch + 2, per_epoch)
     # the best weights seen before stay
@@ -353,7 +355,7 @@ def test_the_first_bad_step_is_found_wherever_it_is(bad, part, epoch, last_batch
 
 
 def test_a_run_that_stays_finite_is_not_marked():
-    progress = train(make_task({"class": "SGD", "learning_rate": 0.1}), make_data(10), Plan(3, 5, order(10)))
+    progress = train(make_learner({"class": "SGD", "learning_rate": 0.1}), make_data(10), Plan(3, 5, order(10)))
     assert progress.diverged_step is None
     assert progress.epoch == 3
 
@@ -375,9 +377,9 @@ class StepNumber:
 
 
 def test_a_measure_of_ones_own_is_recorded():
-    data, task = make_data(23), make_task({"class": "SGD", "learning_rate": 0.1})
+    data, learner = make_data(23), make_learner({"class": "SGD", "learning_rate": 0.1})
     plan = Plan(3, 5, order(23), measures=(Loss(), GradientNorm(), StepNumber()))
-    steps = train(task, data, plan).history().steps
+    steps = train(learner, data, plan).history().steps
     record = train_by_hand(Sgd(0.1), data, 3, 5)
     assert list(steps) == ["loss", "gradient_norm", "number"]
     np.testing.assert_allclose(steps["loss"], record["steps"], rtol=1e-5)
@@ -406,9 +408,9 @@ def test_the_length_of_blocks_does_not_change_the_training(monkeypatch):
     for first, seconds in ((1, 1e-9), (16, 1.0)):
         monkeypatch.setattr(loop, "_FIRST_BLOCK", first)
         monkeypatch.setattr(loop, "_BLOCK_SECONDS", seconds)
-        task = make_task({"class": "Adam", "learning_rate": 0.01})
-        progress = train(task, make_data(23), Plan(4, 5, order(23)), make_data(6))
-        results.append([progress.history().steps["loss"], *task.model.get_weights(), *progress.best_weights])
+        learner = make_learner({"class": "Adam", "learning_rate": 0.01})
+        progress = train(learner, make_data(23), Plan(4, 5, order(23)), make_data(6))
+        results.append([progress.history().steps["loss"], *learner.model.get_weights(), *progress.best_weights])
         blocks.append(len(progress.steps["loss"]))
     assert blocks == [20, 8]
     for one, other in zip(*results, strict=True):
@@ -419,8 +421,8 @@ def test_a_training_stopped_between_blocks_goes_on_where_it_was(monkeypatch):
     monkeypatch.setattr(loop, "_FIRST_BLOCK", 1)
     monkeypatch.setattr(loop, "_BLOCK_SECONDS", 1e-9)
     spec, plan = {"class": "Adam", "learning_rate": 0.01}, Plan(3, 5, order(23))
-    through = train(make_task(spec), make_data(23), plan, make_data(6))
-    trainer = Trainer(make_task(spec), plan, make_data(23), make_data(6))
+    through = train(make_learner(spec), make_data(23), plan, make_data(6))
+    trainer = Trainer(make_learner(spec), plan, make_data(23), make_data(6))
 
     def stop():
         if trainer.record.step == 7:
@@ -441,9 +443,9 @@ def test_a_training_stopped_between_blocks_goes_on_where_it_was(monkeypatch):
 def test_measures_do_not_change_the_training():
     results = []
     for measures in ((Loss(),), (Loss(), GradientNorm())):
-        task = make_task({"class": "Adam", "learning_rate": 0.01})
-        progress = train(task, make_data(23), Plan(3, 5, order(23), measures=measures))
-        results.append((progress.history().steps["loss"], task.model.get_weights()))
+        learner = make_learner({"class": "Adam", "learning_rate": 0.01})
+        progress = train(learner, make_data(23), Plan(3, 5, order(23), measures=measures))
+        results.append((progress.history().steps["loss"], learner.model.get_weights()))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
     for one, other in zip(results[0][1], results[1][1], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
@@ -455,7 +457,7 @@ import os
 from pathlib import Path
 import numpy as np
 from quasarcurves.steps import training as runs
-from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import StateSettings
 from quasarcurves.spectra import Spectra
 from quasarcurves.spectra.subsets import draw

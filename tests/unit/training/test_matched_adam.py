@@ -6,7 +6,7 @@ import pytest
 
 from quasarcurves.training import optimizer_specs, optimizers
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.preconditioners import DiagonalPreconditioner, preconditioner_of
 
 AMSGRAD = {"class": "Adam", "learning_rate": 5e-3, "amsgrad": True}
@@ -27,8 +27,8 @@ def train(spec, effective_step=None, epochs=10):
     )
     rng = np.random.default_rng(3)
     data = [rng.normal(size=(N, 9, 1)).astype(np.float32), rng.normal(size=(N, 2)).astype(np.float32)]
-    task = Task(model, optimizers.build(spec, effective_step=effective_step), lambda out, y: (out - y) ** 2, "ab")
-    trainer = Trainer(task, Plan(epochs, 8, lambda epoch: np.random.default_rng([1, epoch]).permutation(N)), data)
+    learner = Learner(model, optimizers.build(spec, effective_step=effective_step), lambda out, y: (out - y) ** 2, "ab")
+    trainer = Trainer(learner, Plan(epochs, 8, lambda epoch: np.random.default_rng([1, epoch]).permutation(N)), data)
     trainer.train()
     return trainer.record.history(), model
 

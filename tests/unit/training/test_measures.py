@@ -12,7 +12,7 @@ from quasarcurves.training.flat import flat
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss, step_record
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.preconditioners import DiagonalPreconditioner, preconditioner_of
 from quasarcurves.training.step import PERCENTS, Step
 
@@ -284,9 +284,11 @@ def trained(name, n=40, epochs=4):
     """Train with the whole record; give the history and the weights after each block."""
     model, rng = make_model(), np.random.default_rng(6)
     data = [rng.normal(size=(n, *shape)).astype(np.float32) for shape in ((6, 2), (2,))]
-    task = Task(model, optimizers.build({"class": name, "learning_rate": RATE}), lambda out, y: (out - y) ** 2, "ab")
+    learner = Learner(
+        model, optimizers.build({"class": name, "learning_rate": RATE}), lambda out, y: (out - y) ** 2, "ab"
+    )
     plan = Plan(epochs, 5, lambda epoch: np.random.default_rng([2, epoch]).permutation(n))
-    trainer, weights = Trainer(task, plan, data), [row(model.get_weights())]
+    trainer, weights = Trainer(learner, plan, data), [row(model.get_weights())]
     trainer.train(lambda: weights.append(row(model.get_weights())))
     return trainer.record.history(), np.array(weights)
 
@@ -315,8 +317,8 @@ def test_a_step_takes_at_most_60_bytes_on_disk(tmp_path):
 
 def test_the_loss_alone_can_be_recorded():
     data = [np.ones((5, 6, 2), np.float32), np.ones((5, 2), np.float32)]
-    task = Task(make_model(), optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab")
-    trainer = Trainer(task, Plan(1, 5, lambda epoch: np.arange(5), measures=(Loss(),)), data)
+    learner = Learner(make_model(), optimizers.build({"class": "Adam"}), lambda out, y: (out - y) ** 2, "ab")
+    trainer = Trainer(learner, Plan(1, 5, lambda epoch: np.arange(5), measures=(Loss(),)), data)
     trainer.train()
     assert list(trainer.record.steps) == ["loss"]
 

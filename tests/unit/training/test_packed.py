@@ -31,7 +31,7 @@ from keras import ops
 from quasarcurves.training import backends, loop, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import SynchronizedTrainers, Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Plan, Learner
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.snapshots import Limits, Snapshots
 
@@ -65,14 +65,14 @@ def make(name, replicate):
     hidden = layers.Dense(6, use_bias=False, name="hidden")(inputs)
     hidden = layers.ReLU()(layers.BatchNormalization(name="normal")(hidden))
     model = keras.Model(inputs, layers.Dense(2, name="last")(layers.Dropout(0.2)(hidden)), name="net")
-    task = Task(model, optimizers.build(specs[name], epochs * steps), loss, "ab")
-    task.optimizer.build(model.trainable_variables)
+    learner = Learner(model, optimizers.build(specs[name], epochs * steps), loss, "ab")
+    learner.optimizer.build(model.trainable_variables)
     best = ["loss", "crossing"][replicate]
     plan = Plan(epochs, batch, partial(order, replicate), last_batch="drop", validate_every=2, best=best)
     batches = [[x[part], y[part]] for part in rows[replicate][: 3 * batch].reshape(3, batch)]
-    measured = Curvature(task, [x[rows[replicate]], y[rows[replicate]]], 11, batches) if name == "adam" else None
+    measured = Curvature(learner, [x[rows[replicate]], y[rows[replicate]]], 11, batches) if name == "adam" else None
     snapshots = Snapshots(model, 2, Limits(3, 1, 0.1, 0.2))
-    return Trainer(task, plan, [x, y], [x[80:], y[80:]], measured, snapshots, crossing)
+    return Trainer(learner, plan, [x, y], [x[80:], y[80:]], measured, snapshots, crossing)
 
 
 def make_all():
@@ -85,7 +85,7 @@ def record(how, groups):
             history, run = trainer.record.history(), f"{how}/{name}{replicate}"
             for kind in ("epochs", "steps", "curvature"):
                 found.update({f"{run}/{kind}/{column}": values for column, values in getattr(history, kind).items()})
-            found.update({f"{run}/weights/{i}": w for i, w in enumerate(trainer.task.model.get_weights())})
+            found.update({f"{run}/weights/{i}": w for i, w in enumerate(trainer.learner.model.get_weights())})
             found.update({f"{run}/best/{i}": w for i, w in enumerate(trainer.record.best_weights)})
             for i, spike in enumerate(trainer.snapshots.spikes):
                 found.update({f"{run}/spike{i}/{key}": w for key, w in spike.peak.weights.items()})

@@ -9,7 +9,7 @@ from quasarcurves.spectra.row_reader import aligned_empty
 from quasarcurves.training import optimizers
 from quasarcurves.training.backends.tensorflow import resident
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 needs_cpu = pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="a GPU has memory of its own")
 
@@ -86,11 +86,11 @@ def test_an_array_that_cannot_be_shared_is_copied():
 def losses(data):
     keras.utils.set_random_seed(3)
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(2)])
-    task = Task(
+    learner = Learner(
         model, optimizers.build({"class": "Adam", "learning_rate": 1e-2}), lambda y, t: (y - t) ** 2, ["a", "b"]
     )
     plan = Plan(epochs=3, batch_size=4, order=lambda epoch: np.random.default_rng(epoch).permutation(11))
-    trainer = Trainer(task, plan, data)
+    trainer = Trainer(learner, plan, data)
     trainer.train()
     return trainer.record.epochs["loss"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quasarcurves.training import checkpoint, loop, optimizers, resume, snapshots
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.snapshots import Limits, Snapshots
 
 LIMITS = Limits(window=7, settled=5, course=1.1, high=3.0)
@@ -166,9 +166,11 @@ def make_trainer(after=True):
     rng = np.random.default_rng(8)
     data = [rng.normal(size=(30, 6)).astype(np.float32), rng.uniform(size=(30, 2)).astype(np.float32)]
     model = network()
-    task = Task(model, optimizers.build({"class": "Adam", "learning_rate": 0.05}), lambda out, y: (out - y) ** 2, "ab")
+    learner = Learner(
+        model, optimizers.build({"class": "Adam", "learning_rate": 0.05}), lambda out, y: (out - y) ** 2, "ab"
+    )
     plan = Plan(30, 8, lambda epoch: np.random.default_rng([1, epoch]).permutation(30), measures=(Loss(),))
-    return Trainer(task, plan, data, snapshots=Snapshots(model, KEEP, LOOSE) if after else None)
+    return Trainer(learner, plan, data, snapshots=Snapshots(model, KEEP, LOOSE) if after else None)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +180,7 @@ def through(tmp_path_factory):
 
     def look():
         epoch = trainer.record.epoch
-        seen[epoch] = {variable.path: np.array(variable.numpy()) for variable in trainer.task.model.weights}
+        seen[epoch] = {variable.path: np.array(variable.numpy()) for variable in trainer.learner.model.weights}
         if epoch in CAUGHT:
             checkpoint.write(folder / f"{epoch}.h5", resume.capture(trainer, []))
 
@@ -229,7 +231,7 @@ def test_they_change_nothing_of_the_training(through):
 @pytest.mark.parametrize("name", [*CAUGHT, "within"])
 def test_a_training_gone_on_with_ends_with_the_same_to_the_bit(through, name):
     trainer = through.trainer
-    trainer.snapshots = Snapshots(trainer.task.model, KEEP, LOOSE)
+    trainer.snapshots = Snapshots(trainer.learner.model, KEEP, LOOSE)
     resume.restore(trainer, checkpoint.read(through.folder / f"{name}.h5"))
     assert trainer.record.epoch == (12 if name == "within" else name)
     trainer.train()

@@ -25,11 +25,24 @@ def _check(options: argparse.Namespace) -> int:
     from quasarcurves.page import check  # noqa: PLC0415  (draws, and matplotlib is slow to import)
 
     study = load_study(options)
+    if not study.usual:
+        return _check_task(study)
     found = outlook.look(study, _chunks(study))
     print("\n".join(outlook.describe(found)))
     path = options.page or study.results / "check.html"
     check.write(found, path)
     print(f"\nWith histograms and example spectra: {path}")
+    return 0
+
+
+def _check_task(study: Study) -> int:
+    """Try a task file, and say what its study takes and can show."""
+    from quasarcurves.steps import trial  # noqa: PLC0415  (imports Keras, as the trainings do)
+
+    print(f"running {study.task.name} ...", file=sys.stderr)
+    assert study.task.settings is not None
+    about, target_id = trial.try_task(study.task.settings, study.data, study.config["network"], study.backend)
+    print("\n".join(outlook.describe_task(study, about, target_id)))
     return 0
 
 

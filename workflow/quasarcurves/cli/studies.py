@@ -23,7 +23,7 @@ from quasarcurves.training.extras import install_hint
 
 _LOG = logging.getLogger(__name__)
 
-_TEMPLATE = Path(__file__).with_name("study_template.yaml")
+_TEMPLATE, _TASK_TEMPLATE = (Path(__file__).with_name(f"{name}_template.yaml") for name in ("study", "task"))
 _DRY_RUN = {"-n", "--dry-run", "--dryrun"}
 
 _CHANGE_STUDY = {"--configfile", "--configfiles", "--config", "-C"}
@@ -38,12 +38,14 @@ Targets and options that stand behind -- go to Snakemake:
 
 def _init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY", type=Path, help="name of the study, or a file to write")
+    parser.add_argument("--task", metavar="FILE", help="a Python file of your own model (default: QuasarNET)")
 
 
 def _init(options: argparse.Namespace) -> int:
     given: Path = options.study
     path = given if given.suffix in {".yaml", ".yml"} else given.with_name(f"{given.name}.yaml")
-    text = _TEMPLATE.read_text().format(name=path.stem, file=path)
+    template = _TASK_TEMPLATE if options.task else _TEMPLATE
+    text = template.read_text().format(name=path.stem, file=path, task=options.task)
     Study.from_config(yaml.safe_load(text))  # refuses a name that no study may have
     if path.exists():
         raise FileExistsError(f"{path} exists; choose another name")

@@ -17,12 +17,9 @@ import h5py
 import keras
 
 from quasarcurves.files import whole_file
-from quasarcurves.quasarnet.settings import RunSettings
+from quasarcurves.training.run_settings import BEST, FINAL, RunSettings
 
 _ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
-
-
-FINAL, BEST = "final", "best"
 
 
 def about_run(run: RunSettings, model: str) -> dict[str, Any]:
@@ -40,6 +37,8 @@ def about_run(run: RunSettings, model: str) -> dict[str, Any]:
 def _about(params: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return lines and name from a run's stored settings; those of earlier versions may lack others."""
     name = "{study}/f{fraction}_r{replicate}/{optimizer}".format_map(params) + f" {model}"
+    if "task" in params:
+        return {"task": params["task"]["name"], "name": name}
     return {"lines": params["network"]["lines"], "bal_lines": params["network"]["bal_lines"], "name": name}
 
 

@@ -109,6 +109,8 @@ class Trained:
             model, about = export.from_quasarnp(path), export.read_about(path)
         elif zipfile.is_zipfile(path):
             check_keras(path)
+            if "task" in (said := model_files.read_about(path)):
+                raise ValueError(f"{path}: a model of the task {said['task']}, expected one of QuasarNET")
             model, about = model_files.load_keras(path), model_files.read_about(path)
         else:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")

@@ -46,6 +46,12 @@ class Subset:
             return cls(*(file[name][:] for name in ("train", "validation", "test")))
 
 
+def load_target_ids(examples: str | Path) -> np.ndarray:
+    """Read the object, or group, of each prepared example; (n,)."""
+    with h5py.File(examples, "r") as file:
+        return file["target_id"][:]
+
+
 def available_fraction(test_fraction: float, validation_fraction: float) -> float:
     """Return the share of all spectra that training sets can be drawn from."""
     # rounded: 1 - 0.15 - 0.05 is a little below 0.8

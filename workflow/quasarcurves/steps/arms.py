@@ -14,22 +14,19 @@ import keras
 import numpy as np
 from keras import ops
 
-from quasarcurves.quasarnet.loss import dense_targets, unclipped_line_losses
-from quasarcurves.quasarnet.loss_formula import line_losses
-from quasarcurves.quasarnet.network import build_logits
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.training import optimizer_specs, optimizers, replays
 from quasarcurves.training.held_adam import HeldAdam
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
+from quasarcurves.training.run_settings import RunSettings
 
 _LEFT_OUT = 10
-"""Spectra that arms leave out."""
+"""Examples that arms leave out."""
 
 _STATISTICS_SIZE = 256
-"""Spectra whose statistics batch normalisation takes."""
+"""Examples whose statistics batch normalisation takes."""
 
 _MIXED = 8
-"""Batches whose spectra are dealt out anew among them."""
+"""Batches whose examples are dealt out anew among them."""
 
 _PUSH_STEPS = 10
 """Length of a push, in median steps of the training."""
@@ -42,18 +39,18 @@ class Setup:
     Parameters
     ----------
     run : RunSettings
-    task : Task
+    learner : Learner
         The training's own.
     places : (n,) int array
         Places of the training set among the examples.
-    build_network : callable
-        precision -> the network with plain layers of that precision.
+    variants : mapping of str to callable
+        Other ways in which the task computes its loss (`tasks.protocol.Task.variants`).
     """
 
     run: RunSettings
-    task: Task
+    learner: Learner
     places: np.ndarray
-    build_network: Callable[[str], keras.Model]
+    variants: Mapping[str, Callable[[keras.Model], tuple[keras.Model, Callable[..., Any]]]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Fork:
     step : int
         Steps done.
     losses : (n,) array
-        Loss of each training spectrum there, in the order of the training set's places.
+        Loss of each training example there, in the order of the training set's places.
     update_norm : float
         Median length of the training's steps before.
     own : callable
@@ -82,21 +79,21 @@ class Arm:
     """As it is: other orders of the batches, and nothing else."""
 
     size_factor = 1.0
-    """Spectra per batch, in units of the training's own."""
+    """Examples per batch, in units of the training's own."""
 
     def unfit(self, setup: Setup) -> str:
         """Return why the training cannot have the arm; empty if it can."""
         return ""
 
-    def variant(self, setup: Setup) -> Task:
+    def variant(self, setup: Setup) -> Learner:
         """Return what computes a step."""
-        return setup.task
+        return setup.learner
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
-        """Change the state of `task`, which is in that of the fork."""
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
+        """Change the state of `learner`, which is in that of the fork."""
 
     def batch_size(self, setup: Setup) -> int:
-        """Return the spectra per batch that the loss is taken of."""
+        """Return the examples per batch that the loss is taken of."""
         return max(1, round(self.size_factor * setup.run.training.batch_size))
 
     def batches(self, examples: np.ndarray, setup: Setup, fork: Fork, rng: np.random.Generator) -> np.ndarray:
@@ -118,9 +115,9 @@ class Step(Arm):
                 return f"its learning rate {why}"
         return ""
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
         """Set the learning rate."""
-        task.optimizer.learning_rate = self.factor * float(task.optimizer.learning_rate)
+        learner.optimizer.learning_rate = self.factor * float(learner.optimizer.learning_rate)
 
 
 class _StateArm(Arm):
@@ -138,10 +135,10 @@ class _StateArm(Arm):
 
     def unfit(self, setup: Setup) -> str:
         """Return what the optimizer does not keep."""
-        return "" if self._variables(setup.task) else f"{setup.run.optimizer_spec['class']} keeps no {self.what}"
+        return "" if self._variables(setup.learner) else f"{setup.run.optimizer_spec['class']} keeps no {self.what}"
 
-    def _variables(self, task: Task) -> list[keras.Variable]:
-        return [variable for name in self.rows for variable in getattr(task.optimizer, name, None) or []]
+    def _variables(self, learner: Learner) -> list[keras.Variable]:
+        return [variable for name in self.rows for variable in getattr(learner.optimizer, name, None) or []]
 
 
 class LargerV(_StateArm):
@@ -152,9 +149,9 @@ class LargerV(_StateArm):
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
         """Scale v."""
-        for variable in self._variables(task):
+        for variable in self._variables(learner):
             variable.assign(variable * self.factor)
 
 
@@ -163,9 +160,9 @@ class NoMomentum(_StateArm):
 
     rows, what = ("_momentums", "momentums"), "mean of the gradient"
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
         """Forget m."""
-        for variable in self._variables(task):
+        for variable in self._variables(learner):
             variable.assign(ops.zeros_like(variable))
 
 
@@ -174,11 +171,11 @@ class Restarted(_StateArm):
 
     rows, what = ("_velocities", "_velocity_hats"), "mean square of the gradient"
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
         """Forget m, v and the number of steps."""
-        for variable in (*self._variables(task), *NoMomentum()._variables(task)):
+        for variable in (*self._variables(learner), *NoMomentum()._variables(learner)):
             variable.assign(ops.zeros_like(variable))
-        task.optimizer.iterations.assign(0)
+        learner.optimizer.iterations.assign(0)
 
 
 class _OtherAdam(Arm):
@@ -191,9 +188,9 @@ class _OtherAdam(Arm):
             return f"the optimizer is {'held to another run' if 'match' in spec else spec['class']}, not Adam"
         return ""
 
-    def variant(self, setup: Setup) -> Task:
-        """Return the task with the other rule."""
-        return _with_optimizer(setup.task, self.optimizer(setup.run.optimizer_spec))
+    def variant(self, setup: Setup) -> Learner:
+        """Return the learner with the other rule."""
+        return _with_optimizer(setup.learner, self.optimizer(setup.run.optimizer_spec))
 
     def optimizer(self, spec: Mapping[str, Any]) -> keras.optimizers.Optimizer:
         """Build the other rule."""
@@ -225,9 +222,9 @@ class AmsgradFromHere(_OtherAdam):
         """Build AMSGrad."""
         return optimizers.build({**spec, "amsgrad": True})
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
         """Let the maximum begin with v."""
-        for highest, v in zip(task.optimizer._velocity_hats, task.optimizer._velocities, strict=True):
+        for highest, v in zip(learner.optimizer._velocity_hats, learner.optimizer._velocities, strict=True):
             highest.assign(np.array(v))  # a copy: JAX would take one buffer for both
 
 
@@ -252,7 +249,7 @@ class Batch(Arm):
     def unfit(self, setup: Setup) -> str:
         """Return whether the training set is smaller."""
         size, n = self.batch_size(setup), len(setup.places)
-        return f"the training set has {n} spectra, fewer than {size}" if size > n else ""
+        return f"the training set has {n} examples, fewer than {size}" if size > n else ""
 
 
 class WholeBatch(Arm):
@@ -269,13 +266,13 @@ class WiderNormalisation(Arm):
     def unfit(self, setup: Setup) -> str:
         """Return whether the training set is smaller."""
         n = len(setup.places)
-        return f"the training set has {n} spectra, fewer than {_STATISTICS_SIZE}" if n < _STATISTICS_SIZE else ""
+        return f"the training set has {n} examples, fewer than {_STATISTICS_SIZE}" if n < _STATISTICS_SIZE else ""
 
-    def variant(self, setup: Setup) -> Task:
-        """Return the task whose loss is that of the first spectra of what it is given."""
-        own, size = setup.task.loss, self.batch_size(setup)
-        task = replace(setup.task, loss=lambda outputs, *targets: own(outputs, *targets)[:size])
-        return _with_optimizer(task, _built_anew(setup))
+    def variant(self, setup: Setup) -> Learner:
+        """Return the learner whose loss is that of the first spectra of what it is given."""
+        own, size = setup.learner.loss, self.batch_size(setup)
+        learner = replace(setup.learner, loss=lambda outputs, *targets: own(outputs, *targets)[:size])
+        return _with_optimizer(learner, _built_anew(setup))
 
     def batches(self, examples: np.ndarray, setup: Setup, fork: Fork, rng: np.random.Generator) -> np.ndarray:
         """Cut examples into batches, and add other spectra to each."""
@@ -286,26 +283,42 @@ class WiderNormalisation(Arm):
         return np.concatenate([own, more], axis=1)
 
 
-class Logits(Arm):
+class _OtherComputation(Arm):
+    """An arm whose task computes the same loss in another way.
+
+    Attributes
+    ----------
+    name, what : str
+        Of the way, in `Setup.variants` and in words.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+
+    def unfit(self, setup: Setup) -> str:
+        """Return whether the task has no such way."""
+        return "" if self.name in setup.variants else f"the task computes no loss {self.what}"
+
+    def variant(self, setup: Setup) -> Learner:
+        """Return the learner that computes so."""
+        model, loss = setup.variants[self.name](setup.learner.model)
+        return _with_optimizer(replace(setup.learner, model=model, loss=loss, clipped=None), _built_anew(setup))
+
+
+class Logits(_OtherComputation):
     """The loss is computed from logits, without a clip: no box is so sure that it gets no gradient."""
 
-    def variant(self, setup: Setup) -> Task:
-        """Return the task with outputs before the sigmoid."""
-        task = replace(setup.task, model=build_logits(setup.task.model), loss=_loss_of_logits, clipped=None)
-        return _with_optimizer(task, _built_anew(setup))
+    name, what = "logits", "from logits"
 
 
-class Float64(Arm):
+class Float64(_OtherComputation):
     """Network, loss and optimizer compute in float64; the clip of the loss stays."""
+
+    name, what = "float64", "in float64"
 
     def unfit(self, setup: Setup) -> str:
         """Return why there are no weights in float64."""
-        return "JAX computes in float32 here" if keras.backend.backend() == "jax" else ""
-
-    def variant(self, setup: Setup) -> Task:
-        """Return the task in float64."""
-        task = replace(setup.task, model=setup.build_network("float64"), loss=_loss_in_float64, clipped=None)
-        return _with_optimizer(task, _built_anew(setup))
+        return "JAX computes in float32 here" if keras.backend.backend() == "jax" else super().unfit(setup)
 
 
 class WorstOut(Arm):
@@ -341,9 +354,9 @@ class Redealt(Arm):
 class Pushed(Arm):
     """The weights are moved in a random direction, as far as 10 of the training's own steps are long in all."""
 
-    def change(self, task: Task, fork: Fork, rng: np.random.Generator) -> None:
+    def change(self, learner: Learner, fork: Fork, rng: np.random.Generator) -> None:
         """Push the weights."""
-        variables = task.model.trainable_variables
+        variables = learner.model.trainable_variables
         pushes = [rng.normal(size=variable.shape) for variable in variables]
         scale = _PUSH_STEPS * fork.update_norm / np.sqrt(sum(np.sum(push**2) for push in pushes))
         for variable, push in zip(variables, pushes, strict=True):
@@ -381,19 +394,10 @@ ARMS: Mapping[str, Arm] = {
 
 def _built_anew(setup: Setup) -> keras.optimizers.Optimizer:
     """Return another optimizer like that of the training; its state is carried over at each fork."""
-    return setup.task.optimizer.from_config(setup.task.optimizer.get_config())
+    return setup.learner.optimizer.from_config(setup.learner.optimizer.get_config())
 
 
-def _with_optimizer(task: Task, optimizer: keras.optimizers.Optimizer) -> Task:
-    changed = replace(task, optimizer=optimizer)
+def _with_optimizer(learner: Learner, optimizer: keras.optimizers.Optimizer) -> Learner:
+    changed = replace(learner, optimizer=optimizer)
     optimizer.build(changed.weights)
     return changed
-
-
-def _loss_of_logits(logits: Any, box: Any, offset: Any, weight: Any) -> Any:
-    return weight * unclipped_line_losses(dense_targets(box, offset, logits.shape[-1] // 2), logits)
-
-
-def _loss_in_float64(outputs: Any, box: Any, offset: Any, weight: Any) -> Any:
-    targets = ops.cast(dense_targets(box, offset, outputs.shape[-1] // 2), "float64")
-    return ops.cast(ops.cast(weight, "float64") * line_losses(targets, outputs, ops), "float32")

@@ -1,4 +1,4 @@
-"""Apply a run's models to the test set, spectrum by spectrum; the only step that reads the test set."""
+"""Apply a run's models to the test set, example by example; the only step that reads the test set."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from quasarcurves import tasks
 from quasarcurves.files import whole_file
-from quasarcurves.quasarnet.loss_formula import line_losses
-from quasarcurves.quasarnet.numpy_network import NumpyNetwork
-from quasarcurves.quasarnet.objective import decode, encode
-from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings
-from quasarcurves.spectra.subsets import Subset
-from quasarcurves.spectra.table import UNKNOWN, Spectra, load_column
+from quasarcurves.spectra.subsets import Subset, load_target_ids
+from quasarcurves.tasks.protocol import Evaluator
 from quasarcurves.training import snapshots as taken
+from quasarcurves.training.run_settings import EvaluationSettings
 
 _ROWS = 2048
-"""Spectra in memory at a time."""
+"""Examples in memory at a time."""
 
 SNAPSHOTS = "snapshots"
 """The group of predictions that holds those of snapshots; all other groups are models."""
-
-_COLUMNS = ("confidence", "z_line", "z_best", "bal_confidence", "bal_z_line")
 
 
 def evaluate(
@@ -34,60 +30,45 @@ def evaluate(
     models: Mapping[str, Path],
     predictions: Path,
     snapshots: Path | None = None,
+    threads: int = 1,
 ) -> None:
     """Apply a run's models to the test set.
 
     Parameters
     ----------
     spectra, subset : Path
-        The prepared spectra, and the file that says which rows are the test set.
+        The prepared examples, and the file that says which rows are the test set.
     run : EvaluationSettings
     models : mapping of str to Path
         Model files by name, such as `final` and `best`.
     predictions : Path
-        HDF5 file written: `row` and `target_id` (n,); for each model a group with `confidence` and `z_line` (n, lines),
-        `z_best` (n,), `bal_confidence` and `bal_z_line` (n, bal_lines), `loss` (n,), the loss summed over lines; `run`
-        as an attribute. Snapshots are in groups such as `snapshots/1_before` and `snapshots/1_peak`, with the
-        same columns and the attributes `epoch`, `loss` (of training) and `ratio`.
+        HDF5 file written: `row` and `target_id` (n,); for each model a group with the columns that its task predicts
+        (`Evaluator.predict`), `loss` (n,) among them; `run` as an attribute. Snapshots are in groups such as
+        `snapshots/1_before` and `snapshots/1_peak`, with the same columns and the attributes `epoch`, `loss` (of
+        training) and `ratio`.
     snapshots : Path, optional
         File of `training.snapshots.save`. Snapshots are applied with the moving statistics of batch normalisation that
         they had: as the models of trainings stopped there.
+    threads : int
     """
-    rows, settings = Subset.load(subset).test, run.network
+    rows, evaluator = Subset.load(subset).test, None  # of any model: snapshots are of the same network
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["run"] = json.dumps(run.to_json())
-        file["row"], file["target_id"] = rows, load_column(spectra, "target_id", rows)
+        file["row"], file["target_id"] = rows, load_target_ids(spectra)[rows]
         for name, path in models.items():
-            network = NumpyNetwork.load(path)
-            _apply(network, spectra, rows, settings, file.create_group(name))
+            evaluator = tasks.evaluator(run.task, run.network, path, threads)
+            _apply(evaluator, spectra, rows, file.create_group(name))
         for name, snapshot in taken.load(snapshots).items() if snapshots else ():
+            assert evaluator is not None
             group = file.create_group(f"{SNAPSHOTS}/{name}")
             group.attrs.update(snapshot.facts)
-            _apply(network.with_weights(snapshot.weights), spectra, rows, settings, group)
+            _apply(evaluator.with_snapshot(snapshot), spectra, rows, group)
 
 
-def _apply(
-    network: NumpyNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings, group: h5py.Group
-) -> None:
+def _apply(evaluator: Evaluator, spectra: Path, rows: np.ndarray, group: h5py.Group) -> None:
     for start in range(0, len(rows), _ROWS):
-        columns = _predicted(network, spectra, rows[start : start + _ROWS], settings)
+        columns = evaluator.predict(spectra, rows[start : start + _ROWS])
         _append(group, start, len(rows), columns)
-
-
-def _predicted(
-    network: NumpyNetwork, spectra: Path, rows: np.ndarray, settings: NetworkSettings
-) -> dict[str, np.ndarray]:
-    """Return the columns of a network's predictions for some spectra, and its losses; by name."""
-    lines, bal_lines = settings.lines, settings.bal_lines
-    table = Spectra.load(spectra, rows)
-    unknown = int((table.label == UNKNOWN).sum())
-    if unknown:
-        raise ValueError(f"{spectra}: {unknown} of {len(table)} spectra have no truth, no loss can be computed")
-    outputs = network(table.flux)
-    targets, weights = encode(table.z, table.is_quasar, table.bal, lines, bal_lines, settings.boxes)
-    decoded = decode(outputs, lines, bal_lines)
-    loss = (weights * line_losses(targets, outputs, np)).sum(axis=1)
-    return {**{name: getattr(decoded, name) for name in _COLUMNS}, "loss": loss}
 
 
 def _append(group: h5py.Group, start: int, n: int, columns: Mapping[str, np.ndarray]) -> None:

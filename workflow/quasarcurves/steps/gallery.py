@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from astropy.io import fits
@@ -62,6 +64,10 @@ class Model:
         if not path.is_file():
             known = sorted(str(found.parent.relative_to(runs)) for found in runs.glob("*/*/predictions.h5"))
             raise FileNotFoundError(f"{path}: no such file; there are predictions of {', '.join(known) or 'no run'}")
+        with h5py.File(path, "r") as file:
+            task = json.loads(file.attrs["run"]).get("task")
+        if task:
+            raise ValueError(f"{path}: predictions of the task {task['name']}, expected those of QuasarNET")
         made = gallery.PredictedRun.open(path)
         rows = made.rows()
         tested = Tested.load(results / "data" / "spectra.h5", rows)
@@ -96,7 +102,7 @@ class Model:
             return cls(f"{header['MODEL']}", tested, predicted, rows, lines, *criterion)
 
     def tables(self, n: int) -> dict[str, pd.DataFrame]:
-        """Return the tables of `analysis.gallery.write` for this model, with the `n` worst spectra of each kind."""
+        """Return the tables of `gallery.write` for this model, with the `n` worst spectra of each kind."""
         errors = gallery.find_errors(self.tested, self.predicted, self.threshold, self.n_detect)
         return {
             "examples": gallery.choose(self.tested, self.predicted, errors, self.rows, self.lines, n),

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quasarcurves import tasks
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import carriers, forks
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.spectra.table import load_column
 from quasarcurves.steps.build import build_curvature, build_trainer
 from quasarcurves.training import backends
 from quasarcurves.training.history import History
 from quasarcurves.training.replays import Course, example_losses
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import CurvatureSettings
 from quasarcurves.training.signals import StopSignals
 
@@ -113,7 +113,8 @@ def magnify(job: MicroscopeJob, steps: Path, spectra: Path, listed: int = LISTED
     step_rows, spectrum_rows = _look(job, history, spikes, listed) if len(spikes) else ([], [])
     for rows, columns, path in ((step_rows, STEP_COLUMNS, steps), (spectrum_rows, SPECTRA_COLUMNS, spectra)):
         table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
-        tables.write(table.assign(**keys)[[*keys, *columns]], path)
+        # what is said of an example depends on the task
+        tables.write(table.assign(**keys)[[*keys, *(name for name in columns if name in table)]], path)
 
 
 def chosen(spikes: pd.DataFrame, number: int) -> pd.DataFrame:
@@ -162,8 +163,8 @@ class _Microscope:
         self._rows, self._places = np.sort(rows.train), np.sort(np.asarray(trainer.plan.order(0)))
         settings = CurvatureSettings(1, _PROBE, _BATCHES)
         # built on the model as it was initialised
-        self._curvature = build_curvature(trainer.task, trainer.data, self._places, job.run, settings)
-        self._outputs = backends.active().compile_derivatives(trainer.task).outputs
+        self._curvature = build_curvature(trainer.learner, trainer.data, self._places, job.run, settings)
+        self._outputs = backends.active().compile_derivatives(trainer.learner).outputs
         self._course = Course(trainer, history.steps["loss"])
         self._measured: dict[int, dict[str, float]] = {}
         self._losses: dict[int, np.ndarray] = {}
@@ -195,7 +196,7 @@ class _Microscope:
         run, trainer = self._job.run, self._course.trainer
         # the same batches at all times: a rise is not that of another company
         rng = np.random.default_rng([run.seed, _LOSSES, run.replicate])
-        return example_losses(trainer.task, self._outputs, trainer.data, self._places, run.training.batch_size, rng)
+        return example_losses(trainer.learner, self._outputs, trainer.data, self._places, run.training.batch_size, rng)
 
     def steps(self, look: _Look) -> pd.DataFrame:
         """Return a row per step of a spike; a measure that the optimizer does not have is NaN."""
@@ -209,6 +210,6 @@ class _Microscope:
         table = carriers.carriers(before, peak).head(listed)
         place = table["place"].to_numpy()
         rows = self._rows[place]
-        known = {name: load_column(self._job.spectra, name, rows) for name in ("target_id", "label", "z", "snr")}
+        known = tasks.trained(self._job.run.task, self._job.run.network).describe(self._job.spectra, rows)
         losses = {"loss_before": before[place], "loss_onset": onset[place], "loss_peak": peak[place]}
         return table.assign(onset=look.onset, peak=look.peak, row=rows, **known, **losses)

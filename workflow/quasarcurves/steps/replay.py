@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quasarcurves import tasks
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import forks
 from quasarcurves.files import whole_file
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.steps.arms import ARMS, AS_IT_IS, Arm, Fork, Setup
-from quasarcurves.steps.build import build_curvature, build_plain_network, build_trainer
+from quasarcurves.steps.build import build_curvature, build_trainer
 from quasarcurves.training import backends
 from quasarcurves.training.backends.shared import Derivatives
 from quasarcurves.training.history import History
 from quasarcurves.training.measures import Loss
 from quasarcurves.training.passages import WINDOW, Outcome, follow, reference_level, window_of
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 from quasarcurves.training.replays import Course, State, example_losses, own_batches, shuffled_epochs
 from quasarcurves.training.run_lock import hold_lock
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import CurvatureSettings, ReplaySettings
 from quasarcurves.training.signals import StopSignals
 
@@ -35,7 +36,7 @@ _ORDER, _OWN, _LOSSES = 5, 6, 7
 """Tags that keep random streams apart: orders of replays, what else an arm draws, batches that losses are taken in."""
 
 _PROBE, _BATCHES, _RECENT = 64, 16, 200
-"""Spectra and batches that the curvature at a fork is measured on, and steps before it that are recent."""
+"""Examples and batches that the curvature at a fork is measured on, and steps before it that are recent."""
 
 REPLAY_COLUMNS = ["fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "note"]
 FORK_COLUMNS = [*forks.COLUMNS, "sharpness_share"]
@@ -59,7 +60,7 @@ class ReplayJob:
     key : str
         Hash of everything that a replay depends on, apart from which arms there are and how many replays.
     spectra, subset, history : Path
-        Read: the prepared spectra, the rows to train on, the record of the training.
+        Read: the prepared examples, the rows to train on, the record of the training.
     matched : Path or None
         History of the run whose effective step this one is held to.
     state : Path
@@ -119,7 +120,7 @@ class Replayer:
 
     def __init__(self, job: ReplayJob, history: History, between: Callable[[], None]) -> None:
         self.job, self.history, self.between = job, history, between
-        self._programs: dict[str, tuple[Task, _Program]] = {}
+        self._programs: dict[str, tuple[Learner, _Program]] = {}
 
     def made_at(self, steps: Sequence[int]) -> list[dict[str, Any]]:
         """Return what was made at each fork, in their order."""
@@ -138,7 +139,7 @@ class Replayer:
             share = self._keep(step, "fork", self._sharpness_share())
             for name in missing:
                 kept[name] = self._keep(step, name, list(self.rows(name, fork, state)))
-            state.put(self.setup.task)
+            state.put(self.setup.learner)
         return {"fork_step": step, "sharpness_share": share, "replays": [row for rows in kept.values() for row in rows]}
 
     # What is built -----------------------------------------------------------------------------------------------
@@ -159,51 +160,54 @@ class Replayer:
         run, trainer = self.job.run, self.course.trainer
         return Setup(
             run=run,
-            task=trainer.task,
-            # the examples are the training set's own, in the order of the rows of the spectra
+            learner=trainer.learner,
+            # the examples are the training set's own, in the order of their rows
             places=np.sort(np.asarray(trainer.plan.order(0))),
-            build_network=lambda precision: build_plain_network(run.network, precision),
+            variants=tasks.trained(run.task, run.network).variants,
         )
 
     @cached_property
     def _curvature(self) -> Any:
         settings, setup = CurvatureSettings(1, _PROBE, _BATCHES), self.setup
-        return build_curvature(setup.task, self.course.trainer.data, setup.places, self.job.run, settings)
+        return build_curvature(setup.learner, self.course.trainer.data, setup.places, self.job.run, settings)
 
     @cached_property
     def _derivatives(self) -> Derivatives:
-        return backends.active().compile_derivatives(self.setup.task)
+        return backends.active().compile_derivatives(self.setup.learner)
 
     @property
     def _packs(self) -> bool:
         """Whether a program takes the steps of all replays of an arm at once."""
         return self.job.run.training.pack
 
-    def _program(self, name: str, arm: Arm) -> tuple[Task, _Program]:
-        """Return what computes an arm's steps: its task, and what starts its replays."""
+    def _program(self, name: str, arm: Arm) -> tuple[Learner, _Program]:
+        """Return what computes an arm's steps: its learner, and what starts its replays."""
         if name not in self._programs:
-            task = arm.variant(self.setup)
-            key = name if task is not self.setup.task else AS_IT_IS
+            learner = arm.variant(self.setup)
+            key = name if learner is not self.setup.learner else AS_IT_IS
             if key not in self._programs:
-                self._programs[key] = task, self._compiled_together(task) if self._packs else self._compiled(task)
+                self._programs[key] = (
+                    learner,
+                    self._compiled_together(learner) if self._packs else self._compiled(learner),
+                )
             self._programs[name] = self._programs[key]
         return self._programs[name]
 
-    def _compiled(self, task: Task) -> _Program:
+    def _compiled(self, learner: Learner) -> _Program:
         """Return what starts one replay, from the variables as they are."""
-        if task is self.setup.task:
+        if learner is self.setup.learner:
             run = self.course.losses
         else:
-            run_steps = backends.active().compile_steps(task, self.course.trainer.data, [Loss()], self.course.most)
+            run_steps = backends.active().compile_steps(learner, self.course.trainer.data, [Loss()], self.course.most)
 
             def run(batches: np.ndarray) -> np.ndarray:
                 return run_steps(np.ascontiguousarray(batches, np.int32))[1][:, 0]
 
         return lambda _: lambda batches: run(batches[0])[None]
 
-    def _compiled_together(self, task: Task) -> _Program:
+    def _compiled_together(self, learner: Learner) -> _Program:
         """Return what starts all replays of an arm at once, each from its own values of the variables."""
-        run_steps = backends.active().compile_many(task, self.course.trainer.data, self.course.most)
+        run_steps = backends.active().compile_many(learner, self.course.trainer.data, self.course.most)
 
         def start(values: Sequence[Sequence[np.ndarray]]) -> Callable[[np.ndarray], np.ndarray]:
             states: list[Any] = [np.stack(alike) for alike in zip(*values, strict=True)]
@@ -225,18 +229,18 @@ class Replayer:
         if course.step == 0:
             _ = self._curvature  # built on the model as it was initialised
         course.go_to(step)
-        state = State.of(self.setup.task)
+        state = State.of(self.setup.learner)
         self._check_null(step, state)
         norms = self.history.steps["update_norm"][max(0, step - _RECENT) : step]
         return Fork(step, self._example_losses(step), float(np.median(norms)), self._own_from(step)), state
 
     def _check_null(self, step: int, state: State) -> None:
         """Check that the same batches give the same losses from a state that was put back."""
-        state.put(self.setup.task)
+        state.put(self.setup.learner)
         for batches in self.course.own_batches(step, min(step + WINDOW, len(self.course.record))):
             self.course.check(step, self.course.losses(batches))
             step += len(batches)
-        state.put(self.setup.task)
+        state.put(self.setup.learner)
 
     def _own_from(self, step: int) -> Callable[[int], np.ndarray]:
         plan, size = self.course.trainer.plan, self.job.run.training.batch_size
@@ -249,11 +253,11 @@ class Replayer:
         return own
 
     def _example_losses(self, step: int) -> np.ndarray:
-        """Return the loss of each training spectrum, batch normalisation as in training; (n,)."""
+        """Return the loss of each training example, batch normalisation as in training; (n,)."""
         setup, data, run = self.setup, self.course.trainer.data, self.job.run
         rng = np.random.default_rng([run.seed, _LOSSES, step])
         outputs = self._derivatives.outputs
-        return example_losses(setup.task, outputs, data, setup.places, run.training.batch_size, rng)
+        return example_losses(setup.learner, outputs, data, setup.places, run.training.batch_size, rng)
 
     def _sharpness_share(self) -> float:
         found = self._curvature.measure_batches()
@@ -269,28 +273,30 @@ class Replayer:
         if note:
             yield _row(fork, name, -1, Outcome(0, False, np.nan), note)
             return
-        task, run = self._program(name, arm)
+        learner, run = self._program(name, arm)
         numbers, size = range(self.job.settings.replays), self.job.run.training.batch_size
         reference, width = reference_level(self.course.record, fork.step), window_of(arm.batch_size(setup), size)
         # one after the other, unless a program takes their steps together
         together = [numbers] if self._packs else [[k] for k in numbers]
         for some in together:
             self.between()
-            begun = [self._begun(arm, task, fork, state, k) for k in some]
+            begun = [self._begun(arm, learner, fork, state, k) for k in some]
             outcomes = follow(run([values for values, _ in begun]), np.array([b for _, b in begun]), reference, width)
             for k, outcome in zip(some, outcomes, strict=True):
                 yield _row(fork, name, k, outcome)
 
-    def _begun(self, arm: Arm, task: Task, fork: Fork, state: State, k: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """Put a task where a replay begins; return the values of its variables, where wanted, and its batches."""
+    def _begun(
+        self, arm: Arm, learner: Learner, fork: Fork, state: State, k: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Put a learner where a replay begins; return the values of its variables, where wanted, and its batches."""
         run, setup = self.job.run, self.setup
         orders, own = (np.random.default_rng([run.seed, tag, run.replicate, fork.step, k]) for tag in (_ORDER, _OWN))
         examples = shuffled_epochs(setup.places, self.job.settings.steps * run.training.batch_size, orders)
-        state.put(setup.task)
-        if task is not setup.task:
-            state.carry(setup.task, task)
-        arm.change(task, fork, own)
-        values = State.of(task).values if self._packs else []
+        state.put(setup.learner)
+        if learner is not setup.learner:
+            state.carry(setup.learner, learner)
+        arm.change(learner, fork, own)
+        values = State.of(learner).values if self._packs else []
         return values, arm.batches(examples, setup, fork, own)
 
     # What is kept ------------------------------------------------------------------------------------------------

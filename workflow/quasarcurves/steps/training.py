@@ -1,4 +1,4 @@
-"""One run of a study, from prepared spectra to its history and models: where spectra, network and training meet."""
+"""One run of a study, from prepared examples to its history and models: where examples, model and training meet."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from quasarcurves import tasks
 from quasarcurves.provenance.fingerprint import digest
-from quasarcurves.quasarnet.model_files import BEST, FINAL, about_run, save_keras
-from quasarcurves.quasarnet.settings import RunSettings
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.steps.build import build_network, build_trainers
+from quasarcurves.steps.build import build_trainers
 from quasarcurves.training import backends, optimizer_specs, snapshots
 from quasarcurves.training.checkpoint import Checkpoints
 from quasarcurves.training.loop import SynchronizedTrainers, Trainer
 from quasarcurves.training.progress import Reporter
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.run_lock import RunLock, hold_lock
+from quasarcurves.training.run_settings import BEST, FINAL, RunSettings
 from quasarcurves.training.settings import StateSettings
 from quasarcurves.training.signals import StopSignals
 
@@ -77,9 +77,9 @@ def train_runs(spectra: Path, jobs: Sequence[Job], settings: StateSettings, take
     Parameters
     ----------
     spectra : Path
-        The prepared spectra.
+        The prepared examples.
     jobs : sequence of Job
-        Several only with JAX; with the same network, training and validation set.
+        Several only with JAX; with the same task, network, training and validation set.
     settings : StateSettings
         What does not change the result.
     take_over : bool
@@ -256,9 +256,10 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
 
 def _save_models(trainer: Trainer, model: Path, best: Path, run: RunSettings) -> None:
     # saved with plain layers in float32, whatever the training computed with
-    network_model = build_network(run.network)
-    network_model.set_weights(trainer.task.model.get_weights())
-    save_keras(network_model, model, about_run(run, FINAL))
+    task = tasks.trained(run.task, run.network)
+    plain = task.build_plain()
+    plain.set_weights(trainer.learner.model.get_weights())
+    task.save(plain, model, run, FINAL)
     if trainer.record.best_weights:
-        network_model.set_weights(trainer.record.best_weights)
-    save_keras(network_model, best, about_run(run, BEST))
+        plain.set_weights(trainer.record.best_weights)
+    task.save(plain, best, run, BEST)

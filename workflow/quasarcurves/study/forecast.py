@@ -12,8 +12,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from quasarcurves.quasarnet.settings import NetworkSettings
-from quasarcurves.study import resources
 from quasarcurves.study.steps import FIGURE_FORMATS, Step
 from quasarcurves.study.study import Run, Study
 
@@ -180,21 +178,22 @@ def in_words(seconds: float) -> str:
 
 
 def _disk(study: Study, n_spectra: int, jobs: int) -> dict[str, float]:
-    subsets, spectrum = study.config["subsets"], 4 * 443 + 30
+    subsets, cost = study.config["subsets"], study.cost
+    example = cost.example_bytes + 30
     rows = [run.n_train(n_spectra) for run in {run.subset: run for run in study.runs}.values()]
     shared = (subsets["test_fraction"] + subsets["validation_fraction"]) * n_spectra
     lengths = [(study.training_settings(run.optimizer), run.n_train(n_spectra)) for run in study.runs]
     steps = sum(settings.n_steps(n_train) for settings, n_train in lengths)
     epochs = sum(settings.n_epochs(n_train) for settings, n_train in lengths)
-    runs, weights = len(study.runs), 4.0 * parameters(study.network)
+    runs, weights = len(study.runs), 4.0 * cost.parameters
     models = 2 + 2 * study.config["diagnosis"]["snapshots"]
-    tested = subsets["test_fraction"] * n_spectra * (8 * study.network.n_lines + 14)
+    tested = subsets["test_fraction"] * n_spectra * cost.output_bytes
     histories = runs * _HISTORY_BYTES + _HISTORY_STEP_BYTES * steps
     kept = study.config["training"]["keep_state"]
     figures = sum(len(study.wildcards(step.per)) for step in study.steps if step.figure)
     has_page = any(file.path == "index.html" for step in study.steps for file in step.makes)
     return {
-        "spectra and subsets": n_spectra * spectrum + 4 * (sum(rows) + shared * len(rows)) + 2e3 * len(rows),
+        "spectra and subsets": n_spectra * example + 4 * (sum(rows) + shared * len(rows)) + 2e3 * len(rows),
         "models": runs * models * (_MODEL_BYTES + weights),
         "histories, each and together": 2 * histories,
         "predictions": runs * (_PREDICTIONS_BYTES + models * tested),
@@ -203,13 +202,3 @@ def _disk(study: Study, n_spectra: int, jobs: int) -> dict[str, float]:
         "figures and page": figures * len(FIGURE_FORMATS) * _FIGURE_BYTES + has_page * _PAGE_BYTES,
         "logs and receipts": _JOB_RECORD_BYTES * jobs,
     }
-
-
-def parameters(network: NetworkSettings) -> int:
-    """Return the number of weights of a network, with the running statistics of its normalisation."""
-    filters, lengths = network.filters, resources.bins_after(network.layers)
-    convolutions = 10 * filters + (len(lengths) - 1) * 10 * filters**2 + len(lengths) * filters
-    normalisation = 4 * filters * (len(lengths) + 1)
-    dense = lengths[-1] * filters**2 + filters
-    heads = 2 * network.n_lines * network.boxes * (filters + 1)
-    return convolutions + normalisation + dense + heads

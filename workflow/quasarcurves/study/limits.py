@@ -58,8 +58,8 @@ def unanswered(study: Study, n_spectra: int) -> Iterator[str]:
     optimizers = [optimizer for optimizer, _ in {(run.optimizer, run.n_train(n_spectra)) for run in study.runs}]
     sizes = max(map(optimizers.count, optimizers))  # of the optimizer that has most
     if sizes < FEWEST_SIZES:
-        yield f"how many spectra are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
-    yield from _of_spectra(study, n_spectra)
+        yield f"how many {study.task.examples} are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
+    yield from _of_sets(study, n_spectra)
 
 
 def _of_lengths(study: Study, n_spectra: int) -> Iterator[str]:
@@ -72,19 +72,23 @@ def _of_lengths(study: Study, n_spectra: int) -> Iterator[str]:
     if tiny := sorted(set(tiny_batches(lengths))):
         last, batch, n_train = tiny[0]
         yield (
-            f"the optimizer's spikes from those of a tiny last batch, which has {last} of {batch} spectra where "
-            f"{n_train:,} are trained on (training.last_batch: drop leaves it out)"
+            f"the optimizer's spikes from those of a tiny last batch, which has {last} of {batch} "
+            f"{study.task.examples} where {n_train:,} are trained on (training.last_batch: drop leaves it out)"
         )
 
 
-def _of_spectra(study: Study, n_spectra: int) -> Iterator[str]:
+def _of_sets(study: Study, n_spectra: int) -> Iterator[str]:
     tested = round(study.config["subsets"]["test_fraction"] * n_spectra)
     trained = max(run.n_train(n_spectra) for run in study.runs)
     if trained < FEWEST_TRAINED:
-        yield f"what a useful network does, as {trained} spectra are trained on at most, fewer than {FEWEST_TRAINED}"
+        yield (
+            f"what a useful network does, as {trained} {study.task.examples} are trained on at most, fewer than "
+            f"{FEWEST_TRAINED}"
+        )
     if tested < FEWEST_TESTED:
-        yield f"purity and completeness well, as {tested} spectra are tested, fewer than {FEWEST_TESTED}"
-    if only := only_class(study):
+        what = "purity and completeness" if study.usual else "what is measured on the test set"
+        yield f"{what} well, as {tested} {study.task.examples} are tested, fewer than {FEWEST_TESTED}"
+    if study.usual and (only := only_class(study)):
         yield f"quasars from others, as {only}"
 
 

@@ -101,6 +101,41 @@ def describe(outlook: Outlook) -> Iterator[str]:
         yield "Nothing to warn of."
 
 
+def describe_task(study: Study, about: Iterable[str], target_id: np.ndarray) -> Iterator[str]:
+    """Yield lines on a study of a task file: what was found of it, its sets, what it takes, and what to look at.
+
+    Parameters
+    ----------
+    study : Study
+    about : iterable of str
+        Of examples and model.
+    target_id : (n,) array
+        The group of each example.
+
+    Raises
+    ------
+    ValueError
+        If the subsets cannot be drawn.
+    """
+    n = len(target_id)
+    yield from about
+    yield ""
+    yield f"{'set':<28}{study.task.examples:>14}"
+    for name, rows in _rows_of_sets(study, target_id):
+        sizes = [len(each) for each in rows]
+        yield f"{name:<28}{between((min(sizes), max(sizes))):>14}"
+    yield ""
+    yield from _about_cost(forecast(study, n), cores())
+    yield "Times are those of a small convolutional network: nothing is known of this one before it is trained."
+    yield ""
+    yield from chances.of_spikes(study, n)
+    yield ""
+    warnings = list(limits.unanswered(study, n))
+    yield from (f"WARNING: cannot tell {each}" for each in warnings)
+    if not warnings:
+        yield "Nothing to warn of."
+
+
 def about_spectra(found: Census) -> Iterator[str]:
     """Yield lines on spectra: how many, of which classes, their redshifts and S/N, what is double or contradictory."""
     rejected = sum(found.rejected.values())
@@ -117,7 +152,10 @@ def about_spectra(found: Census) -> Iterator[str]:
 
 def about_cost(outlook: Outlook) -> Iterator[str]:
     """Yield lines on trainings, time, memory and disk."""
-    cost, n = outlook.forecast, outlook.cores
+    yield from _about_cost(outlook.forecast, outlook.cores)
+
+
+def _about_cost(cost: Forecast, n: int) -> Iterator[str]:
     yield (
         f"{_count(cost.trainings, 'training')}: {in_words(cost.wall_seconds(1))} on one core, "
         f"{in_words(cost.wall_seconds(n))} on the {n} of this machine; {_count(cost.jobs, 'job')} in all."
@@ -130,16 +168,21 @@ def about_cost(outlook: Outlook) -> Iterator[str]:
 
 def _sets(study: Study, found: Census) -> Iterator[SetSize]:
     """Yield the sizes of all sets, drawn as the study draws them."""
-    target_id, quasar = found.columns["target_id"], found.is_quasar
+    for name, rows in _rows_of_sets(study, found.columns["target_id"]):
+        yield _size(name, rows, found.is_quasar)
+
+
+def _rows_of_sets(study: Study, target_id: np.ndarray) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield name and rows of all sets, those of the replicates of a training set together."""
     by_fraction: dict[float, list[subsets.Subset]] = {}
     for each in study.wildcards("subset"):
         drawn = subsets.draw(target_id, **study.subset_params(each["fraction"], each["replicate"]))
         by_fraction.setdefault(each["fraction"], []).append(drawn)
     first = next(iter(by_fraction.values()))[0]
     for name, rows in {"test": first.test, "validation": first.validation}.items():
-        yield _size(name, [rows], quasar)
+        yield name, [rows]
     for fraction, replicates in by_fraction.items():
-        yield _size(f"training, fraction {fraction:g}", [each.train for each in replicates], quasar)
+        yield f"training, fraction {fraction:g}", [each.train for each in replicates]
 
 
 def _size(name: str, rows: list[np.ndarray], quasar: np.ndarray) -> SetSize:

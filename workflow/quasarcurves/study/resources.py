@@ -13,11 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from quasarcurves.quasarnet.settings import NetworkSettings, RunSettings
-from quasarcurves.spectra import sources
-from quasarcurves.spectra.grid import N_BINS
 from quasarcurves.study.steps import STEPS, Need
 from quasarcurves.training import optimizer_traits
+from quasarcurves.training.cost import Cost
+from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import ReplaySettings
 
 MEMORY_SAFETY = 1.4
@@ -38,35 +37,26 @@ SNAKEMAKE_SECONDS_PER_RUN = 0.005
 GPU_MB = 3000
 """Asked for where a job is given a GPU, whose libraries take memory of the host: an allowance, not a measurement."""
 
-_KERNEL, _STRIDE = 10, 2
-_SPECTRUM_BYTES = 4 * N_BINS
-
 _TENSORFLOW_MB, _TENSORFLOW_SECONDS = 585, 12
 """What importing it, building a network and compiling takes."""
 
 _HELD = 1.02
-"""Of a spectrum's bytes: it is held once, with its row number and what its target is made of."""
+"""Of an example's bytes: it is held once, with its row number and what its target is made of."""
 
 _ACTIVATIONS = 3.2
 """Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own."""
 
 _VALIDATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 1.25
-"""Spectra validated at a time, and what each takes in the same units."""
+"""Examples validated at a time, and what each takes in the same units."""
 
 _EVALUATED_ROWS, _APPLIED_ROWS, _APPLIED_ACTIVATIONS = 2048, 128, 3.5
-"""Spectra evaluated at a time and passed through the network at a time, and what each of the latter takes."""
+"""Examples evaluated at a time and passed through the network at a time, and what each of the latter takes."""
 
 _RECORD_BYTES = 4 * 11 * 4
 """Of a step: eleven measures, copied where the training state is saved."""
 
 _STEP_SECONDS = 0.002
 """Of a step without its arithmetic, with Adam; other optimizers differ by their trait `step_cost`."""
-
-_FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
-"""Arithmetic per second in convolutions, and what batch normalisation and the like take for each number they treat."""
-
-_DROPOUT_SECONDS = 1e-8
-"""Of drawing whether to drop one of these numbers."""
 
 _SPEEDUP = 0.6
 """Of the arithmetic by threads, as their power: four threads are 2.3 times as fast as one. Assumed, not measured."""
@@ -77,7 +67,7 @@ _EPOCH_SECONDS, _STATE_SECONDS, _STATE_SECONDS_PER_STEP = 0.004, 0.05, 1.5e-7
 _PORTION_MB = 1024
 
 _CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS = 35, 16, 12.8
-"""Gradients of the probe that measuring the curvature takes as long as; its memory, and that of a probe's spectrum in
+"""Gradients of the probe that measuring the curvature takes as long as; its memory, and that of a probe's example in
 units of what the convolutions give."""
 
 _BATCH_GRADIENTS = 4
@@ -91,56 +81,64 @@ _ARM_COST = {"norm_256": 7, "float64": 2, "batch_x0.5": 1.2}
 
 
 _MAGNIFIED_STEPS, _MAGNIFIED_PROBE, _MAGNIFIED_BATCHES, _MAGNIFIED_SECONDS = 121, 256, 8, 15
-"""Of a spike that is looked at: its steps, spectra of the probe and batches at each; compilation, once."""
+"""Of a spike that is looked at: its steps, examples of the probe and batches at each; compilation, once."""
 
 _PROBE_GRADIENTS = 1.3
 """Gradients of the probe that a step looked at takes: one, and the outputs."""
 
 
-def training_need(run: RunSettings, n_train: int, n_validation: int, checkpoint_every: int, threads: int) -> Need:
+def training_need(
+    run: RunSettings, cost: Cost, n_train: int, n_validation: int, checkpoint_every: int, threads: int
+) -> Need:
     """Estimate the need of a training.
 
     Parameters
     ----------
     run : RunSettings
+    cost : Cost
+        Of an example.
     n_train, n_validation : int
-        Spectra.
+        Examples.
     checkpoint_every : int
         Epochs between training states.
     threads : int
     """
-    network, settings = run.network, run.training
+    settings = run.training
     batch = min(settings.batch_size, n_train)
     epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
-    spectrum = spectrum_seconds(network) / threads**_SPEEDUP
-    step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * spectrum
+    example = cost.seconds / threads**_SPEEDUP
+    step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * example
     # once for the loss and once for the outputs, without gradients
-    validation = 2 * n_validation * spectrum / 3
+    validation = 2 * n_validation * example / 3
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(
-        _TENSORFLOW_MB + _data_mb(network, n_train + n_validation, steps) + _held_mb(network, batch, n_validation),
+        _TENSORFLOW_MB + _data_mb(cost, n_train + n_validation, steps) + _held_mb(cost, batch, n_validation),
         _TENSORFLOW_SECONDS + steps * step + epochs * (_EPOCH_SECONDS + validation / settings.validate_every) + states,
     )
-    curvature = _curvature_need(run, n_train, steps, spectrum)
+    curvature = _curvature_need(run, cost, n_train, steps, example)
     return Need(training.mb + curvature.mb, training.seconds + curvature.seconds)
 
 
-def pack_need(alone: Sequence[Need], n_each: int, n_all: int) -> Need:
+def pack_need(alone: Sequence[Need], cost: Cost, n_each: int, n_all: int) -> Need:
     """Estimate the need of trainings in one program: what each takes, but what they share only once.
 
     Parameters
     ----------
     alone : sequence of Need
         Of each by itself.
+    cost : Cost
+        Of an example.
     n_each, n_all : int
-        Spectra that one reads, and all of them together.
+        Examples that one reads, and all of them together.
     """
-    shared = _HELD * (len(alone) * n_each - n_all) * _SPECTRUM_BYTES / 1e6
+    shared = _HELD * (len(alone) * n_each - n_all) * cost.example_bytes / 1e6
     imports = (len(alone) - 1) * _TENSORFLOW_MB
     return Need(sum(need.mb for need in alone) - imports - shared, sum(need.seconds for need in alone))
 
 
-def replay_need(alone: Need, run: RunSettings, replays: ReplaySettings, n_train: int, jobs: int, threads: int) -> Need:
+def replay_need(
+    alone: Need, run: RunSettings, cost: Cost, replays: ReplaySettings, n_train: int, jobs: int, threads: int
+) -> Need:
     """Estimate the need of the replays of some forks of a run.
 
     Parameters
@@ -148,9 +146,11 @@ def replay_need(alone: Need, run: RunSettings, replays: ReplaySettings, n_train:
     alone : Need
         Of its training, which is gone through again.
     run : RunSettings
+    cost : Cost
+        Of an example.
     replays : ReplaySettings
     n_train : int
-        Spectra that the run trains on.
+        Examples that the run trains on.
     jobs : int
         Jobs that share the forks.
     threads : int
@@ -158,14 +158,14 @@ def replay_need(alone: Need, run: RunSettings, replays: ReplaySettings, n_train:
     steps, settings = run.training.n_steps(n_train), run.training
     grid = steps // replays.every if replays.every else 0
     forks = grid + _SPIKES * (len(replays.before) + replays.quiet)
-    spectra = settings.batch_size * spectrum_seconds(run.network) / threads**_SPEEDUP
-    per_replay = replays.steps * (_STEP_SECONDS + spectra)
+    examples = settings.batch_size * cost.seconds / threads**_SPEEDUP
+    per_replay = replays.steps * (_STEP_SECONDS + examples)
     arms = sum(_ARM_COST.get(arm, 1) for arm in replays.arms)
     seconds = forks / jobs * (replays.replays * arms * per_replay + _FORK_SECONDS)
     return Need(alone.mb + _VARIANT_MB * len(replays.arms), alone.seconds + _ARM_SECONDS * len(replays.arms) + seconds)
 
 
-def microscope_need(alone: Need, run: RunSettings, n_train: int, spikes: int, threads: int) -> Need:
+def microscope_need(alone: Need, run: RunSettings, cost: Cost, n_train: int, spikes: int, threads: int) -> Need:
     """Estimate the need of looking at spikes of a run step by step.
 
     Parameters
@@ -173,33 +173,35 @@ def microscope_need(alone: Need, run: RunSettings, n_train: int, spikes: int, th
     alone : Need
         Of its training, which is gone through again.
     run : RunSettings
+    cost : Cost
+        Of an example.
     n_train : int
-        Spectra that the run trains on.
+        Examples that the run trains on.
     spikes : int
     threads : int
     """
-    spectrum = spectrum_seconds(run.network) / threads**_SPEEDUP
+    example = cost.seconds / threads**_SPEEDUP
     batch, probe = min(run.training.batch_size, n_train), min(_MAGNIFIED_PROBE, n_train)
-    batches = _BATCH_GRADIENTS * (_MAGNIFIED_BATCHES + 1) * (_STEP_SECONDS + batch * spectrum)
-    step = batches + _PROBE_GRADIENTS * (_STEP_SECONDS + probe * spectrum)
-    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * max(probe, batch) * _activation_bytes(run.network) / 1e6
-    memory += _MAGNIFIED_BATCHES * batch * _SPECTRUM_BYTES / 1e6
+    batches = _BATCH_GRADIENTS * (_MAGNIFIED_BATCHES + 1) * (_STEP_SECONDS + batch * example)
+    step = batches + _PROBE_GRADIENTS * (_STEP_SECONDS + probe * example)
+    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * max(probe, batch) * cost.activation_bytes / 1e6
+    memory += _MAGNIFIED_BATCHES * batch * cost.example_bytes / 1e6
     seconds = _MAGNIFIED_SECONDS + spikes * _MAGNIFIED_STEPS * step
     return Need(alone.mb + memory, alone.seconds + seconds)
 
 
-def _data_mb(network: NetworkSettings, n_spectra: int, steps: int) -> float:
-    """Memory of spectra, record and weights."""
-    return (_HELD * n_spectra * _SPECTRUM_BYTES + steps * _RECORD_BYTES) / 1e6 + 0.3 * network.filters
+def _data_mb(cost: Cost, n_examples: int, steps: int) -> float:
+    """Memory of examples, record and weights."""
+    return (_HELD * n_examples * cost.example_bytes + steps * _RECORD_BYTES) / 1e6 + cost.model_mb
 
 
-def _held_mb(network: NetworkSettings, batch: int, n_validation: int) -> float:
-    """Memory of the activations: of a batch, or of the spectra validated at a time if those take more."""
+def _held_mb(cost: Cost, batch: int, n_validation: int) -> float:
+    """Memory of the activations: of a batch, or of the examples validated at a time if those take more."""
     held = max(_ACTIVATIONS * batch, _FORWARD_ACTIVATIONS * min(n_validation, _VALIDATED_ROWS))
-    return held * _activation_bytes(network) / 1e6
+    return held * cost.activation_bytes / 1e6
 
 
-def _curvature_need(run: RunSettings, n_train: int, steps: int, spectrum: float) -> Need:
+def _curvature_need(run: RunSettings, cost: Cost, n_train: int, steps: int, example: float) -> Need:
     """What measuring the curvature adds to a training."""
     if run.diagnosis is None:
         return Need(0, 0)
@@ -207,55 +209,19 @@ def _curvature_need(run: RunSettings, n_train: int, steps: int, spectrum: float)
     measurements = steps / run.diagnosis.curvature_every
     batch = min(run.training.batch_size, n_train)
     most = max(probe, batch)
-    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * most * _activation_bytes(run.network) / 1e6
-    memory += run.diagnosis.batches * batch * _SPECTRUM_BYTES / 1e6
-    probed = _CURVATURE_GRADIENTS * (_STEP_SECONDS + probe * spectrum)
-    batched = run.diagnosis.batches * _BATCH_GRADIENTS * (_STEP_SECONDS + batch * spectrum)
+    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * most * cost.activation_bytes / 1e6
+    memory += run.diagnosis.batches * batch * cost.example_bytes / 1e6
+    probed = _CURVATURE_GRADIENTS * (_STEP_SECONDS + probe * example)
+    batched = run.diagnosis.batches * _BATCH_GRADIENTS * (_STEP_SECONDS + batch * example)
     return Need(memory, 5 + measurements * (probed + batched))
 
 
-def evaluation_need(network: NetworkSettings, n_spectra: int, n_test: int, models: int) -> Need:
+def evaluation_need(cost: Cost, n_examples: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
-    applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * _activation_bytes(network) / 1e6
-    memory = 46 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_spectra
-    return Need(memory, 1 + models * (0.1 + n_test * spectrum_seconds(network) / 3))
-
-
-def spectrum_seconds(network: NetworkSettings) -> float:
-    """Time of one spectrum in one training step, on one thread."""
-    per_activation = _SECONDS_PER_ACTIVATION + (_DROPOUT_SECONDS if network.dropout else 0)
-    return flops_per_spectrum(network) / _FLOPS + per_activation * _activation_bytes(network) / 4
-
-
-def _activation_bytes(network: NetworkSettings) -> int:
-    """Size of what the convolutions give for one spectrum."""
-    return 4 * network.filters * sum(bins_after(network.layers))
-
-
-def bins_after(layers: int) -> list[int]:
-    """Bins left by each convolution."""
-    lengths = [N_BINS]
-    for _ in range(layers):
-        lengths.append(-(-lengths[-1] // _STRIDE) if layers > 4 else (lengths[-1] - _KERNEL) // _STRIDE + 1)
-    return lengths[1:]
-
-
-def flops_per_spectrum(network: NetworkSettings) -> float:
-    """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
-    filters, lengths = network.filters, bins_after(network.layers)
-    products = lengths[0] * _KERNEL * filters + sum(lengths[1:]) * _KERNEL * filters**2
-    heads = 2 * network.boxes * network.n_lines
-    return 3 * 2 * (products + lengths[-1] * filters**2 + filters * heads)
-
-
-def spectra_in_file(size_mb: float) -> int:
-    """Number of spectra in a file of prepared spectra of that size (in MB of 2**20 bytes)."""
-    return round(size_mb * 2**20 / _SPECTRUM_BYTES)
-
-
-def spectra_in_source(source: str, source_bytes: int) -> int:
-    """Number of spectra in the files of a source, roughly."""
-    return round(source_bytes / sources.bytes_per_spectrum(source))
+    applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * cost.activation_bytes / 1e6
+    memory = 46 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_examples
+    keras = (_TENSORFLOW_MB, _TENSORFLOW_SECONDS) if cost.with_keras else (0, 0)
+    return Need(memory + keras[0], 1 + keras[1] + models * (0.1 + n_test * cost.seconds / 3))
 
 
 def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = False) -> dict[str, int]:

@@ -68,38 +68,6 @@ def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, 
     return canonical(config)
 
 
-def with_sources(schema: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Complete the schema of a study by the keys that each source of spectra has in the `data` block.
-
-    Parameters
-    ----------
-    schema : mapping
-        As in config.schema.yaml, of which `data` has the key `source` alone.
-    sources : mapping
-        `required` and `properties` of the keys of each source, by its name.
-
-    Returns
-    -------
-    dict
-        The schema of the whole.
-    """
-    whole = deepcopy(dict(schema))
-    data = whole["properties"]["data"]
-    data["properties"]["source"] = {**data["properties"]["source"], "enum": list(sources)}
-    data["allOf"] = [
-        {
-            "if": {"required": ["source"], "properties": {"source": {"const": name}}},
-            "then": {
-                "additionalProperties": False,
-                "required": ["source", *keys["required"]],
-                "properties": {"source": {"const": name}, **keys["properties"]},
-            },
-        }
-        for name, keys in sources.items()
-    ]
-    return whole
-
-
 def _with_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     if not isinstance(value, Mapping):
         return value
@@ -127,14 +95,16 @@ def _applicable(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) 
 def _explain(error: ValidationError) -> str:
     place = ".".join(map(str, error.absolute_path)) or "the study"
     found, expected = error.instance, error.validator_value
+    # whose keys these are, where they are not this library's own
+    of = f" ({error.schema['title']})" if "title" in error.schema and error.absolute_path else ""
     match error.validator:
         case "additionalProperties" if isinstance(found, Mapping):
             known = list(error.schema["properties"])
             unknown = [key for key in found if key not in known]
-            return "\n".join(f"{place}: unknown key {key!r}; {nearest(key, known)}" for key in unknown)
+            return "\n".join(f"{place}: unknown key {key!r}; {_instead(key, known)}{of}" for key in unknown)
         case "required":
             missing = [key for key in expected if key not in found]
-            return f"{place}: the key {missing[0]!r} is missing"
+            return f"{place}: the key {missing[0]!r} is missing{of}"
         case "type":
             kinds = expected if isinstance(expected, str) else " or ".join(expected)
             return f"{place} is {_shown(found)}, expected {kinds}"
@@ -157,6 +127,10 @@ def _explain(error: ValidationError) -> str:
         case "minItems" | "minProperties" | "minLength":
             return f"{place} is empty"
     return f"{place}: {error.message}"
+
+
+def _instead(key: str, known: list[str]) -> str:
+    return nearest(key, known) if known else "expected none"
 
 
 def _shown(value: object) -> str:

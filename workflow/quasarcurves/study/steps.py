@@ -207,10 +207,10 @@ _STEPS = (
         _table("test_losses", "the loss of each run's final and best model over the test set."),)),
     Step("compute_metrics", lambda s: Need(153 + 7e-3 * s.tested + 0.02 * s.runs, 2 + 0.7 * s.runs + 3e-4 * s.scored),
         reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, makes=(
-        _table("metrics"),
+        _table("metrics", when="usual"),
         _table("test_metrics", "the same per run, with 95 % intervals over the objects of the test set."),
-        _table("test_summary", "a row per fraction, optimizer, model, number of lines and sample of the test set: purity, completeness, their crossing point, dv, broad absorption lines; medians and spread over replicates, and which replicates have failed."),
-        _table("dv_histogram"))),
+        _table("test_summary", "a row per fraction, optimizer, model, number of lines and sample of the test set: purity, completeness, their crossing point, dv, broad absorption lines; medians and spread over replicates, and which replicates have failed.", when="usual"),
+        _table("dv_histogram", when="usual"))),
     Step("measure_spike_cost", lambda s: Need(150 + 2e-4 * s.tested, 2 + 0.2 * s.runs + 1e-5 * s.scored),
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="takes_snapshots", makes=(
         _table("spike_cost", "a row per run and spike: what the models before, at the peak and at the end are worth on the test set."),
@@ -219,7 +219,7 @@ _STEPS = (
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
         _table("stopping", "a row per run and metric: is the model that the validation set calls the best better than the last, on the same test objects?"),)),
     Step("choose_examples", lambda s: Need(155 + 2e-3 * s.tested, 2 + 0.05 * s.runs + 5e-6 * s.scored), light=True,
-        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, makes=(
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
         _table("confusion", "a row per run, model, number of lines and class: test spectra called quasars with a right redshift or a wrong one, and not called."),
         _table("error_counts", "a row per run, model and kind of error: missed quasars, stars and galaxies called quasars, wrong redshifts, wrong on broad absorption, and among how many spectra."),
         _table("examples", "the worst spectra of each kind of error, of each optimizer at its largest size: which, their redshifts, confidences per line, which line was taken for which, and how many replicates make the same error."),
@@ -282,9 +282,9 @@ _STEPS = (
     _plot("cures", ("cures",), "rate of spikes against final loss", "Cures",
         lambda s: Need(208 + 0.1 * s.groups, 5 + 0.02 * s.runs)),
     _plot("purity_completeness", ("metrics", "test_metrics", "dv_histogram"), "purity, completeness and dv on the test set",
-        "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer"),
+        "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer", when="usual"),
     _plot("gallery", ("examples", "confusion", "error_counts", "redshift_counts", "spectra"), "the worst spectra of the test set",
-        "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer"),
+        "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer", when="usual"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",

@@ -12,14 +12,17 @@ from typing import Any
 
 import yaml
 
+from quasarcurves import tasks
 from quasarcurves.files import workflow_root
-from quasarcurves.quasarnet.settings import EvaluationSettings, NetworkSettings, RunSettings
-from quasarcurves.spectra import sources, subsets
+from quasarcurves.spectra import subsets
 from quasarcurves.study import reading, resources
-from quasarcurves.study.schema import StudyError, validate, with_sources
-from quasarcurves.study.steps import STEPS, WILDCARDS, File, Need, Sizes, Step
+from quasarcurves.study.schema import StudyError, validate
+from quasarcurves.study.steps import FILES, STEPS, WILDCARDS, File, Need, Sizes, Step
+from quasarcurves.tasks.declared import Declared, declared
 from quasarcurves.training import optimizer_specs
+from quasarcurves.training.cost import Cost
 from quasarcurves.training.extras import install_hint
+from quasarcurves.training.run_settings import EvaluationSettings, RunSettings
 from quasarcurves.training.settings import (
     CurvatureSettings,
     Limits,
@@ -42,6 +45,12 @@ _MOST_RUNS = 100_000
 """Trainings of a study: Snakemake takes 100 kB for each (docs/scale.md)."""
 
 _BACKENDS = "quasarcurves.training.backends"
+
+_PREPARING = Need(1000, 60)
+"""Of a task file's `examples`: an allowance, nothing is known of it."""
+
+_ARMS_OF_USUAL = ("logits", "float64")
+"""Arms of replays for which the usual task alone has another way to compute its loss."""
 
 SCHEMA = workflow_root() / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -102,10 +111,11 @@ class Study:
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
-        study = cls(validate(config, with_sources(schema, sources.schemas())))
+        study = cls(validate(config, _completed(schema, config)))
         _check_lengths(config)
         try:
             study._check_number()
+            study._check_task(config)
             study._check_subsets()
             study._check_known_sizes()
             study._check_optimizers()
@@ -113,7 +123,7 @@ class Study:
             study._check_best()
             study._check_pack()
             study._check_replays()
-            sources.check(study.data)
+            study.task.check({**study.config, "data": study.data})
         except FileNotFoundError as error:
             raise StudyError(f"{error}{_where_from(study.config['study'])}") from error
         except (ValueError, OSError) as error:
@@ -156,12 +166,27 @@ class Study:
 
     def _check_best(self) -> None:
         share = self.config["subsets"]["validation_fraction"]
-        n = self.config["data"].get("n_spectra")
+        n = self.task.known_examples(self.config["data"])
         if self.config["training"]["best"] == "crossing" and (not share or (n and not round(share * n))):
             raise StudyError(
                 f"training.best is 'crossing' and subsets.validation_fraction is {share:g}: expected a validation set "
                 "with quasars, there is none to choose the best weights by"
             )
+
+    def _check_task(self, config: Mapping[str, Any]) -> None:
+        """Refuse what the task cannot do; `config` is without defaults, which are left out silently."""
+        if self.usual:
+            return
+        replays = config.get("diagnosis", {}).get("replays") or {}
+        for arm in _ARMS_OF_USUAL:
+            if arm in replays.get("arms", []):
+                raise StudyError(
+                    f"diagnosis.replays.arms: {arm} needs another way to compute QuasarNET's loss, which the task "
+                    f"{self.task.name} does not have"
+                )
+        for figure in config.get("figures") or {}:
+            if not self.has(STEPS[f"plot_{figure}"]):
+                raise StudyError(f"figures.{figure}: there is no such figure of the task {self.task.name}")
 
     def _check_pack(self) -> None:
         if self.config["training"]["pack"] and self.backend != "jax":
@@ -215,7 +240,7 @@ class Study:
 
     def _check_known_sizes(self) -> None:
         """Refuse sets without spectra, and epochs without a whole batch, where the number of spectra is known."""
-        n = self.config["data"].get("n_spectra")
+        n = self.task.known_examples(self.config["data"])
         if n is None:
             return
         share = self.config["subsets"]["test_fraction"]
@@ -232,6 +257,16 @@ class Study:
                     f"training.last_batch is 'drop' and batches of {run.optimizer} have {training.batch_size} spectra, "
                     f"expected at most the {run.n_train(n)} of a training set: an epoch would have no step"
                 )
+
+    @cached_property
+    def task(self) -> Declared:
+        """What is trained on what."""
+        return declared(self.config.get("task", tasks.USUAL))
+
+    @property
+    def usual(self) -> bool:
+        """Whether the task is the usual one: some tables and figures are of it alone."""
+        return self.task.settings is None
 
     @property
     def name(self) -> str:
@@ -303,7 +338,8 @@ class Study:
         """Which replays are made of each; `as_it_is`, which the others are compared with, comes first."""
         chosen = self.config["diagnosis"]["replays"]
         values = {name: chosen[name] for name in ("every", "after_epoch", "before", "quiet", "replays", "steps")}
-        return ReplaySettings.from_json({**values, "arms": list(dict.fromkeys(["as_it_is", *chosen["arms"]]))})
+        arms = [arm for arm in chosen["arms"] if self.usual or arm not in _ARMS_OF_USUAL]
+        return ReplaySettings.from_json({**values, "arms": list(dict.fromkeys(["as_it_is", *arms]))})
 
     @property
     def replay_jobs(self) -> int:
@@ -349,20 +385,23 @@ class Study:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The `data` block as a source reads it; one that draws spectra has the study's seed unless it has its own."""
-        data = dict(self.config["data"])
-        if "seed" in sources.schemas()[data["source"]]["properties"]:
-            data.setdefault("seed", self.seed)
-        return data
+        """The `data` block as the task prepares examples from it."""
+        return self.task.data(self.config["data"], self.seed)
 
     def data_files(self) -> list[Path]:
-        """Files that the spectra are read from; none for simulated spectra."""
-        return sources.input_files(self.data)
+        """Files that the examples are read from; none for simulated spectra."""
+        return self.task.files(self.data)
 
     @property
-    def source_module(self) -> str:
-        """Module that reads or makes the spectra."""
-        return f"{sources.__name__}.{self.config['data']['source']}"
+    def preparing_modules(self) -> tuple[str, ...]:
+        """Modules that preparing the examples imports by names known only then."""
+        return tasks.module_of("prepare", self.task.settings), *self.task.data_modules(self.data)
+
+    @property
+    def evaluating_modules(self) -> tuple[str, ...]:
+        """Modules that evaluating a model imports by names known only then."""
+        backend = () if self.usual else (f"{_BACKENDS}.{self.backend}",)
+        return tasks.module_of("evaluate", self.task.settings), *backend
 
     @property
     def backend(self) -> str:
@@ -373,7 +412,8 @@ class Study:
         """Return the modules that training some runs together imports by names known only then: sorted."""
         specs = [self.config["optimizers"][run.optimizer] for run in runs]
         own = {kind.module for kind in map(optimizer_specs.own_class, specs) if kind}
-        return f"{_BACKENDS}.{'packed' if len(runs) > 1 else self.backend}", *sorted(own)
+        backend = f"{_BACKENDS}.{'packed' if len(runs) > 1 else self.backend}"
+        return tasks.module_of("train", self.task.settings), backend, *sorted(own)
 
     @cached_property
     def packed(self) -> list[str]:
@@ -393,9 +433,14 @@ class Study:
         return {"fraction": fraction, "replicate": replicate, "seed": self.seed, **settings}
 
     @cached_property
-    def network(self) -> NetworkSettings:
-        """The `network` block."""
-        return NetworkSettings.from_json(self.config["network"])
+    def cost(self) -> Cost:
+        """What an example costs."""
+        return self.task.cost(self.config["network"], self.prepared)
+
+    @property
+    def prepared(self) -> Path:
+        """The file of prepared examples."""
+        return self.results / FILES["spectra"].path
 
     def run_settings(self, run: Run) -> RunSettings:
         """Everything but the spectra that a run's result depends on."""
@@ -409,11 +454,12 @@ class Study:
             replicate=run.replicate,
             optimizer=run.optimizer,
             optimizer_spec=_spec_alone(spec),
-            network=self.network,
+            network=self.config["network"],
             training=self.training_settings(run.optimizer),
             matched_spec=_spec_alone(specs[spec["match"]]) if "match" in spec else None,
             diagnosis=curvature if self.measures_curvature else None,
             snapshots=SnapshotSettings(diagnosis["snapshots"], _spike_limits()) if self.takes_snapshots else None,
+            task=self.task.settings,
         )
 
     def run_params(self, run: Run) -> dict[str, Any]:
@@ -422,7 +468,8 @@ class Study:
 
     def evaluation_params(self, run: Run) -> dict[str, Any]:
         """What is evaluated of a run, and how, as a command line has it."""
-        return EvaluationSettings(run.fraction, run.replicate, run.optimizer, self.network).to_json()
+        how = self.config["network"], self.task.settings
+        return EvaluationSettings(run.fraction, run.replicate, run.optimizer, *how).to_json()
 
     def training_settings(self, optimizer: str) -> TrainingSettings:
         """How the runs of an optimizer are trained: the study's settings, and its own in their place."""
@@ -454,13 +501,9 @@ class Study:
         return [name for name in every if name not in names]
 
     def n_spectra(self, spectra: Path) -> int:
-        """Return the number of prepared spectra from the size of their file, or a rough guess before there is one."""
-        if "n_spectra" in self.config["data"]:
-            return self.config["data"]["n_spectra"]
-        try:
-            return resources.spectra_in_file(spectra.stat().st_size / 2**20)
-        except FileNotFoundError:
-            return resources.spectra_in_source(self.config["data"]["source"], self._source_bytes)
+        """Return the number of prepared examples, from their file, or a rough guess before there is one."""
+        known = self.task.known_examples(self.config["data"])
+        return self.task.count(spectra, self.data, self._source_bytes) if known is None else known
 
     def resources(
         self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
@@ -499,6 +542,8 @@ class Study:
 
     def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
         need = STEPS[rule].need
+        if rule == "prepare_spectra" and not self.usual:
+            return _PREPARING
         if need:
             return need(self._sizes(n_spectra))
         if run is None:
@@ -510,22 +555,26 @@ class Study:
         training, n_validation = self.config["training"], self._share(n_spectra, "validation_fraction")
         if rule == "train":
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
-            return resources.training_need(self.run_settings(run), run.n_train(n_spectra), n_validation, **how)
+            return resources.training_need(
+                self.run_settings(run), self.cost, run.n_train(n_spectra), n_validation, **how
+            )
         if rule == "train_pack":
             alone = [self.need("train", n_spectra, each) for each in self.pack(run.fraction)]
             each = run.n_train(n_spectra) + n_validation
-            return resources.pack_need(alone, each, min(self.config["study"]["replicates"] * each, n_spectra))
+            return resources.pack_need(
+                alone, self.cost, each, min(self.config["study"]["replicates"] * each, n_spectra)
+            )
         if rule == "replay":
             how = {"jobs": self.replay_jobs, "threads": training["threads"]}
             again = self.need("train", n_spectra, run)
             replayed, n_train = self.run_settings(run), run.n_train(n_spectra)
-            return resources.replay_need(again, replayed, self.replay_settings, n_train, **how)
+            return resources.replay_need(again, replayed, self.cost, self.replay_settings, n_train, **how)
         if rule == "magnify_spikes":
             again, looked_at = self.need("train", n_spectra, run), self.run_settings(run)
             how = {"spikes": self.magnified_spikes, "threads": training["threads"]}
-            return resources.microscope_need(again, looked_at, run.n_train(n_spectra), **how)
+            return resources.microscope_need(again, looked_at, self.cost, run.n_train(n_spectra), **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
-        return resources.evaluation_need(self.network, n_spectra, self._share(n_spectra, "test_fraction"), models)
+        return resources.evaluation_need(self.cost, n_spectra, self._share(n_spectra, "test_fraction"), models)
 
     def _share(self, n_spectra: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_spectra)
@@ -555,6 +604,15 @@ class Study:
     @cached_property
     def _source_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.data_files())
+
+
+def _completed(schema: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema with the keys of the task that a configuration names; it refuses what is no name."""
+    name = config.get("task", tasks.USUAL)
+    try:
+        return declared(name if isinstance(name, str) else tasks.USUAL).complete(schema)
+    except (ValueError, OSError) as error:
+        raise StudyError(str(error)) from error
 
 
 def _spike_limits() -> Limits:

@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from quasarcurves.training import backends, optimizer_traits
 from quasarcurves.training.flat import flat, like, size
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 from quasarcurves.training.preconditioners import preconditioner_of
 
 _TOLERANCE = 1e-3
@@ -43,10 +43,10 @@ class Curvature:
 
     Parameters
     ----------
-    task : Task
+    learner : Learner
         With its optimizer built and its model as it was initialised.
     probe : sequence of (n, ...) arrays
-        The model's input, then the targets that `task.loss` takes.
+        The model's input, then the targets that `learner.loss` takes.
     every : int
         Steps between measurements.
     batches : sequence of sequences of (batch, ...) arrays
@@ -55,16 +55,16 @@ class Curvature:
 
     def __init__(
         self,
-        task: Task,
+        learner: Learner,
         probe: Sequence[np.ndarray],
         every: int,
         batches: Sequence[Sequence[np.ndarray]] = (),
     ) -> None:
         self.every = every
-        self._task = task
+        self._learner = learner
         self._probe, *self._batches = ([ops.convert_to_tensor(array) for array in part] for part in (probe, *batches))
-        self._derivatives = backends.active().compile_derivatives(task)
-        self._matters = _mattering(self._derivatives.gradient(self._probe), task.model.trainable_variables)
+        self._derivatives = backends.active().compile_derivatives(learner)
+        self._matters = _mattering(self._derivatives.gradient(self._probe), learner.model.trainable_variables)
         self._before = self._downhill = np.zeros(0)
 
     def measure(self) -> dict[str, float]:
@@ -81,14 +81,14 @@ class Curvature:
             - `batch_sharpness`, `batch_sharpness_median`, `batch_sharpness_mean`: those of `batch_sharpness`; left out
               without batches
             - `batch_threshold`: that of `batch_threshold`; left out where none is known, or without batches
-            - `clipped_share`: that of `task.clipped` on the probe; left out if the task has none
+            - `clipped_share`: that of `learner.clipped` on the probe; left out if the learner has none
         """
         root, gradient = self._inverse_root(), self._begin_step()
         product = self._product_on(self._probe, root)
         values = {
             "sharpness": largest_eigenvalue(product, gradient * root),
             "gradient_curvature": rayleigh_quotient(product, gradient * root),
-            "threshold": stability_threshold(self._task.optimizer),
+            "threshold": stability_threshold(self._learner.optimizer),
             **self._measure_batches(root),
             "clipped_share": self._clipped_share(),
         }
@@ -132,8 +132,8 @@ class Curvature:
         return gradient
 
     def _clipped_share(self) -> float | None:
-        task, probe = self._task, self._probe
-        return float(task.clipped(self._derivatives.outputs(probe), *probe[1:])) if task.clipped else None
+        learner, probe = self._learner, self._probe
+        return float(learner.clipped(self._derivatives.outputs(probe), *probe[1:])) if learner.clipped else None
 
     def _update_curvature(self, moved: np.ndarray, batch: Sequence[Any]) -> float:
         length = np.linalg.norm(moved)
@@ -148,18 +148,18 @@ class Curvature:
         return float(along / (scaled @ scaled))
 
     def _put_weights(self, row: np.ndarray) -> None:
-        variables = self._task.model.trainable_variables
+        variables = self._learner.model.trainable_variables
         for variable, value in zip(variables, like(np.float32(row), variables), strict=True):
             variable.assign(value)
 
     def _inverse_root(self) -> Any:
         """Return the diagonal of P^-1/2, 0 for what does not matter; (n_parameters,)."""
-        optimizer = self._task.optimizer
+        optimizer = self._learner.optimizer
         t = ops.cast(optimizer.iterations, "float32")
         return np.divide(self._matters, np.sqrt(np.float64(preconditioner_of(optimizer).diagonal(t))))
 
     def _weights(self) -> np.ndarray:
-        return np.asarray(flat(self._task.model.trainable_variables), np.float64)
+        return np.asarray(flat(self._learner.model.trainable_variables), np.float64)
 
     def _product_on(self, examples: Sequence[Any], inverse_root: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """Return the product with P^-1/2 H P^-1/2, which is symmetric and has the eigenvalues of P^-1 H."""
@@ -181,7 +181,7 @@ class Curvature:
             square.append(gradient @ gradient)
         return {
             **batch_sharpness(np.array(along), np.array(square)),
-            "batch_threshold": batch_threshold(self._task.optimizer),
+            "batch_threshold": batch_threshold(self._learner.optimizer),
         }
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-_EXTRAS = {"tensorflow": ("TensorFlow", "cpu"), "jax": ("JAX", "jax"), "wandb": ("Weights & Biases", "wandb")}
+_EXTRAS = {
+    "tensorflow": ("TensorFlow", "cpu"),
+    "jax": ("JAX", "jax"),
+    "wandb": ("Weights & Biases", "wandb"),
+    "sklearn": ("scikit-learn", "digits"),
+}
 
 
 def install_hint(package: str) -> str | None:
@@ -11,7 +16,7 @@ def install_hint(package: str) -> str | None:
     Parameters
     ----------
     package : str
-        As it is imported: "tensorflow", "jax" or "wandb".
+        As it is imported: a key of `_EXTRAS`, such as "jax".
     """
     if package not in _EXTRAS:
         return None

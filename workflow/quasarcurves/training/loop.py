@@ -17,7 +17,7 @@ import numpy as np
 from quasarcurves.training import backends
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import step_record
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.record import Record
 from quasarcurves.training.snapshots import Snapshots
 
@@ -33,10 +33,10 @@ class Trainer:
 
     Parameters
     ----------
-    task : Task
+    learner : Learner
     plan : Plan
     data, validation : sequences of (n, ...) arrays
-        The model's input, then the targets that `task.loss` takes; `validation` may be None.
+        The model's input, then the targets that `learner.loss` takes; `validation` may be None.
     curvature : Curvature, optional
         Measured along the way.
     snapshots : Snapshots, optional
@@ -48,7 +48,7 @@ class Trainer:
 
     def __init__(
         self,
-        task: Task,
+        learner: Learner,
         plan: Plan,
         data: Sequence[np.ndarray],
         validation: Sequence[np.ndarray] | None = None,
@@ -56,13 +56,13 @@ class Trainer:
         snapshots: Snapshots | None = None,
         crossing: Callable[[np.ndarray], float] | None = None,
     ) -> None:
-        task.optimizer.build(task.weights)
-        self.task, self.plan = task, plan
+        learner.optimizer.build(learner.weights)
+        self.learner, self.plan = learner, plan
         self.data, self.validation = data, validation
         self.record = Record()
         self.snapshots = snapshots
         self.crossing = crossing
-        self.measures = step_record(task.optimizer) if plan.measures is None else plan.measures
+        self.measures = step_record(learner.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
         self._measured: dict[str, float] = {}
 
@@ -119,7 +119,7 @@ class Trainer:
 
     def close_epoch(self) -> None:
         """End an epoch."""
-        self.record.close_epoch(self.task.parts, float(self.task.optimizer.learning_rate))
+        self.record.close_epoch(self.learner.parts, float(self.learner.optimizer.learning_rate))
 
 
 class Program(Protocol):
@@ -179,8 +179,8 @@ class SynchronizedTrainers:
         self._validate([trainer for trainer in self.trainers if np.isnan(trainer.record.epochs["val_loss"][-1])])
         self.put_back()
         for trainer in self.trainers:
-            if trainer.task.optimizer.use_ema:
-                trainer.task.optimizer.finalize_variable_values(trainer.task.model.trainable_variables)
+            if trainer.learner.optimizer.use_ema:
+                trainer.learner.optimizer.finalize_variable_values(trainer.learner.model.trainable_variables)
 
     @property
     def epoch(self) -> int:
@@ -248,7 +248,7 @@ class SynchronizedTrainers:
                 record.validate(loss, crossing)
                 if record.is_best(trainer.plan.best):
                     self.put_back()
-                    record.keep(trainer.task.model.get_weights())
+                    record.keep(trainer.learner.model.get_weights())
 
     def _crossings(self) -> list[float]:
         if all(trainer.crossing is None for trainer in self.trainers):
@@ -261,12 +261,12 @@ class _Alone:
     """One training's program, on the variables themselves."""
 
     def __init__(self, trainer: Trainer) -> None:
-        compiled, task = backends.active(), trainer.task
+        compiled, learner = backends.active(), trainer.learner
         most = trainer.plan.steps_per_epoch(len(trainer.data[0]))
-        self._run_steps = compiled.compile_steps(task, trainer.data, trainer.measures, most)
+        self._run_steps = compiled.compile_steps(learner, trainer.data, trainer.measures, most)
         validation = trainer.validation
-        self._validation_loss = None if validation is None else compiled.compile_validation(task, validation)
-        self._outputs = None if validation is None else compiled.compile_outputs(task, validation[0])
+        self._validation_loss = None if validation is None else compiled.compile_validation(learner, validation)
+        self._outputs = None if validation is None else compiled.compile_outputs(learner, validation[0])
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [self._run_steps(batches[0])]

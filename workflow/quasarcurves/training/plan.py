@@ -17,7 +17,7 @@ from quasarcurves.training.settings import steps_per_epoch
 
 
 @dataclass(frozen=True)
-class Task:
+class Learner:
     """What is trained.
 
     Parameters

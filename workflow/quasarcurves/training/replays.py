@@ -17,7 +17,7 @@ from quasarcurves.training import backends
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
 from quasarcurves.training.passages import BLOCK
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 
 
 class NotReproduced(ValueError):
@@ -32,33 +32,35 @@ class State:
     optimizer: list[np.ndarray]
 
     @classmethod
-    def of(cls, task: Task) -> State:
-        """Copy the present state of a task."""
-        return cls([np.array(each) for each in _of_model(task)], [np.array(each) for each in task.optimizer.variables])
+    def of(cls, learner: Learner) -> State:
+        """Copy the present state of a learner."""
+        return cls(
+            [np.array(each) for each in _of_model(learner)], [np.array(each) for each in learner.optimizer.variables]
+        )
 
     @property
     def values(self) -> list[np.ndarray]:
         """Values of the model's variables, those trained first, and of the optimizer's."""
         return [*self.model, *self.optimizer]
 
-    def put(self, task: Task) -> None:
-        """Put the task that the state was taken from into it."""
-        for variable, value in zip([*_of_model(task), *task.optimizer.variables], self.values, strict=True):
+    def put(self, learner: Learner) -> None:
+        """Put the learner that the state was taken from into it."""
+        for variable, value in zip([*_of_model(learner), *learner.optimizer.variables], self.values, strict=True):
             variable.assign(value)
 
-    def carry(self, task: Task, other: Task) -> None:
-        """Put another task into it: the same network, and what its optimizer has in common with that of `task`."""
+    def carry(self, learner: Learner, other: Learner) -> None:
+        """Put another learner into it: the same network, and what its optimizer shares with that of `learner`."""
         for variable, value in zip(_of_model(other), self.model, strict=True):
             variable.assign(value)
-        names = (_own_name(variable) for variable in task.optimizer.variables)
+        names = (_own_name(variable) for variable in learner.optimizer.variables)
         known = dict(zip(names, self.optimizer, strict=True))
         for variable in other.optimizer.variables:
             if _own_name(variable) in known:
                 variable.assign(known[_own_name(variable)])
 
 
-def _of_model(task: Task) -> list[Any]:
-    return [*task.model.trainable_variables, *task.model.non_trainable_variables]
+def _of_model(learner: Learner) -> list[Any]:
+    return [*learner.model.trainable_variables, *learner.model.non_trainable_variables]
 
 
 def _own_name(variable: Any) -> str:
@@ -81,7 +83,7 @@ class Course:
         self.trainer, self.record, self.step = trainer, record, 0
         self._loss = next(i for i, measure in enumerate(trainer.measures) if isinstance(measure, Loss))
         self.most = max(BLOCK, trainer.plan.steps_per_epoch(len(trainer.plan.order(0))))
-        self._run = backends.active().compile_steps(trainer.task, trainer.data, trainer.measures, self.most)
+        self._run = backends.active().compile_steps(trainer.learner, trainer.data, trainer.measures, self.most)
 
     def go_to(self, step: int) -> None:
         """Take the training's own steps up to one.
@@ -151,17 +153,22 @@ def shuffled_epochs(places: np.ndarray, number: int, rng: np.random.Generator) -
 
 
 def example_losses(
-    task: Task, outputs: Any, data: Sequence[np.ndarray], places: np.ndarray, batch_size: int, rng: np.random.Generator
+    learner: Learner,
+    outputs: Any,
+    data: Sequence[np.ndarray],
+    places: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return the loss of each example where a task stands, batch normalisation as in training.
+    """Return the loss of each example where a learner stands, batch normalisation as in training.
 
     Parameters
     ----------
-    task : Task
+    learner : Learner
     outputs : callable
         Those of `backends.compile_derivatives`.
     data : sequence of (n, ...) arrays
-        The model's input, then the targets that `task.loss` takes.
+        The model's input, then the targets that `learner.loss` takes.
     places : (k,) int array
         Examples wanted, by their places in `data`.
     batch_size : int
@@ -178,5 +185,5 @@ def example_losses(
     losses = np.zeros(len(order))
     for batch in [*cut_batches(order, size), order[-size:]]:
         x, *targets = (array[places[batch]] for array in data)
-        losses[batch] = np.asarray(task.loss(outputs([x, *targets]), *targets)).sum(axis=1)
+        losses[batch] = np.asarray(learner.loss(outputs([x, *targets]), *targets)).sum(axis=1)
     return losses

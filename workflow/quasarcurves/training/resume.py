@@ -24,8 +24,8 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
     record = trainer.record
     sequences = {
         # variables hold the states of random generators as well, weights do not
-        "model": [np.asarray(variable) for variable in trainer.task.model.variables],
-        "optimizer": [np.asarray(variable) for variable in trainer.task.optimizer.variables],
+        "model": [np.asarray(variable) for variable in trainer.learner.model.variables],
+        "optimizer": [np.asarray(variable) for variable in trainer.learner.optimizer.variables],
         "best": record.best_weights,
         "epoch_parts": record.epoch_parts,
         "epoch_sizes": record.epoch_sizes,
@@ -56,7 +56,10 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
 
 def restore(trainer: Trainer, state: State) -> None:
     """Put a training where a state of it was captured."""
-    for name, variables in (("model", trainer.task.model.variables), ("optimizer", trainer.task.optimizer.variables)):
+    for name, variables in (
+        ("model", trainer.learner.model.variables),
+        ("optimizer", trainer.learner.optimizer.variables),
+    ):
         for variable, value in zip(variables, state.sequence(name), strict=True):
             variable.assign(value)
     values = state.values

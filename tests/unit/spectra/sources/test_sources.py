@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from quasarcurves.provenance import fingerprint
+from quasarcurves.quasarnet.declared import with_sources
 from quasarcurves.spectra import sources
-from quasarcurves.study.schema import StudyError, validate, with_sources
+from quasarcurves.study.schema import StudyError, validate
 
 ROOT = Path(__file__).parents[4]
 BASE = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())

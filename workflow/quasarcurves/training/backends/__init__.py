@@ -6,16 +6,16 @@ set_up(threads)
     Before the first operation: use exactly so many threads, and no more of a GPU's memory than is needed.
 threads()
     How many there are.
-compile_steps(task, data, measures, most)
-    A block of at most `most` steps on `data`: the model's input, then the targets that `task.loss` takes, each a
+compile_steps(learner, data, measures, most)
+    A block of at most `most` steps on `data`: the model's input, then the targets that `learner.loss` takes, each a
     (n, ...) array. Returns a function of (steps, batch) int32 indices, which returns losses by part (steps, parts) and
     measures (steps, measures).
-compile_validation(task, validation)
+compile_validation(learner, validation)
     Returns a function: the mean loss over examples, batch normalisation as in inference.
-compile_outputs(task, x)
+compile_outputs(learner, x)
     Returns a function: the model's outputs for examples x (n, ...), as in inference; a program of its own, so that the
     bits of the loss do not depend on whether the outputs are asked for.
-compile_derivatives(task)
+compile_derivatives(learner)
     Returns three functions (`Derivatives`) of some examples, with batch normalisation as in training: the gradient of
     their loss, its Hessian's product with a vector, (n_parameters,) each, and the model's outputs.
 """

@@ -20,7 +20,7 @@ import numpy as np
 from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 
 
 def set_up(threads: int) -> None:
@@ -38,13 +38,13 @@ def threads() -> int:
 
 
 def compile_steps(
-    task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
+    learner: Learner, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Compile blocks of steps: one program serves all lengths up to `most`."""
     # on a CPU aligned arrays are shared, not copied
     arrays = [jax.device_put(array) for array in data]
-    held = _variables(task)
-    run_steps = _whole_block(task, measures)
+    held = _variables(learner)
+    run_steps = _whole_block(learner, measures)
 
     def run(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n_steps = len(batches)
@@ -57,7 +57,7 @@ def compile_steps(
     return run
 
 
-def _whole_block(task: Task, measures: Sequence[Measure]) -> Callable[..., Any]:
+def _whole_block(learner: Learner, measures: Sequence[Measure]) -> Callable[..., Any]:
     """Compile (state, data, batches, number of steps) -> state, losses by part and measures of all batches."""
 
     # the old values are not needed again: their memory is reused
@@ -66,17 +66,17 @@ def _whole_block(task: Task, measures: Sequence[Measure]) -> Callable[..., Any]:
         def body(i: Any, carried: tuple[list[Any], Any, Any]) -> tuple[list[Any], Any, Any]:
             state, all_parts, all_values = carried
             batch = [jnp.take(array, batches[i], axis=0) for array in data]
-            state, parts, values = _one_step(task, measures, state, batch)
+            state, parts, values = _one_step(learner, measures, state, batch)
             return state, all_parts.at[i].set(parts), all_values.at[i].set(values)
 
-        empty = jnp.zeros((len(batches), len(task.parts))), jnp.zeros((len(batches), len(measures)))
+        empty = jnp.zeros((len(batches), len(learner.parts))), jnp.zeros((len(batches), len(measures)))
         return jax.lax.fori_loop(0, n_steps, body, (state, *empty))
 
     return run_steps
 
 
 def compile_many(
-    task: Task, data: Sequence[np.ndarray], most: int
+    learner: Learner, data: Sequence[np.ndarray], most: int
 ) -> Callable[[Sequence[Any], np.ndarray], tuple[list[Any], np.ndarray]]:
     """Compile blocks of steps, up to `most`, of many states of one training at once.
 
@@ -87,7 +87,7 @@ def compile_many(
         and losses (states, steps).
     """
     arrays = [jax.device_put(array) for array in data]
-    step = jax.vmap(partial(_one_step, task, [Loss()]))
+    step = jax.vmap(partial(_one_step, learner, [Loss()]))
 
     @jax.jit
     def run_steps(states: list[Any], data: list[Any], batches: Any, n_steps: Any) -> tuple[list[Any], Any]:
@@ -109,26 +109,26 @@ def compile_many(
 
 
 def _one_step(
-    task: Task, measures: Sequence[Measure], state: Sequence[Any], batch: Sequence[Any]
+    learner: Learner, measures: Sequence[Measure], state: Sequence[Any], batch: Sequence[Any]
 ) -> tuple[list[Any], Any, Any]:
     """Return the values of all variables after a step, the losses by part, and the measures."""
-    weights, others, rest = _cut(task, state)
-    loss, parts, others, gradients = differentiated(task, weights, others, batch)
-    weights, rest, values = updated(task, measures, weights, rest, loss, gradients)
+    weights, others, rest = _cut(learner, state)
+    loss, parts, others, gradients = differentiated(learner, weights, others, batch)
+    weights, rest, values = updated(learner, measures, weights, rest, loss, gradients)
     return [*weights, *others, *rest], parts, values
 
 
 def differentiated(
-    task: Task, weights: Sequence[Any], others: Sequence[Any], batch: Sequence[Any]
+    learner: Learner, weights: Sequence[Any], others: Sequence[Any], batch: Sequence[Any]
 ) -> tuple[Any, Any, list[Any], list[Any]]:
     """Return the loss of a batch, the losses by part, the model's other variables, and the gradients."""
-    differentiate = jax.value_and_grad(partial(_loss, task), has_aux=True)
+    differentiate = jax.value_and_grad(partial(_loss, learner), has_aux=True)
     (loss, (parts, moved)), gradients = differentiate(list(weights), list(others), batch)
     return loss, parts, moved, gradients
 
 
 def updated(
-    task: Task,
+    learner: Learner,
     measures: Sequence[Measure],
     weights: Sequence[Any],
     rest: Sequence[Any],
@@ -136,25 +136,25 @@ def updated(
     gradients: Sequence[Any],
 ) -> tuple[list[Any], list[Any], Any]:
     """Return the weights and the optimizer's variables after its step, and the measures."""
-    trained, kept = task.weights, task.optimizer.variables
-    before = [*task.joined(weights), *rest]
+    trained, kept = learner.weights, learner.optimizer.variables
+    before = [*learner.joined(weights), *rest]
     with keras.StatelessScope(list(zip([*trained, *kept], before, strict=True))) as scope:
-        values, _ = update(task, measures, loss, task.joined(gradients), flat(weights))
+        values, _ = update(learner, measures, loss, learner.joined(gradients), flat(weights))
     after = [scope.get_current_value(variable) for variable in trained]
-    return list(task.parted(after)), [scope.get_current_value(variable) for variable in kept], values
+    return list(learner.parted(after)), [scope.get_current_value(variable) for variable in kept], values
 
 
-def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
+def compile_validation(learner: Learner, validation: Sequence[np.ndarray]) -> Callable[[], float]:
     """Compile the mean loss over the validation examples."""
     n = len(validation[0])
 
     @jax.jit
     def summed(weights: list[Any], others: list[Any], x: Any, targets: list[Any]) -> Any:
-        outputs, _ = task.model.stateless_call(weights, others, x, training=False)
-        return jnp.sum(task.loss(outputs, *targets))
+        outputs, _ = learner.model.stateless_call(weights, others, x, training=False)
+        return jnp.sum(learner.loss(outputs, *targets))
 
     def mean() -> float:
-        weights, others, _ = _cut(task, [variable.value for variable in _variables(task)])
+        weights, others, _ = _cut(learner, [variable.value for variable in _variables(learner)])
         total = 0.0
         for start in range(0, n, VALIDATION_ROWS):
             x, *targets = (array[start : start + VALIDATION_ROWS] for array in validation)
@@ -164,18 +164,18 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     return mean
 
 
-def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
+def compile_outputs(learner: Learner, x: np.ndarray) -> Callable[[], np.ndarray]:
     """Compile the model's outputs for the validation examples."""
-    outputs = outputs_of(task, x)
-    return lambda: outputs(*_cut(task, [variable.value for variable in _variables(task)])[:2])
+    outputs = outputs_of(learner, x)
+    return lambda: outputs(*_cut(learner, [variable.value for variable in _variables(learner)])[:2])
 
 
-def outputs_of(task: Task, x: np.ndarray) -> Callable[[list[Any], list[Any]], np.ndarray]:
+def outputs_of(learner: Learner, x: np.ndarray) -> Callable[[list[Any], list[Any]], np.ndarray]:
     """Compile (weights, other variables) -> the model's outputs for examples x (n, ...), as in inference."""
 
     @jax.jit
     def outputs(weights: list[Any], others: list[Any], x: Any) -> Any:
-        return task.model.stateless_call(weights, others, x, training=False)[0]
+        return learner.model.stateless_call(weights, others, x, training=False)[0]
 
     def all_outputs(weights: list[Any], others: list[Any]) -> np.ndarray:
         starts = range(0, len(x), VALIDATION_ROWS)
@@ -184,9 +184,9 @@ def outputs_of(task: Task, x: np.ndarray) -> Callable[[list[Any], list[Any]], np
     return all_outputs
 
 
-def compile_derivatives(task: Task) -> Derivatives:
+def compile_derivatives(learner: Learner) -> Derivatives:
     """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
-    exact = replace(task, model=keras.models.clone_model(task.model, clone_function=_in_float32))
+    exact = replace(learner, model=keras.models.clone_model(learner.model, clone_function=_in_float32))
 
     def differentiated(weights: list[Any], others: list[Any], batch: Sequence[Any]) -> list[Any]:
         # the model's other variables, such as moving means, are not updated
@@ -207,30 +207,32 @@ def compile_derivatives(task: Task) -> Derivatives:
 
     def here(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            return function(*_cut(task, [variable.value for variable in _variables(task)])[:2], *arguments)
+            return function(*_cut(learner, [variable.value for variable in _variables(learner)])[:2], *arguments)
 
         return call
 
     return Derivatives(here(gradient), here(product), here(outputs))
 
 
-def _loss(task: Task, weights: list[Any], others: list[Any], batch: Sequence[Any]) -> tuple[Any, tuple[Any, list[Any]]]:
+def _loss(
+    learner: Learner, weights: list[Any], others: list[Any], batch: Sequence[Any]
+) -> tuple[Any, tuple[Any, list[Any]]]:
     """Return the mean loss of a batch; beside it the losses by part and the model's other variables after it."""
     x, *targets = batch
-    outputs, others = task.model.stateless_call(weights, others, x, training=True)
-    parts = jnp.mean(task.loss(outputs, *targets), axis=0)
+    outputs, others = learner.model.stateless_call(weights, others, x, training=True)
+    parts = jnp.mean(learner.loss(outputs, *targets), axis=0)
     return jnp.sum(parts), (parts, others)
 
 
-def _variables(task: Task) -> list[keras.Variable]:
-    model = task.model
-    return [*model.trainable_variables, *model.non_trainable_variables, *task.optimizer.variables]
+def _variables(learner: Learner) -> list[keras.Variable]:
+    model = learner.model
+    return [*model.trainable_variables, *model.non_trainable_variables, *learner.optimizer.variables]
 
 
-def _cut(task: Task, state: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+def _cut(learner: Learner, state: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
     """Cut values of `_variables` into the model's weights, its other variables, and the optimizer's."""
-    first = len(task.model.trainable_variables)
-    second = first + len(task.model.non_trainable_variables)
+    first = len(learner.model.trainable_variables)
+    second = first + len(learner.model.non_trainable_variables)
     return list(state[:first]), list(state[first:second]), list(state[second:])
 
 

@@ -34,35 +34,35 @@ class Packed:
     def __init__(self, groups: Sequence[Sequence[Training]]) -> None:
         trainers = [trainer for group in groups for trainer in group]
         first = trainers[0]
-        self._tasks = [trainer.task for trainer in trainers]
-        self._groups = [[trainer.task for trainer in group] for group in groups]
+        self._learners = [trainer.learner for trainer in trainers]
+        self._groups = [[trainer.learner for trainer in group] for group in groups]
         self._state: list[Any] | None = None
         self._run_steps = _compile_steps(groups)
         self._most = first.plan.steps_per_epoch(len(first.plan.order(0)))
         self._data = [jax.device_put(array) for array in first.data]
         self._validation = first.validation
         self._summed_losses = _compile_validation(first)
-        self._outputs = None if first.validation is None else outputs_of(first.task, first.validation[0])
+        self._outputs = None if first.validation is None else outputs_of(first.learner, first.validation[0])
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
         n_steps = len(batches[0])
         padded = np.pad(np.stack(batches, 1), ((0, self._most - n_steps), (0, 0), (0, 0)))
         self._state, parts, values = self._run_steps(self._now(), self._data, padded, n_steps)
-        for task in self._tasks:
+        for learner in self._learners:
             # the learning rate may depend on it; all other variables are written back when they are asked for
-            task.optimizer.iterations.assign_add(n_steps)
+            learner.optimizer.iterations.assign_add(n_steps)
         parts, values = jax.device_get((parts, values))
         rows = [group[:n_steps, i] for group in values for i in range(group.shape[1])]
-        return [(parts[:n_steps, i], rows[i]) for i in range(len(self._tasks))]
+        return [(parts[:n_steps, i], rows[i]) for i in range(len(self._learners))]
 
     def validation_losses(self) -> list[float] | None:
         """Return the validation losses; None if there are no validation examples."""
         if self._validation is None:
             return None
-        n, rows = len(self._validation[0]), max(_LEAST_ROWS, VALIDATION_ROWS // len(self._tasks))
+        n, rows = len(self._validation[0]), max(_LEAST_ROWS, VALIDATION_ROWS // len(self._learners))
         weights, others, _ = self._now()
-        total = np.zeros(len(self._tasks))
+        total = np.zeros(len(self._learners))
         for start in range(0, n, rows):
             total += self._summed_losses(weights, others, *(array[start : start + rows] for array in self._validation))
         return (total / n).tolist()
@@ -71,7 +71,7 @@ class Packed:
         """Yield the outputs for the validation examples of one training after the other: all would fill the memory."""
         if self._outputs is not None:
             weights, others, _ = self._now()
-            for i in range(len(self._tasks)):
+            for i in range(len(self._learners)):
                 yield self._outputs([value[i] for value in weights], [value[i] for value in others])
 
     def put_back(self) -> None:
@@ -79,28 +79,28 @@ class Packed:
         if self._state is None:
             return
         weights, others, rests = jax.device_get(self._state)
-        for i, task in enumerate(self._tasks):
-            _assign(task.model.trainable_variables, weights, i)
-            _assign(task.model.non_trainable_variables, others, i)
+        for i, learner in enumerate(self._learners):
+            _assign(learner.model.trainable_variables, weights, i)
+            _assign(learner.model.non_trainable_variables, others, i)
         for group, rest in zip(self._groups, rests, strict=True):
-            for i, task in enumerate(group):
-                _assign(task.optimizer.variables, rest, i)
+            for i, learner in enumerate(group):
+                _assign(learner.optimizer.variables, rest, i)
 
     def _now(self) -> list[Any]:
         """Return all values, stacked: weights, other variables of models, and variables of optimizers by group."""
         if self._state is None:
-            models = [task.model for task in self._tasks]
+            models = [learner.model for learner in self._learners]
             self._state = [
                 _stacked([model.trainable_variables for model in models]),
                 _stacked([model.non_trainable_variables for model in models]),
-                [_stacked([task.optimizer.variables for task in group]) for group in self._groups],
+                [_stacked([learner.optimizer.variables for learner in group]) for group in self._groups],
             ]
         return self._state
 
 
 def _compile_steps(groups: Sequence[Sequence[Training]]) -> Callable[..., Any]:
     """Compile (state, data, batches, number of steps) -> state, losses by part, and measures by group."""
-    parts, sizes = groups[0][0].task.parts, [len(group) for group in groups]
+    parts, sizes = groups[0][0].learner.parts, [len(group) for group in groups]
     n_measures = [len(group[0].measures) for group in groups]
     one_step = partial(_one_step, groups)
 
@@ -126,11 +126,11 @@ def _one_step(
 ) -> tuple[list[Any], Any, list[Any]]:
     """Return all values after a step, the losses by part (trainings, parts), and the measures by group."""
     weights, others, rests = state
-    loss, parts, others, gradients = jax.vmap(partial(differentiated, groups[0][0].task))(weights, others, batch)
+    loss, parts, others, gradients = jax.vmap(partial(differentiated, groups[0][0].learner))(weights, others, batch)
     moved, start = [], 0
     for group, rest in zip(groups, rests, strict=True):
         own = slice(start, start + len(group))
-        step = jax.vmap(partial(updated, group[0].task, group[0].measures))
+        step = jax.vmap(partial(updated, group[0].learner, group[0].measures))
         moved.append(step([w[own] for w in weights], rest, loss[own], [g[own] for g in gradients]))
         start += len(group)
     weights, rests, values = zip(*moved, strict=True)
@@ -140,11 +140,11 @@ def _one_step(
 
 def _compile_validation(trainer: Training) -> Callable[..., Any]:
     """Compile the summed losses of some examples, of each training; (trainings,)."""
-    task = trainer.task
+    learner = trainer.learner
 
     def summed(weights: list[Any], others: list[Any], x: Any, *targets: Any) -> Any:
-        outputs, _ = task.model.stateless_call(weights, others, x, training=False)
-        return jnp.sum(task.loss(outputs, *targets))
+        outputs, _ = learner.model.stateless_call(weights, others, x, training=False)
+        return jnp.sum(learner.loss(outputs, *targets))
 
     return jax.jit(lambda weights, others, *examples: jax.vmap(lambda w, o: summed(w, o, *examples))(weights, others))
 

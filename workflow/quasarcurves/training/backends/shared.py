@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from quasarcurves.training.measures import Measure
-from quasarcurves.training.plan import Plan, Task
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.preconditioners import preconditioner_of
 from quasarcurves.training.step import Step
 
@@ -42,7 +42,7 @@ class Derivatives:
 class Training(Protocol):
     """What a program needs to know of a training; see `loop.Trainer`."""
 
-    task: Task
+    learner: Learner
     plan: Plan
     data: Sequence[np.ndarray]
     validation: Sequence[np.ndarray] | None
@@ -50,18 +50,18 @@ class Training(Protocol):
 
 
 def update(
-    task: Task, measures: Sequence[Measure], loss: Any, gradients: Sequence[Any], before: Any
+    learner: Learner, measures: Sequence[Measure], loss: Any, gradients: Sequence[Any], before: Any
 ) -> tuple[Any, Step]:
     """Let the optimizer take a step, and measure it.
 
     Parameters
     ----------
-    task : Task
+    learner : Learner
     measures : sequence of Measure
     loss : scalar tensor
         Before the step.
     gradients : sequence of tensors
-        Of `task.weights`.
+        Of `learner.weights`.
     before : (n_parameters,) tensor
         All trainable weights.
 
@@ -70,8 +70,8 @@ def update(
     values : (measures,) float32 tensor
     step : Step
     """
-    optimizer, weights = task.optimizer, task.weights
+    optimizer, weights = learner.optimizer, learner.weights
     rate = ops.convert_to_tensor(optimizer.learning_rate)
     optimizer.apply(gradients, weights)
-    step = Step(loss, gradients, task.model, optimizer, weights, rate, before, preconditioner_of(optimizer))
+    step = Step(loss, gradients, learner.model, optimizer, weights, rate, before, preconditioner_of(optimizer))
     return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step

@@ -14,7 +14,7 @@ from keras import ops
 from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
-from quasarcurves.training.plan import Task
+from quasarcurves.training.plan import Learner
 
 _ALIGNMENT = 64
 """Bytes; TensorFlow takes memory without a copy only where it starts at a multiple of this."""
@@ -44,12 +44,12 @@ def threads() -> int:
 
 
 def compile_steps(
-    task: Task, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
+    learner: Learner, data: Sequence[np.ndarray], measures: Sequence[Measure], most: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Compile blocks of steps; they may have any length, also above `most`."""
     arrays = [resident(array) for array in data]
-    trained, others = task.model.trainable_variables, task.model.non_trainable_variables
-    weights = task.weights
+    trained, others = learner.model.trainable_variables, learner.model.non_trainable_variables
+    weights = learner.weights
     moves = any(not isinstance(measure, Loss) for measure in measures)
 
     def one_step(rows: tf.Tensor, before: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -57,20 +57,20 @@ def compile_steps(
         values = _tensors(weights)
         with tf.GradientTape() as tape:
             tape.watch(values)
-            outputs, moved = task.model.stateless_call(task.parted(values), _tensors(others), x, training=True)
-            parts = tf.reduce_mean(task.loss(outputs, *targets), axis=0)
+            outputs, moved = learner.model.stateless_call(learner.parted(values), _tensors(others), x, training=True)
+            parts = tf.reduce_mean(learner.loss(outputs, *targets), axis=0)
             loss = tf.reduce_sum(parts)
         gradients = tape.gradient(loss, values, unconnected_gradients=_ZERO)
         _assign(others, moved)
-        values, step = update(task, measures, loss, gradients, before)
+        values, step = update(learner, measures, loss, gradients, before)
         return parts, values, step.after if moves else before
 
     @_compiled(input_signature=[tf.TensorSpec((None, None), tf.int32)])
     def run_steps(batches: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         n_steps = tf.shape(batches)[0]
         all_parts, all_values = tf.TensorArray(tf.float32, n_steps), tf.TensorArray(tf.float32, n_steps)
-        if task.in_a_row:
-            _assign(weights, task.joined(trained))
+        if learner.in_a_row:
+            _assign(weights, learner.joined(trained))
         # the weights after a step are those before the next one: they are gathered once per step, not twice
         row = flat(weights)
 
@@ -82,8 +82,8 @@ def compile_steps(
 
         begin = (tf.constant(0), row, all_parts, all_values)
         *_, all_parts, all_values = tf.while_loop(lambda i, *_: i < n_steps, body, begin, maximum_iterations=n_steps)
-        if task.in_a_row:
-            _assign(trained, task.parted(_tensors(weights)))
+        if learner.in_a_row:
+            _assign(trained, learner.parted(_tensors(weights)))
         return all_parts.stack(), all_values.stack()
 
     def run(batches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,13 +113,13 @@ def resident(array: np.ndarray) -> tf.Tensor:
     return tf.identity(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))
 
 
-def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable[[], float]:
+def compile_validation(learner: Learner, validation: Sequence[np.ndarray]) -> Callable[[], float]:
     """Compile the mean loss over the validation examples."""
     n = len(validation[0])
 
     @_compiled(reduce_retracing=True)
     def summed(x: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(task.loss(task.model(x, training=False), *targets))
+        return tf.reduce_sum(learner.loss(learner.model(x, training=False), *targets))
 
     def mean() -> float:
         total = 0.0
@@ -130,12 +130,12 @@ def compile_validation(task: Task, validation: Sequence[np.ndarray]) -> Callable
     return mean
 
 
-def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
+def compile_outputs(learner: Learner, x: np.ndarray) -> Callable[[], np.ndarray]:
     """Compile the model's outputs for the validation examples."""
 
     @_compiled(reduce_retracing=True)
     def outputs(x: tf.Tensor) -> tf.Tensor:
-        return task.model(x, training=False)
+        return learner.model(x, training=False)
 
     def all_outputs() -> np.ndarray:
         starts = range(0, len(x), VALIDATION_ROWS)
@@ -144,28 +144,28 @@ def compile_outputs(task: Task, x: np.ndarray) -> Callable[[], np.ndarray]:
     return all_outputs
 
 
-def compile_derivatives(task: Task) -> Derivatives:
+def compile_derivatives(learner: Learner) -> Derivatives:
     """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
-    model = keras.models.clone_model(task.model, clone_function=_twice_differentiable)
+    model = keras.models.clone_model(learner.model, clone_function=_twice_differentiable)
 
     def called(weights: Sequence[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
         # stateless: neither the running means of batch normalisation nor the random generators of dropout move
-        return model.stateless_call(weights, _tensors(task.model.non_trainable_variables), x, training=True)[0]
+        return model.stateless_call(weights, _tensors(learner.model.non_trainable_variables), x, training=True)[0]
 
     def differentiated(weights: Sequence[tf.Tensor], examples: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         x, *targets = examples
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss = tf.reduce_sum(tf.reduce_mean(task.loss(called(weights, x), *targets), axis=0))
+            loss = tf.reduce_sum(tf.reduce_mean(learner.loss(called(weights, x), *targets), axis=0))
         return tape.gradient(loss, weights, unconnected_gradients=_ZERO)
 
     @_compiled()
     def gradient(examples: Sequence[tf.Tensor]) -> tf.Tensor:
-        return flat(differentiated(_tensors(task.model.trainable_variables), examples))
+        return flat(differentiated(_tensors(learner.model.trainable_variables), examples))
 
     @_compiled()
     def product(examples: Sequence[tf.Tensor], vector: tf.Tensor) -> tf.Tensor:
-        weights = _tensors(task.model.trainable_variables)
+        weights = _tensors(learner.model.trainable_variables)
         with tf.GradientTape() as tape:
             tape.watch(weights)
             gradients = differentiated(weights, examples)
@@ -173,7 +173,7 @@ def compile_derivatives(task: Task) -> Derivatives:
 
     @_compiled()
     def outputs(examples: Sequence[tf.Tensor]) -> tf.Tensor:
-        return called(_tensors(task.model.trainable_variables), examples[0])
+        return called(_tensors(learner.model.trainable_variables), examples[0])
 
     return Derivatives(gradient, product, outputs)
 

@@ -1,0 +1,108 @@
+"""Model and loss of a task file: what is built of them, and what is refused before the first step."""
+
+import keras
+import numpy as np
+import pytest
+
+from quasarcurves import tasks
+from quasarcurves.training.run_settings import RunSettings, TaskSettings
+from quasarcurves.training.settings import TrainingSettings
+
+FILE = """
+import keras
+from keras import layers, ops
+
+def examples():
+    pass
+
+def model(units=4):
+    return keras.Sequential([
+        keras.Input((3,)), layers.Dense(units, "relu"), layers.BatchNormalization(), layers.Dense(1)
+    ])
+
+def loss(targets, outputs):
+    return ops.square(outputs[:, 0] - targets)
+"""
+RNG = np.random.default_rng(20261129)
+DATA = RNG.normal(size=(9, 3)).astype(np.float32), RNG.normal(size=9).astype(np.float32)
+
+
+@pytest.fixture
+def task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def of(*changes, **network):
+        text = FILE
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "mine.py").write_text(text)
+        return tasks.trained(TaskSettings("mine.py", "code"), network)
+
+    return of
+
+
+def test_the_same_seed_makes_the_same_model_with_the_same_names(task):
+    own = task(units=5)
+    first, again, other = own.build(1), own.build(1), own.build(2)
+    for one, two in zip(first.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert one.path.rpartition("/")[2] == two.path.rpartition("/")[2]
+    assert [each.path.partition("/")[2] for each in first.weights] == [
+        each.path.partition("/")[2] for each in other.weights
+    ]
+    assert first.count_params() == 5 * 4 + 5 * 4 + 6
+    assert not np.array_equal(first.weights[0], other.weights[0])
+
+
+def test_the_loss_is_one_part_per_example(task):
+    own = task()
+    model = own.build(1)
+    own.check(model, DATA)
+    outputs = model(DATA[0])
+    found = np.asarray(own.loss(outputs, keras.ops.convert_to_tensor(DATA[1])))
+    np.testing.assert_allclose(found, (np.asarray(outputs)[:, :1] - DATA[1][:, None]) ** 2, rtol=1e-5)
+
+
+def test_in_bfloat16_the_loss_is_float32(task):
+    own = task()
+    model = own.build(1, "mixed_bfloat16")
+    own.check(model, DATA)
+    assert keras.config.dtype_policy().name == "float32"
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+
+
+def test_several_targets_are_a_tuple(task):
+    own = task(("ops.square(outputs[:, 0] - targets)", "targets[1] * ops.square(outputs[:, 0] - targets[0])"))
+    own.check(own.build(1), (*DATA, np.ones(9, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("return keras.Sequential(", "return (", "mine.py: model() returned list, expected a keras.Model"),
+        ("keras.Input((3,))", "keras.Input((4,))", "mine.py: model(): the model does not take inputs of shape (2, 3)"),
+        ("outputs[:, 0] - targets", "outputs - targets", "mine.py: loss() returned the shape (2, 2) for targets of"),
+        ("return ops.square(", "return ops.mean(", "mine.py: loss() returned the shape ()"),
+        ("return ops.square(", "return 'none' or (", "mine.py: loss() returned the type <U4"),
+        ("return ops.square(outputs[:, 0]", "return ops.log(outputs[:, 0] * 0 - 1 + 0 *", "expected finite numbers"),
+        ("outputs[:, 0]", "outputs[:, 0, 0]", "mine.py: loss() failed in line 14 of mine.py"),
+        ("units=4", "width=4", "mine.py: model() failed"),
+    ],
+)
+def test_what_does_not_fit_is_refused(task, old, new, expected):
+    with pytest.raises(ValueError) as error:
+        own = task((old, new), units=3)
+        own.check(own.build(1), DATA)
+    assert expected in str(error.value)
+
+
+def test_a_saved_model_says_what_is_trained_and_is_read_back(task, tmp_path):
+    own = task()
+    model, training = own.build(3), TrainingSettings(epochs=1, batch_size=2)
+    run = RunSettings("s", 1, 0.5, 0, "adam", {"class": "Adam"}, {}, training, task=TaskSettings("mine.py", "code"))
+    own.save(model, tmp_path / "model.keras", run, "final")
+    np.testing.assert_array_equal(
+        keras.saving.load_model(tmp_path / "model.keras").get_weights()[0], model.get_weights()[0]
+    )
+    assert RunSettings.from_json(run.to_json()) == run
