@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.answer.replies import Study
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 NAMES = ("adam", "amsgrad", "adam_matched", "lion", "sgd", "nadam", "rmsprop", "adamax")
 CAUSES = ("effective step grows", "incomplete last batch", "growth of the last layer", "outdated second moment")

@@ -264,7 +264,7 @@ SCENARIOS = {
         change_formula("analysis/causes/alignment.py", "CLEAR_AFTER = 150", "CLEAR_AFTER = 140"),
         {("diagnose_spikes",), ("write_answer",)} | ALIGNED | TABLES,
     ),
-    "failed seeds": (change_formula("analysis/metrics/seeds.py", "SIGMAS = 5.0", "SIGMAS = 4.0"), METRICS | TABLES),
+    "failed seeds": (change_formula("quasarnet/analysis/seeds.py", "SIGMAS = 5.0", "SIGMAS = 4.0"), METRICS | TABLES),
     "the loss": (
         change_formula("quasarnet/loss_formula.py", "total(y) + EPSILON", "total(y) + 2 * EPSILON"),
         TRAIN | DOWNSTREAM,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from quasarcurves.analysis import gallery
+from quasarcurves.quasarnet.analysis import gallery
 from scripts import adapter
 from scripts.adapter import Input, Output
 

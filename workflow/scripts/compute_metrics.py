@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from quasarcurves.analysis.metrics import own_table, tabulate
+from quasarcurves.analysis.metrics import own_table
+from quasarcurves.quasarnet.analysis import tabulate
 from quasarcurves.steps import scoring
 from scripts import adapter
 from scripts.adapter import Input, Output

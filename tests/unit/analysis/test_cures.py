@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 from quasarcurves.analysis import cures, tables
-from quasarcurves.analysis.metrics import quasarnet_scorer
 from quasarcurves.analysis.metrics.scorer import Estimate
 from quasarcurves.analysis.spikes import detection
 from quasarcurves.analysis.stats import rates, ratios
+from quasarcurves.quasarnet.analysis import scorer
 from quasarcurves.training.history import History, collect
 
 SAME = (1.0, 1.0, 1.0, 1.0)
@@ -204,12 +204,12 @@ def metrics_of(rng, runs, lost, objects=2000):
     hard = rng.random(objects) < 0.1
     for row in runs.to_dict("records"):
         missed = hard | (rng.random(objects) < 0.001 + lost.get(row["optimizer"], 0))
-        share = quasarnet_scorer._share(~missed, quasars, np.arange(objects))
+        share = scorer._share(~missed, quasars, np.arange(objects))
         scatter = Estimate(np.log(1000 * (1 + 5 * lost.get(row["optimizer"], 0))), np.zeros(objects), objects)
         scores[(row["fraction"], row["replicate"], row["optimizer"])] = dict.fromkeys(SHARES, share) | {
             "sigma_dv": scatter
         }
-    return cures.Tested.of(scores, quasarnet_scorer.QuasarNetScorer())
+    return cures.Tested.of(scores, scorer.QuasarNetScorer())
 
 
 def test_the_price_in_test_metrics_is_found(study):

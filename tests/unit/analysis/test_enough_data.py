@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import enough_data
 from quasarcurves.analysis.learning_curve import fit
 from quasarcurves.analysis.learning_curve.collection import Costs
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 read_errors = partial(enough_data.read_errors, description=DESCRIPTION)
 fit_all = partial(enough_data.fit_all, description=DESCRIPTION)
@@ -206,7 +206,7 @@ def test_a_table_without_a_column_is_refused(files):
 
 def test_written_files_are_what_was_found(files, found, tmp_path):
     out = [tmp_path / name for name in ("c.csv", "e.csv", "b.csv")]
-    enough_data.write(*files, None, TARGETS, None, *out)
+    enough_data.write(*files, None, TARGETS, None, *out, description=DESCRIPTION)
     for table, path in zip((found.curves, found.errors, found.bands), out, strict=True):
         numbers = table.select_dtypes("number").columns
         back = pd.read_csv(path)
@@ -241,9 +241,8 @@ def test_noise_is_that_of_replicates_and_of_the_test_set(planted, tmp_path):
 
 
 def test_intervals_that_end_at_no_error_have_their_upper_half():
-    high, low = 0.9, 1.0
-    wide = pd.DataFrame({"crossing": [0.05], "crossing_low": [1 - high], "crossing_high": [1 - low]})
-    (noise,) = enough_data._noise(wide, "crossing")
+    wide = pd.DataFrame({"crossing": [0.95], "crossing_low": [0.9], "crossing_high": [1.0]})
+    (noise,) = enough_data._noise(wide, DESCRIPTION.metric("crossing"))
     assert noise == pytest.approx(np.log(0.1 / 0.05) / 1.96, rel=1e-3)
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.analysis import spike_cost
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
-from quasarcurves.analysis.metrics.quasarnet_scorer import QuasarNetScorer
 from quasarcurves.analysis.stats import resampling
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.scorer import QuasarNetScorer
 from quasarcurves.spectra import Spectra
 
 N = 40

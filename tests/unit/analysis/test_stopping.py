@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from quasarcurves.analysis import stopping
-from quasarcurves.analysis.metrics import test_set
 from quasarcurves.analysis.metrics.bootstrap import draw
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
-from quasarcurves.analysis.metrics.quasarnet_scorer import QuasarNetScorer, QuasarScored, QuasarTestSet
+from quasarcurves.quasarnet.analysis import test_set
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.scorer import QuasarNetScorer, QuasarScored, QuasarTestSet
 from quasarcurves.spectra import Spectra
 
 NAN = float("nan")

@@ -45,7 +45,7 @@ def test_lines_and_bands_are_those_of_the_table(legible):
                 extent = band.get_paths()[0].get_extents()
                 np.testing.assert_allclose([extent.y0, extent.y1], [of["q25"].min(), of["q75"].max()])
     words = legible(figure)
-    assert "1,024 spectra: 17 spikes" in words
+    assert "1,024 examples: 17 spikes" in words
     loss = rows[(rows["measure"] == "loss") & (rows["kind"] == "spike")]
     assert f"the loss goes to {loss['median'].max():.2g} times that before, at the onset" in words
 
@@ -83,8 +83,8 @@ def test_only_measures_that_there_are(legible):
 def test_a_size_without_spikes_beside_one_with_spikes(legible):
     rows = pd.concat([table([0.8], MEASURES[:2], n=1), table([0.2], MEASURES[:2], kinds=("baseline",))])
     words = legible(aligned.draw(rows, "adam"))
-    assert "1,024 spectra: 1 spike " in words
-    assert "256 spectra: no spikes" in words
+    assert "1,024 examples: 1 spike " in words
+    assert "256 examples: no spikes" in words
 
 
 def test_curvature_at_one_size_alone_is_said(legible):

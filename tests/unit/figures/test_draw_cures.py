@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.stats.rates import poisson_interval
 from quasarcurves.figures import cures
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 MANY = [
     "adam", "amsgrad", "adam_matched", "adam_cosine", "adam_step_decay", "adam_beta2_0.9", "adam_beta2_0.99",

@@ -56,7 +56,7 @@ def test_optimizers_without_a_threshold_are_named_not_drawn(make, tables_of, leg
     ]
     words = legible(figure)
     assert "no threshold known: sgd, lion" in words
-    assert "1,024 training spectra, replicate 0" in words
+    assert "1,024 training examples, replicate 0" in words
 
 
 def test_records_without_batches_are_drawn_without_them(make, tables_of, legible):

@@ -56,7 +56,7 @@ def test_grey_marks_the_same_time_in_epochs(make, tables_of):
 def test_the_replicate_with_the_highest_spike_is_shown_and_named(make, tables_of, legible):
     runs = [make(0.8, r, spikes=[(1500, height)]) for r, height in enumerate((5.0, 50.0, 10.0))]
     figure = detected_spikes.draw(runs, tables_of(runs).spikes)
-    assert "1,024 spectra, replicate 1" in figure.axes[0].get_title()
+    assert "1,024 examples, replicate 1" in figure.axes[0].get_title()
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), runs[1].epochs["loss"])
     legible(figure)
 
@@ -67,7 +67,7 @@ def test_no_spike_is_said(make, tables_of, legible):
     assert spikes.empty
     figure = detected_spikes.draw([run], spikes)
     words = legible(figure)
-    assert "1,024 spectra, replicate 0" in words
+    assert "1,024 examples, replicate 0" in words
     assert "no spike found in the losses of steps" in words
 
 
@@ -77,7 +77,7 @@ def test_a_row_per_fraction_the_largest_first(make, tables_of, legible):
     figure = detected_spikes.draw(runs, tables_of(runs).spikes)
     titles = [axes.get_title().split()[0] for axes in figure.axes[::2]]
     assert titles == ["1,024", "768", "640", "512", "384"]
-    assert "spikes found at 5 of 7 sizes; no spike with 256, 128 spectra" in legible(figure)
+    assert "spikes found at 5 of 7 sizes; no spike with 256, 128 examples" in legible(figure)
 
 
 def test_a_spike_that_never_ends_and_a_diverged_run(make, tables_of, legible):
@@ -99,7 +99,7 @@ def test_runs_of_one_optimizer_are_picked_from_the_collection(make, tables_of):
     ]  # fmt: skip
     assert (
         detected_spikes.draw(picked, found.spikes).legends[0].get_title().get_text()
-        == "sgd: spikes found at 1 of 2 sizes; no spike with 512 spectra"
+        == "sgd: spikes found at 1 of 2 sizes; no spike with 512 examples"
     )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.figures import learning_curve
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 SIZES = (1000, 3000, 10_000, 30_000, 100_000)
 

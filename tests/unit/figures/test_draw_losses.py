@@ -49,7 +49,7 @@ def test_a_panel_per_fraction_with_a_line_per_optimizer(legible):
     figure = loss_by_optimizer.draw(epochs, runs)
     said = legible(figure)
     assert all(name in said for name in NAMES)
-    assert "256 training spectra" in said
+    assert "256 training examples" in said
     rows = epochs[(epochs["fraction"] == 0.2) & (epochs["optimizer"] == "adam")]
     np.testing.assert_allclose(drawn(figure.axes[1], "adam")[1], rows.groupby("epoch")["loss"].median())
 

@@ -29,7 +29,7 @@ def test_hazards_are_those_of_the_table(made, legible):
     text = legible(figure)
     own = hazards.per_fork(made).query("arm == 'as_it_is'").merge(made.forks[["run", "fork_step", "kind"]])
     grid = own[own["kind"] == "grid"]
-    assert f"adam, 1,024 spectra, learning rate 0.001: {level(grid)[0]:.3g} (" in text
+    assert f"adam, 1,024 examples, learning rate 0.001: {level(grid)[0]:.3g} (" in text
     left, right = figure.axes
     dots = [line.get_ydata() for line in left.lines if line.get_marker() == "o"]
     expected = [rows["hazard"].to_numpy() for _, rows in grid.groupby("run")]

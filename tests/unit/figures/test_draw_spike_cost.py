@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.spike_cost import MOMENTS, summarise
 from quasarcurves.figures import spike_cost
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 N_TRAIN = {0.8: 1024, 0.2: 256}
 

@@ -37,7 +37,7 @@ def test_both_losses_the_best_epoch_and_the_spikes_stand_where_they_are(legible)
     epochs, runs, spikes = study_of([0.8])
     figure = train_validation.draw(epochs, runs, spikes, "adam")
     said = legible(figure)
-    assert "1,024 spectra, 2 sustained spikes" in said
+    assert "1,024 examples, 2 sustained spikes" in said
     lines = lines_of(figure.axes[0])
     np.testing.assert_allclose(lines["training loss"].get_ydata(), epochs["loss"])
     seen = epochs.dropna(subset="val_loss")
@@ -50,7 +50,7 @@ def test_both_losses_the_best_epoch_and_the_spikes_stand_where_they_are(legible)
 
 def test_a_run_without_validation_spikes_or_an_end(legible):
     said = legible(train_validation.draw(*study_of([0.8], spikes=0, validated=False, diverged=True), "adam"))
-    assert "1,024 spectra, no sustained spikes 1 diverged, no validation" in said
+    assert "1,024 examples, no sustained spikes 1 diverged, no validation" in said
 
 
 @pytest.mark.parametrize("epochs", [1, 9])
@@ -61,7 +61,7 @@ def test_a_short_run(epochs, legible):
 def test_seven_sizes_with_ten_replicates_are_legible(legible):
     fractions = [0.8, 0.4, 0.2, 0.1, 0.05, 0.025, 0.0125]
     figure = train_validation.draw(*study_of(fractions, replicates=10, epochs=100, spikes=6), "adam")
-    assert "16 spectra, 10 replicates, 60 sustained spikes" in legible(figure)
+    assert "16 examples, 10 replicates, 60 sustained spikes" in legible(figure)
 
 
 def test_it_is_drawn_from_files(tmp_path):

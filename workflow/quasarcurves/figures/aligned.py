@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.05
@@ -40,7 +41,7 @@ _COLORS = {"spike": style.OKABE_ITO[0], "baseline": "0.5"}
 _NAMES = {"spike": "at spikes", "baseline": "quiet windows"}
 
 
-def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
+def draw(aligned: pd.DataFrame, optimizer: str, examples: str = "examples") -> Figure:
     """Draw event-aligned averages: the median over events, and the band between the quartiles.
 
     Parameters
@@ -51,6 +52,8 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
         `median` and `q75`.
     optimizer : str
         Its name in the study.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def draw(aligned: pd.DataFrame, optimizer: str) -> Figure:
             _set_scale(row[0], of_measure)
             row[0].set_ylabel(_MEASURES[measure])
         for fraction, axes in zip(fractions, rows[0], strict=True):
-            axes.set_title(_title(table[table["fraction"] == fraction]))
+            axes.set_title(_title(table[table["fraction"] == fraction], examples))
         figure.align_ylabels(rows[:, 0])
         figure.supxlabel("optimizer steps after the onset", fontsize=8)
         among = "relative to 300 to 200 steps before the onset"
@@ -127,10 +130,10 @@ def _finding(table: pd.DataFrame) -> str:
     return f"the loss goes to {highest['median']:.2g} times that before, {when}; "
 
 
-def _title(table: pd.DataFrame) -> str:
+def _title(table: pd.DataFrame, examples: str) -> str:
     spikes = table[(table["kind"] == "spike") & (table["lag"] == 0)]["n"].max()
     events = "no spikes" if pd.isna(spikes) else f"{spikes:.0f} spike{'s' if spikes != 1 else ''}"
-    return f"{table['n_train'].iat[0]:,.0f} spectra:\n{events}"
+    return f"{table['n_train'].iat[0]:,.0f} {examples}:\n{events}"
 
 
 def _count(table: pd.DataFrame) -> str:
@@ -144,6 +147,6 @@ def _legend_lines(axes: Axes) -> list[Line2D]:
     return [*lines, axes.plot([], [], color="black", linestyle=":", label="onset")[0]]
 
 
-def plot(*, aligned: Path, optimizer: str) -> Figure:
+def plot(*, aligned: Path, optimizer: str, description: Description = PLAIN) -> Figure:
     """Return the event-aligned averages of one optimizer."""
-    return draw(tables.read(aligned), optimizer)
+    return draw(tables.read(aligned), optimizer, examples=description.examples)

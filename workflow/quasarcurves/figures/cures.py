@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.metrics.description import Description, compared_in
+from quasarcurves.analysis.metrics.description import PLAIN, Description, compared_in
 from quasarcurves.figures import style
 
 _LINE_HEIGHT = 0.17
@@ -224,6 +224,6 @@ def _title(blocks: list[pd.DataFrame], reference: str, examples: str) -> str:
     return f"{of} had no sustained spike, {_size(largest, examples)}"
 
 
-def plot(*, cures: Path, description: Description) -> Figure:
+def plot(*, cures: Path, description: Description = PLAIN) -> Figure:
     """Return what each optimizer cures, and its price."""
     return draw(load(cures), description)

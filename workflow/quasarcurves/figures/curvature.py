@@ -3,7 +3,7 @@
 Caption
 -------
 Curvature of the loss in the optimizer's own metric over its stability threshold, replicate 0, training set of fraction
-{fraction}: above the dashed line steps are unstable. Of a probe of training spectra, the largest eigenvalue of the
+{fraction}: above the dashed line steps are unstable. Of a probe of training examples, the largest eigenvalue of the
 preconditioned Hessian (sharpness) and the curvature along the preconditioned gradient, over the threshold of full
 batches (Cohen et al. 2022, arXiv:2207.14484; Bai et al. 2025, arXiv:2506.04805); of batches of the training's size, the
 curvature along each one's own preconditioned gradient, over the lower threshold of small batches (Andreyev &
@@ -24,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.figures import style
 from quasarcurves.training.history import History
 
@@ -52,7 +53,7 @@ _ONSETS: dict[str, Any] = {
 }
 
 
-def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
+def draw(histories: Iterable[History], spikes: pd.DataFrame, examples: str = "examples") -> Figure:
     """Draw the curvatures measured in some runs, a panel per optimizer whose threshold is known.
 
     Parameters
@@ -61,6 +62,8 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
         One run per optimizer, all of one training-set size.
     spikes : DataFrame
         The study's `spikes.csv`.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame) -> Figure:
         _set_axes(figure, panels, len(known), columns)
         size, replicate = (next(iter(known.values())).params[key] for key in ("outcome", "replicate"))
         unknown = ", ".join(name for name in measured if name not in known)
-        title = f"{size['n_train']:,} training spectra, replicate {replicate}"
+        title = f"{size['n_train']:,} training {examples}, replicate {replicate}"
         title += f"\nno threshold known: {unknown}" if unknown else ""
         handles = figure.axes[0].get_legend_handles_labels()[0]
         figure.legend(handles=handles, title=title, loc="outside upper center", ncols=2 if columns == 1 else 4)
@@ -149,6 +152,8 @@ def _set_axes(figure: Figure, panels: list[Axes], drawn: int, columns: int) -> N
     figure.supylabel("curvature / threshold", fontsize=8)
 
 
-def plot(*, histories: Path, spikes: Path, fraction: float) -> Figure:
+def plot(*, histories: Path, spikes: Path, fraction: float, description: Description = PLAIN) -> Figure:
     """Return the curvatures of one fraction's first replicate over their stability thresholds."""
-    return draw(tables.by_run(histories, fraction=fraction, replicate=0), tables.read(spikes))
+    return draw(
+        tables.by_run(histories, fraction=fraction, replicate=0), tables.read(spikes), examples=description.examples
+    )

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.analysis.spikes import OUTLIER, SUSTAINED
 from quasarcurves.analysis.tables import RUN_KEYS, run_key
 from quasarcurves.figures import style
@@ -38,7 +39,12 @@ _PAD = 20
 """Least number of steps shown before and after the highest spike."""
 
 
-def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
+def draw(
+    histories: Iterable[History],
+    spikes: pd.DataFrame,
+    loss_range: tuple[float, float] | None = None,
+    examples: str = "examples",
+) -> Figure:
     """Draw the spikes of one optimizer, a row per training-set size.
 
     Each size shows the replicate with the highest sustained spike of steps; without any, with the highest of all;
@@ -52,6 +58,8 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[f
         The study's `spikes.csv`.
     loss_range : pair of float, optional
         Lowest and highest loss shown of epochs.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -76,22 +84,23 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, loss_range: tuple[f
         for run, (left, right) in zip(runs, rows, strict=True):
             found = _spikes_of(run, spikes)
             _draw_epochs(left, run, found[found["scale"] == "epoch"], loss_range)
+            left.set_title(_size(run, examples))
             _draw_highest(right, left, run, found[found["scale"] == "step"])
         figure.supylabel("training loss", fontsize=8)
         named = {f"{name} of a sustained spike": mark for name, mark in _MARKS.items()} | {"hard batch": _HARD_BATCH}
         drawn = [left.plot([], [], linestyle="none", label=name, **mark)[0] for name, mark in named.items()]
-        style.titled_legend(figure, drawn, _title(runs[0].params["optimizer"], spiky, without), ncols=3)
+        style.titled_legend(figure, drawn, _title(runs[0].params["optimizer"], spiky, without, examples), ncols=3)
     return figure
 
 
-def _title(optimizer: str, spiky: list[History], without: list[History]) -> str:
+def _title(optimizer: str, spiky: list[History], without: list[History], examples: str) -> str:
     """Return at how many sizes spikes were found, and at which there are none."""
     found = f"{optimizer}: spikes found at {len(spiky) or 'none'} of {len(spiky) + len(without)} sizes"
     if not without:
         return found
     sizes = [f"{run.params['outcome']['n_train']:,}" for run in without]
     gone = sum(run.params["outcome"]["diverged"] for run in without)
-    return f"{found}; no spike with {', '.join(sizes)} spectra" + (f" ({gone} diverged)" if gone else "")
+    return f"{found}; no spike with {', '.join(sizes)} {examples}" + (f" ({gone} diverged)" if gone else "")
 
 
 def _spikes_of(run: History, spikes: pd.DataFrame) -> pd.DataFrame:
@@ -122,9 +131,12 @@ def _draw_epochs(axes: Axes, run: History, spikes: pd.DataFrame, loss_range: tup
         style.mark_diverged(axes, [pd.DataFrame({"epoch": epoch, "loss": loss})], "black")
     axes.set(yscale="log", xlabel="epoch", xlim=(0, len(loss) + 1), ylim=loss_range)
     style.decades(axes.yaxis)
+
+
+def _size(run: History, examples: str) -> str:
     size, replicate = run.params["outcome"]["n_train"], run.params["replicate"]
     diverged = ", diverged" if run.params["outcome"]["diverged"] else ""
-    axes.set_title(f"{size:,} spectra, replicate {replicate}{diverged}")
+    return f"{size:,} {examples}, replicate {replicate}{diverged}"
 
 
 def _draw_highest(axes: Axes, overview: Axes, run: History, spikes: pd.DataFrame) -> None:
@@ -164,6 +176,8 @@ def _count(spikes: pd.DataFrame) -> str:
     return ", ".join(texts)
 
 
-def plot(*, histories: Path, spikes: Path, optimizer: str, style: dict) -> Figure:
+def plot(*, histories: Path, spikes: Path, optimizer: str, style: dict, description: Description = PLAIN) -> Figure:
     """Return the spikes of one optimizer for every fraction."""
-    return draw(tables.by_run(histories, optimizer=optimizer), tables.read(spikes), **style)
+    return draw(
+        tables.by_run(histories, optimizer=optimizer), tables.read(spikes), **style, examples=description.examples
+    )

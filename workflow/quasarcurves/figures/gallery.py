@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter1d
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.gallery import KINDS
 from quasarcurves.figures import style
+from quasarcurves.quasarnet.analysis.gallery import KINDS
 from quasarcurves.quasarnet.metrics import DV_MAX, SPEED_OF_LIGHT
 from quasarcurves.quasarnet.objective import LINES
 from quasarcurves.spectra.grid import LOG_STEP, WAVELENGTH

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.analysis.replays import AS_IT_IS, BEFORE, GRID, GROUP
 from quasarcurves.analysis.replays.hazards import level
 from quasarcurves.analysis.replays.words import in_words
@@ -41,13 +42,15 @@ _TICKS = 0.15
 _KEYS = ["run", "fork_step"]
 
 
-def draw(hazards: pd.DataFrame, forks: pd.DataFrame, survival: pd.DataFrame) -> Figure:
+def draw(hazards: pd.DataFrame, forks: pd.DataFrame, survival: pd.DataFrame, examples: str = "examples") -> Figure:
     """Draw a row per optimizer, size of the training set and learning rate.
 
     Parameters
     ----------
     hazards, forks, survival : DataFrame
         The tables of `hazards.per_fork` and `survival.curves`, and the joined forks.
+    examples : str
+        What several examples are called.
     """
     groups = list(forks.groupby(GROUP, dropna=False))
     if not groups or hazards.empty:
@@ -58,19 +61,19 @@ def draw(hazards: pd.DataFrame, forks: pd.DataFrame, survival: pd.DataFrame) -> 
         for (left, right), (values, own) in zip(rows, groups, strict=True):
             keys = dict(zip(GROUP, values, strict=True))
             table = hazards[hazards["arm"] == AS_IT_IS].merge(own.drop(columns="optimizer"), on=_KEYS)
-            left.set_title(_title(keys, table[table["kind"] == GRID]))
+            left.set_title(_title(keys, table[table["kind"] == GRID], examples))
             _draw_hazard(left, table)
             _draw_survival(right, _of_group(survival, keys))
     return figure
 
 
-def _title(keys: dict, grid: pd.DataFrame) -> str:
+def _title(keys: dict, grid: pd.DataFrame, examples: str) -> str:
     rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
     value, low, high = level(grid)
     found = (
         f"{value:.3g} ({low:.3g} to {high:.3g}) spikes per 1,000 steps" if np.isfinite(value) else "no forks on a grid"
     )
-    return f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}:\n{found}"
+    return f"{keys['optimizer']}, {keys['n_train']:,.0f} {examples}{rate}:\n{found}"
 
 
 def _of_group(table: pd.DataFrame, keys: dict) -> pd.DataFrame:
@@ -156,6 +159,6 @@ def _draw_survival(axes: Axes, table: pd.DataFrame) -> None:
         axes.set_title(f"as it is, {100 * last[AS_IT_IS]:.0f} % have no spike\nin {table['steps'].max():,.0f} steps")
 
 
-def plot(*, hazards: Path, all_forks: Path, survival: Path) -> Figure:
+def plot(*, hazards: Path, all_forks: Path, survival: Path, description: Description = PLAIN) -> Figure:
     """Return the hazard along the training and the curves of survival."""
-    return draw(tables.read(hazards), tables.read(all_forks), tables.read(survival))
+    return draw(tables.read(hazards), tables.read(all_forks), tables.read(survival), examples=description.examples)

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.analysis.replays import GROUP
 from quasarcurves.analysis.replays.interventions import ABSENT, LOWERS, RAISES, REFERENCE
 from quasarcurves.analysis.replays.words import in_words
@@ -35,13 +36,15 @@ _LEAST, _MOST = 0.02, 20.0
 _COLORS = {LOWERS: style.OKABE_ITO[0], RAISES: style.OKABE_ITO[1]}
 
 
-def draw(interventions: pd.DataFrame) -> Figure:
+def draw(interventions: pd.DataFrame, examples: str = "examples") -> Figure:
     """Draw a panel per optimizer, size of the training set and learning rate.
 
     Parameters
     ----------
     interventions : DataFrame
         The table of `interventions.compare`.
+    examples : str
+        What several examples are called.
     """
     groups = [
         (dict(zip(GROUP, values, strict=True)), rows)
@@ -55,11 +58,11 @@ def draw(interventions: pd.DataFrame) -> Figure:
     with style.house_style():
         panels = figure.subplots(len(groups), squeeze=False, height_ratios=heights)
         for axes, (keys, rows) in zip(panels[:, 0], groups, strict=True):
-            _draw_panel(axes, keys, rows)
+            _draw_panel(axes, keys, rows, examples)
     return figure
 
 
-def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame) -> None:
+def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame, examples: str) -> None:
     absent = rows["verdict"].str.startswith(ABSENT)
     shown = rows[~absent & (rows["verdict"] != REFERENCE)].sort_values("ratio", ascending=False, na_position="first")
     low, high = _limits(shown)
@@ -74,7 +77,7 @@ def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(_title(keys, rows, shown["verdict"]))
+    axes.set_title(_title(keys, rows, shown["verdict"], examples))
     axes.set_xlabel(
         "\n".join(["hazard over that as it is (filled: differs from 1, given all arms)", *_notes(rows[absent])])
     )
@@ -83,12 +86,12 @@ def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame) -> None:
     )
 
 
-def _title(keys: dict[str, Any], rows: pd.DataFrame, verdicts: pd.Series) -> str:
+def _title(keys: dict[str, Any], rows: pd.DataFrame, verdicts: pd.Series, examples: str) -> str:
     runs = int(rows["runs"].max())
     rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
     lower, rise = ((verdicts == each).sum() for each in (LOWERS, RAISES))
     found = f"of {len(verdicts)} arms, {lower} lower the hazard and {rise} raise it"
-    return f"{keys['optimizer']}, {keys['n_train']:,.0f} spectra{rate}, {runs} run{'s' * (runs != 1)}:\n{found}\n"
+    return f"{keys['optimizer']}, {keys['n_train']:,.0f} {examples}{rate}, {runs} run{'s' * (runs != 1)}:\n{found}\n"
 
 
 def _limits(shown: pd.DataFrame) -> tuple[float, float]:
@@ -120,6 +123,6 @@ def _notes(absent: pd.DataFrame) -> list[str]:
     return [line for text in texts for line in textwrap.wrap(text, 80)]
 
 
-def plot(*, interventions: Path) -> Figure:
+def plot(*, interventions: Path, description: Description = PLAIN) -> Figure:
     """Return the ratios of all arms."""
-    return draw(tables.read(interventions))
+    return draw(tables.read(interventions), examples=description.examples)

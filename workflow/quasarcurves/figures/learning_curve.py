@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.metrics.description import Description, Metric
+from quasarcurves.analysis.metrics.description import PLAIN, Description, Metric
 from quasarcurves.analysis.tables import records
 from quasarcurves.figures import style
 
@@ -210,7 +210,7 @@ def _add_legend(figure: Figure, title: str) -> None:
 
 
 def plot(
-    *, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path, description: Description
+    *, learning_curve: Path, learning_curve_errors: Path, learning_curve_bands: Path, description: Description = PLAIN
 ) -> Figure:
     """Return the learning curves of a study."""
     paths = (learning_curve, learning_curve_errors, learning_curve_bands)

@@ -14,11 +14,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.figures import style
 
 
 def draw(
-    epochs: pd.DataFrame, runs: pd.DataFrame, optimizer: str, loss_range: tuple[float, float] | None = None
+    epochs: pd.DataFrame,
+    runs: pd.DataFrame,
+    optimizer: str,
+    loss_range: tuple[float, float] | None = None,
+    examples: str = "examples",
 ) -> Figure:
     """Draw the losses of an optimizer.
 
@@ -30,6 +35,8 @@ def draw(
         Its name in the study.
     loss_range : pair of float, optional
         Lowest and highest loss shown.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -53,7 +60,7 @@ def draw(
             style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in set(diverged)], color)
         axes.set(yscale="log", xlabel="epoch", ylabel="training loss", ylim=loss_range)
         style.show_epochs(axes, epochs)
-        title = f"{optimizer}: training loss by training spectra (fraction of the data); {style.RISES}: "
+        title = f"{optimizer}: training loss by training {examples} (fraction of the data); {style.RISES}: "
         handles, _ = axes.get_legend_handles_labels()
         style.titled_legend(figure, handles, title + style.say_rises(epochs), ncols=1)
     return figure
@@ -65,6 +72,8 @@ def _steps(runs: pd.DataFrame) -> str:
     return f"{fewest:,.0f}" if fewest == most else f"{fewest:,.0f} to {most:,.0f}"
 
 
-def plot(*, epochs: Path, runs: Path, optimizer: str, style: dict) -> Figure:
+def plot(*, epochs: Path, runs: Path, optimizer: str, style: dict, description: Description = PLAIN) -> Figure:
     """Return the losses of one optimizer for every fraction."""
-    return draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), optimizer, **style)
+    return draw(
+        tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), optimizer, **style, examples=description.examples
+    )

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 2.0
@@ -26,7 +27,12 @@ _MOST_NAMED = 4
 """Optimizers whose runs that rise are counted one by one in the title."""
 
 
-def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, float] | None = None) -> Figure:
+def draw(
+    epochs: pd.DataFrame,
+    runs: pd.DataFrame,
+    loss_range: tuple[float, float] | None = None,
+    examples: str = "examples",
+) -> Figure:
     """Draw the losses of all optimizers of a study.
 
     Parameters
@@ -35,6 +41,8 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, floa
         The study's `epochs.csv` and `runs.csv`.
     loss_range : pair of float, optional
         Lowest and highest loss shown.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -51,6 +59,7 @@ def draw(epochs: pd.DataFrame, runs: pd.DataFrame, loss_range: tuple[float, floa
         for fraction, axes in zip(fractions, panels, strict=False):
             losses, trained = (table[table["fraction"] == fraction] for table in (epochs, runs))
             _draw_panel(axes, losses, trained, _lines(runs))
+            _say_size(axes, trained, examples)
         figure.axes[0].set_ylim(loss_range)
         for axes in panels:  # those left over
             axes.set_axis_off()
@@ -94,18 +103,15 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame, lines: dic
         style.mark_diverged(axes, [run for run in replicates if run["replicate"].iat[0] in diverged], line["color"])
     axes.set_yscale("log")
     style.show_epochs(axes, epochs)
-    axes.text(
-        0.97,
-        0.95,
-        f"{runs['n_train'].median():,.0f} training spectra",
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-    )
     if runs["steps_per_epoch"].nunique() == 1:
         style.add_steps_axis(axes, float(runs["steps_per_epoch"].to_numpy()[0]), "optimizer steps")
 
 
-def plot(*, epochs: Path, runs: Path, style: dict) -> Figure:
+def _say_size(axes: Axes, runs: pd.DataFrame, examples: str) -> None:
+    words = f"{runs['n_train'].median():,.0f} training {examples}"
+    axes.text(0.97, 0.95, words, transform=axes.transAxes, ha="right", va="top")
+
+
+def plot(*, epochs: Path, runs: Path, style: dict, description: Description = PLAIN) -> Figure:
     """Return the losses of all optimizers side by side."""
-    return draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), **style)
+    return draw(tables.read(epochs, tables.LOSS_COLUMNS), tables.read(runs), **style, examples=description.examples)

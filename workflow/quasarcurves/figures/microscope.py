@@ -7,8 +7,8 @@ begins, to 20 after: a thin line per spike, the thick one their median. The loss
 steps before the onset. Batch sharpness (over 8 fixed batches) and the curvature of a step's own batch along the update
 really made are in units of the threshold of small batches, 2/lr for Adam, above which the optimizer diverges; a
 weight's g^2/v above 5000 counts as a spike of its gradient. The cosine is that of the update and the direction of
-descent of a probe of up to 256 spectra: below 0 the step goes uphill. The last panel is the share of the probe's boxes
-beyond the clip of the loss, which get no gradient. The spectra that carry the spikes are in ``spike_spectra.csv``.
+descent of a probe of up to 256 examples: below 0 the step goes uphill. The last panel is the share of the probe's boxes
+beyond the clip of the loss, which get no gradient. The examples that carry the spikes are in ``spike_spectra.csv``.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.metrics.description import TEST_LOSS, Description, Metric
+from quasarcurves.analysis.metrics.description import PLAIN, TEST_LOSS, Description, Metric
 from quasarcurves.analysis.spike_cost import MOMENTS, measures_of
 from quasarcurves.figures import style
 
@@ -142,7 +142,7 @@ def _title(summary: pd.DataFrame, spiking: list[str]) -> str:
     return f"{title}; no tall spikes: {', '.join(absent)}" if absent else title
 
 
-def plot(*, spike_cost: Path, spike_cost_summary: Path, runs: Path, description: Description) -> Figure:
+def plot(*, spike_cost: Path, spike_cost_summary: Path, runs: Path, description: Description = PLAIN) -> Figure:
     """Return what spikes cost."""
     of_runs = tables.read(runs)
     n_train = dict(zip(of_runs["fraction"], of_runs["n_train"], strict=True))

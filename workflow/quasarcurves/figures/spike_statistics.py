@@ -1,4 +1,4 @@
-"""How often the loss spikes, how high and for how long, against the number of training spectra.
+"""How often the loss spikes, how high and for how long, against the size of the training set.
 
 Caption
 -------
@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.figures import style
 
 _PANEL_HEIGHT = 1.5
@@ -41,7 +42,7 @@ _SPREAD = 0.7
 """Width over which the runs of one size are spread; sizes are 1 apart."""
 
 
-def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
+def draw(statistics: pd.DataFrame, scale: str = "step", examples: str = "examples") -> Figure:
     """Draw the statistics of the spikes of every run, with their 95 % intervals.
 
     Parameters
@@ -50,6 +51,8 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
         The study's `spike_statistics.csv`.
     scale : str
         `step` or `epoch`: the losses in which the spikes were found.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def draw(statistics: pd.DataFrame, scale: str = "step") -> Figure:
             legend = top.legend(*column[0].get_legend_handles_labels(), loc="center")
             legend.set_in_layout(False)  # its space is the panel's
         _set_axes(panels[1:], runs)
-        figure.supxlabel("training spectra", fontsize=8)
+        figure.supxlabel(f"training {examples}", fontsize=8)
         figure.suptitle(_title(runs, scale), fontsize=8)
     return figure
 
@@ -152,6 +155,6 @@ def _set_axes(panels: np.ndarray, runs: pd.DataFrame) -> None:
     panels[0, 0].figure.align_ylabels(panels[:, 0])
 
 
-def plot(*, spike_statistics: Path, style: dict) -> Figure:
+def plot(*, spike_statistics: Path, style: dict, description: Description = PLAIN) -> Figure:
     """Return the statistics of the spikes of every run."""
-    return draw(tables.read(spike_statistics), **style)
+    return draw(tables.read(spike_statistics), **style, examples=description.examples)

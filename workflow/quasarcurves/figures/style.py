@@ -218,7 +218,7 @@ def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
 
 
 def thousands(value: float, _position: float = 0) -> str:
-    """Format a number of steps or spectra, as tick labels are."""
+    """Format a number of steps or examples, as tick labels are."""
     return f"{value:,.0f}"
 
 

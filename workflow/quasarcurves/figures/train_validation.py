@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics.description import PLAIN, Description
 from quasarcurves.analysis.spikes.wakes import read_sustained
 from quasarcurves.figures import style
 
@@ -43,6 +44,7 @@ def draw(
     spikes: pd.DataFrame,
     optimizer: str,
     loss_range: tuple[float, float] | None = None,
+    examples: str = "examples",
 ) -> Figure:
     """Draw both losses of an optimizer.
 
@@ -56,6 +58,8 @@ def draw(
         Its name in the study.
     loss_range : pair of float, optional
         Lowest and highest loss shown.
+    examples : str
+        What several examples are called.
 
     Returns
     -------
@@ -70,7 +74,8 @@ def draw(
     with style.house_style():
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
         for fraction, axes in zip(fractions, panels, strict=False):
-            _draw_panel(axes, *(table[table["fraction"] == fraction] for table in (epochs, runs, spikes)))
+            losses, trained, found = (table[table["fraction"] == fraction] for table in (epochs, runs, spikes))
+            _draw_panel(axes, losses, trained, found, examples)
         figure.axes[0].set_ylim(loss_range)
         style.decades(figure.axes[0].yaxis)
         for axes in panels:  # those left over
@@ -87,7 +92,7 @@ def _legend() -> list[Line2D]:
     return lines + [Line2D([], [], linestyle="none", label=name, **mark) for name, mark in _MARKS.items()]
 
 
-def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame, spikes: pd.DataFrame) -> None:
+def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame, spikes: pd.DataFrame, examples: str) -> None:
     replicates = [run for _, run in epochs.groupby("replicate")]
     validated = [run.dropna(subset="val_loss") for run in replicates]
     validated = [run for run in validated if len(run)]
@@ -105,7 +110,7 @@ def _draw_panel(axes: Axes, epochs: pd.DataFrame, runs: pd.DataFrame, spikes: pd
         style.plot_marks(axes, peaks, height, zorder=3, transform=axes.get_xaxis_transform(), **_SPIKE)
     diverged = [run for run in replicates if run["replicate"].iat[0] in _diverged(runs)]
     style.mark_diverged(axes, diverged, _TRAIN["color"])
-    axes.set_title(_title(runs, len(peaks), bool(validated)))
+    axes.set_title(_title(runs, len(peaks), bool(validated), examples))
 
 
 def _peak_epochs(spikes: pd.DataFrame, steps_per_epoch: float) -> np.ndarray:
@@ -118,8 +123,8 @@ def _diverged(runs: pd.DataFrame) -> set[int]:
     return set(runs.loc[runs["diverged"].astype(bool), "replicate"])
 
 
-def _title(runs: pd.DataFrame, spikes: int, validated: bool) -> str:
-    parts = [f"{runs['n_train'].median():,.0f} spectra"]
+def _title(runs: pd.DataFrame, spikes: int, validated: bool, examples: str) -> str:
+    parts = [f"{runs['n_train'].median():,.0f} {examples}"]
     parts += [f"{len(runs)} replicates"] if len(runs) > 1 else []
     parts += [f"{spikes or 'no'} sustained spike{'s' if spikes != 1 else ''}"]
     remarks = [f"{len(_diverged(runs))} diverged"] if _diverged(runs) else []
@@ -127,7 +132,9 @@ def _title(runs: pd.DataFrame, spikes: int, validated: bool) -> str:
     return "\n".join(", ".join(line) for line in (parts, remarks) if line)
 
 
-def plot(*, epochs: Path, runs: Path, spikes: Path, optimizer: str, style: dict) -> Figure:
+def plot(
+    *, epochs: Path, runs: Path, spikes: Path, optimizer: str, style: dict, description: Description = PLAIN
+) -> Figure:
     """Return training and validation loss of one optimizer for every fraction."""
     losses = tables.read(epochs, [*tables.LOSS_COLUMNS, "val_loss"])
-    return draw(losses, tables.read(runs), read_sustained(spikes), optimizer, **style)
+    return draw(losses, tables.read(runs), read_sustained(spikes), optimizer, **style, examples=description.examples)

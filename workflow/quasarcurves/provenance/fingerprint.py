@@ -94,9 +94,14 @@ def upstream(module: str) -> frozenset[str]:
     Imports by modules without effect are not followed.
     """
     found = {module, *_graph().find_upstream_modules(module)}
-    packages = {name.rsplit(".", depth)[0] for name in found for depth in range(1, name.count(".") + 1)}
-    # what a package's own __init__ imports is imported with each of its modules
-    return frozenset(found.union(packages, *(_graph().find_upstream_modules(package) for package in packages)))
+    while packages := _packages(found) - found:
+        # what a package's own __init__ imports is imported with each of its modules
+        found = found.union(packages, *(_graph().find_upstream_modules(package) for package in packages))
+    return frozenset(found)
+
+
+def _packages(modules: Iterable[str]) -> set[str]:
+    return {name.rsplit(".", depth)[0] for name in modules for depth in range(1, name.count(".") + 1)}
 
 
 @cache

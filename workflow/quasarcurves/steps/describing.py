@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quasarcurves.analysis.metrics.description import Description
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 
 
 def description(words: Mapping[str, Any]) -> Description:

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from astropy.io import fits
 
-from quasarcurves.analysis import gallery, tables
-from quasarcurves.analysis.metrics.test_set import N_DETECT, Predicted, Tested
+from quasarcurves.analysis import tables
 from quasarcurves.figures import gallery as figure
 from quasarcurves.figures import style
+from quasarcurves.quasarnet.analysis import gallery
+from quasarcurves.quasarnet.analysis.test_set import N_DETECT, Predicted, Tested
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import N_BINS, normalise
 from quasarcurves.spectra.table import UNKNOWN, load_column
@@ -101,7 +102,7 @@ class Model:
             return cls(f"{header['MODEL']}", tested, predicted, rows, lines, *criterion)
 
     def tables(self, n: int) -> dict[str, pd.DataFrame]:
-        """Return the tables of `analysis.gallery.write` for this model, with the `n` worst spectra of each kind."""
+        """Return the tables of `gallery.write` for this model, with the `n` worst spectra of each kind."""
         errors = gallery.find_errors(self.tested, self.predicted, self.threshold, self.n_detect)
         return {
             "examples": gallery.choose(self.tested, self.predicted, errors, self.rows, self.lines, n),

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from quasarcurves.analysis.metrics.own import OwnScorer
-from quasarcurves.analysis.metrics.quasarnet_scorer import QuasarNetScorer
 from quasarcurves.analysis.metrics.scorer import Scorer
+from quasarcurves.quasarnet.analysis.scorer import QuasarNetScorer
 from quasarcurves.steps.describing import description
 from quasarcurves.tasks.own_file import TaskFile
 

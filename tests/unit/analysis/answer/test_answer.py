@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import answer
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import bounds
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
 from support.made_up_answers import make_study
 
 STUDIES = st.builds(
@@ -267,7 +267,7 @@ def test_minutes_are_those_of_the_runs():
 
 def test_files_are_written(tmp_path):
     study = make_study(4)
-    known = {name: table for name, table in vars(study).items() if table is not None}
+    known = {name: table for name, table in vars(study).items() if isinstance(table, pd.DataFrame)}
     paths = [tmp_path / f"{name}.csv" for name in known]
     for table, path in zip(known.values(), paths, strict=True):
         table.to_csv(path, index=False)

@@ -41,7 +41,7 @@ def test_a_power_law_is_answered():
     gain = 1 - power(200_000) / power(100_000)
     assert curve.doubling_gain_interval[0] <= gain <= curve.doubling_gain_interval[1]
     assert curve.certain_gain
-    assert f"{curve.n_required:,.0f} spectra are needed" in curve.verdict
+    assert f"{curve.n_required:,.0f} examples are needed" in curve.verdict
 
 
 def test_exact_data_give_the_truth():
@@ -94,7 +94,7 @@ def test_the_published_losses_cannot_say(epoch, target):
     curve = fit(FARR_N, FARR_LOSS[epoch], target)
     assert "These data cannot say" in curve.verdict
     assert "rises" in curve.verdict
-    assert "from 125,000 to 563,000 spectra" in curve.verdict
+    assert "from 125,000 to 563,000 examples" in curve.verdict
     assert not curve.certain_gain
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from quasarcurves.analysis.metrics import paired, quasarnet_scorer
+from quasarcurves.analysis.metrics import paired
 from quasarcurves.analysis.metrics.bootstrap import draw
-from quasarcurves.analysis.metrics.scores import score
-from quasarcurves.analysis.metrics.test_set import Predicted
-from quasarcurves.analysis.metrics.test_set import Tested as Truth
+from quasarcurves.quasarnet.analysis import scorer
+from quasarcurves.quasarnet.analysis.scores import score
+from quasarcurves.quasarnet.analysis.test_set import Predicted
+from quasarcurves.quasarnet.analysis.test_set import Tested as Truth
 
 QSO = 3
 
@@ -34,7 +35,7 @@ def test_metrics_are_those_of_the_tables():
     rng = np.random.default_rng(1)
     truth = make_truth(rng)
     model = make_model(truth, rng.normal(size=400), rng)
-    found = quasarnet_scorer.score(truth, model)
+    found = scorer.score(truth, model)
     row, _ = next(score(truth, model, draw(truth.target_id, rng, 9)))
     for name in ("completeness", "purity", "bal_completeness"):
         assert found[name].value == pytest.approx(row[name])
@@ -46,12 +47,12 @@ def test_what_objects_pull_is_what_leaving_them_out_does():
     rng = np.random.default_rng(2)
     truth = make_truth(rng, 400, observations=2)
     model = make_model(truth, rng.normal(size=400), rng)
-    whole = quasarnet_scorer.score(truth, model)
+    whole = scorer.score(truth, model)
     for left in (0, 7, 123):
         kept = truth.target_id != left
         part = Truth(*(getattr(truth, name)[kept] for name in ("z", "label", "bal", "snr", "target_id")))
         less = Predicted(model.confidence[kept], model.z_best[kept], model.bal_confidence[kept])
-        for name, metric in quasarnet_scorer.score(part, less).items():
+        for name, metric in scorer.score(part, less).items():
             assert metric.value - whole[name].value == pytest.approx(-whole[name].pull[left], rel=0.05, abs=2e-4)
 
 
@@ -65,7 +66,7 @@ def test_intervals_of_differences_cover(lost, replicates, spread):
         hard, pairs = rng.normal(size=400), []
         for _ in range(replicates):
             one, other = (
-                quasarnet_scorer.score(truth, make_model(truth, hard, rng, 0.8 - less + rng.normal(0, spread)))
+                scorer.score(truth, make_model(truth, hard, rng, 0.8 - less + rng.normal(0, spread)))
                 for less in (lost, 0.0)
             )
             pairs.append((one["completeness"], other["completeness"]))
@@ -85,10 +86,7 @@ def test_intervals_of_ratios_of_scatter_cover():
         truth = make_truth(rng)
         hard = rng.normal(size=400)
         pairs = [
-            tuple(
-                quasarnet_scorer.score(truth, make_model(truth, hard, rng, sigma=s))["sigma_dv"]
-                for s in (1200.0, 1000.0)
-            )
+            tuple(scorer.score(truth, make_model(truth, hard, rng, sigma=s))["sigma_dv"] for s in (1200.0, 1000.0))
             for _ in range(2)
         ]
         found = paired.difference(pairs)
@@ -102,9 +100,7 @@ def test_pairing_by_objects_narrows_the_interval():
     truth, hard = make_truth(rng), rng.normal(size=400)
     widths = []
     for own in (0.1, 5.0):
-        one, other = (
-            quasarnet_scorer.score(truth, make_model(truth, hard, rng, own=own))["completeness"] for _ in range(2)
-        )
+        one, other = (scorer.score(truth, make_model(truth, hard, rng, own=own))["completeness"] for _ in range(2))
         found = paired.difference([(one, other)])
         widths.append(found.high - found.low)
     assert widths[0] < 0.7 * widths[1]
@@ -113,7 +109,7 @@ def test_pairing_by_objects_narrows_the_interval():
 def test_models_that_agree_on_every_object_have_an_interval():
     rng = np.random.default_rng(6)
     truth = make_truth(rng, 40)
-    model = quasarnet_scorer.score(truth, make_model(truth, rng.normal(size=40), rng))["bal_completeness"]
+    model = scorer.score(truth, make_model(truth, rng.normal(size=40), rng))["bal_completeness"]
     found = paired.difference([(model, model)])
     assert (found.value, found.pairs) == (0, 1)
     assert found.low < -0.1 < 0.1 < found.high
@@ -123,7 +119,7 @@ def test_without_quasars_there_is_no_difference():
     rng = np.random.default_rng(7)
     truth = make_truth(rng, 40)
     stars = Truth(truth.z, np.zeros(40, np.uint8), truth.bal, truth.snr, truth.target_id)
-    none = quasarnet_scorer.score(stars, make_model(truth, rng.normal(size=40), rng, found=0.0))
+    none = scorer.score(stars, make_model(truth, rng.normal(size=40), rng, found=0.0))
     for name, metric in none.items():
         found = paired.difference([(metric, metric)])
         assert (found.pairs == 0) == (name != "purity")

@@ -127,7 +127,7 @@ _COLUMNS = ("runs", "diverged", "sustained spikes", "per 1,000 steps", "steps se
 
 def _listed(study: Study) -> list[Metric]:
     """Return the test metrics that the tables have a column of."""
-    metrics = map(study.description.metric, study.description.lists(study.compared))
+    metrics = map(study.description.metric, study.description.lists(study.description.listed or study.compared))
     return [metric for metric in metrics if metric.name in study.cures]
 
 

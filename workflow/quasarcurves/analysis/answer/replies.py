@@ -106,7 +106,7 @@ class Study:
     learning_curve: pd.DataFrame
     interventions: pd.DataFrame | None = None
     replay_findings: pd.DataFrame | None = None
-    description: Description = field(default_factory=Description)
+    description: Description = field(default_factory=Description, kw_only=True)
 
     @property
     def examples(self) -> str:
@@ -125,8 +125,8 @@ class Study:
 
     @cached_property
     def compared(self) -> list[str]:
-        """The test metrics that cures.csv compares, in its order."""
-        return compared_in(map(str, self.cures))
+        """The test metrics that optimizers are compared by, in the order of the tables."""
+        return compared_in(map(str, self.cures_overall))
 
     @cached_property
     def searched(self) -> pd.DataFrame:

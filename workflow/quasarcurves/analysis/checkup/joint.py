@@ -83,7 +83,7 @@ def _of_fit(curve: LearningCurve, used: Sequence[Measured]) -> Reply:
         f"{bounds(low, high, 100, ' %')} off the validation loss"
     )
     if curve.reasons:
-        reasons = "; ".join(curve.reasons).replace("spectra", "examples")
+        reasons = "; ".join(curve.reasons)
         ahead, answer = f"what the next one brings cannot be said ({reasons})", CANNOT_SAY
     else:
         low, high = curve.doubling_gain_interval

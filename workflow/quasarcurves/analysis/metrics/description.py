@@ -178,6 +178,9 @@ def compared_in(columns: Iterable[str]) -> list[str]:
 _LOSSES = (Metric(LOSS, LOWER), Metric(TEST_LOSS, LOWER))
 _MOST_LISTED = 3
 
+PLAIN = Description()
+"""What a task calls things that says nothing of them."""
+
 
 def _chosen(listed: Iterable[str], names: Iterable[str]) -> list[str]:
     names = [name for name in dict.fromkeys(names) if name not in (LOSS, TEST_LOSS)]

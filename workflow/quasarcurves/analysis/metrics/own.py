@@ -31,6 +31,8 @@ Measure = Callable[[Any, np.ndarray], Mapping[str, Any]]
 MOST_LOST = 0.05
 """Share of the draws that a number may not exist in, such as an AUC in one that holds a single class."""
 
+_ROUNDING = 1e-9
+
 _RESERVED = (LOSS, TEST_LOSS, "fraction", "replicate", "optimizer", "n_train", "model", "sample", "n")
 _ENDS = ("_low", "_high")
 
@@ -223,7 +225,7 @@ class OwnScored:
         if drawn is None:
             _, owner = np.unique(self.truth.target_id, return_inverse=True)
             pull = np.bincount(owner, (values - value) / len(values)) / (value if log else 1.0)
-            known = pull if np.any(pull) or _is_share(values) else np.full(len(pull), np.nan)
+            known = pull if _vary(values) or _is_share(values) else np.full(len(pull), np.nan)
             share = _is_share(values) and not log
             return Estimate(float(np.log(value)) if log else value, known, len(values), share)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -256,8 +258,13 @@ def _is_share(values: np.ndarray) -> bool:
     return values.ndim == 1 and bool(np.isin(values, (0.0, 1.0)).all())
 
 
+def _vary(values: np.ndarray) -> bool:
+    """Whether finite values differ by more than rounding."""
+    return bool(np.ptp(values) > _ROUNDING * np.abs(values).max()) if len(values) else False
+
+
 def _or_none(drawn: np.ndarray) -> np.ndarray:
     """Return values in draws; NaN throughout if too many are not known, or all are the same."""
     finite = drawn[np.isfinite(drawn)]
-    told = len(finite) >= (1 - MOST_LOST) * len(drawn) and np.ptp(finite) > 0
+    told = len(finite) >= (1 - MOST_LOST) * len(drawn) and _vary(finite)
     return drawn if told else np.full(len(drawn), np.nan)

@@ -19,8 +19,8 @@ import pandas as pd
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.scorer import MODELS
-from quasarcurves.analysis.metrics.scores import WORKING_THRESHOLD
-from quasarcurves.analysis.metrics.test_set import N_DETECT, Predicted, Tested
+from quasarcurves.quasarnet.analysis.scores import WORKING_THRESHOLD
+from quasarcurves.quasarnet.analysis.test_set import N_DETECT, Predicted, Tested
 from quasarcurves.quasarnet.metrics import has_good_redshift, velocity
 from quasarcurves.quasarnet.objective import rest_wavelengths
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, STAR

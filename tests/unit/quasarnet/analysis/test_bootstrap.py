@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from quasarcurves.analysis.metrics import bootstrap, purity_completeness
-from quasarcurves.analysis.metrics.scores import CURVES, MEASURES, Marks
-from quasarcurves.analysis.metrics.test_set import samples
 from quasarcurves.analysis.stats import resampling
+from quasarcurves.quasarnet.analysis.scores import CURVES, MEASURES, Marks
+from quasarcurves.quasarnet.analysis.test_set import samples
 from quasarcurves.quasarnet.metrics import THRESHOLDS
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quasarcurves.analysis.metrics import seeds
+from quasarcurves.quasarnet.analysis import seeds
 
 
 def failed(crossing, quasars=100_000):

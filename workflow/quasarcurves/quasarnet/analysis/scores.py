@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.metrics.bootstrap import Draws, once, shares
-from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Sample, Tested, samples
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
 from quasarcurves.analysis.stats.resampling import (
     percentile_interval,
@@ -17,6 +16,7 @@ from quasarcurves.analysis.stats.resampling import (
     weighted_median_deviations,
     weighted_medians,
 )
+from quasarcurves.quasarnet.analysis.test_set import N_DETECT, SAMPLES, Predicted, Sample, Tested, samples
 from quasarcurves.quasarnet.metrics import DV_MAX, THRESHOLDS, crossing, has_good_redshift, velocity
 
 WORKING_THRESHOLD = 0.5

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.metrics import purity_completeness, tabulate
+from quasarcurves.analysis.metrics import purity_completeness
+from quasarcurves.quasarnet.analysis import tabulate
 from quasarcurves.spectra import Spectra
 
 NAMES = ("metrics", "test_metrics", "test_summary", "dv_histogram")

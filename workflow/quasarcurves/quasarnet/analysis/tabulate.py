@@ -13,10 +13,10 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics.bootstrap import Draws, draw
 from quasarcurves.analysis.metrics.scorer import MODELS, SEED
-from quasarcurves.analysis.metrics.scores import DV_EDGES, MEASURES, dv_counts, score
-from quasarcurves.analysis.metrics.seeds import find_failed
-from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Tested, tested_runs
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
+from quasarcurves.quasarnet.analysis.scores import DV_EDGES, MEASURES, dv_counts, score
+from quasarcurves.quasarnet.analysis.seeds import find_failed
+from quasarcurves.quasarnet.analysis.test_set import N_DETECT, SAMPLES, Predicted, Tested, tested_runs
 
 _GROUP = ["fraction", "optimizer", "model", "n_detect", "sample"]
 """Keys that the rows of one summary share."""

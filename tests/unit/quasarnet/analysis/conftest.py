@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from quasarcurves.analysis.metrics.test_set import Predicted, Tested
+from quasarcurves.quasarnet.analysis.test_set import Predicted, Tested
 
 SHARES = (0.2, 0.1, 0.65, 0.05)
 """Of stars, galaxies, quasars and spectra whose class is not trusted."""

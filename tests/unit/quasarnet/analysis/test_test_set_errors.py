@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quasarcurves.analysis import gallery, tables
-from quasarcurves.analysis.metrics import purity_completeness, test_set
+from quasarcurves.analysis import tables
+from quasarcurves.analysis.metrics import purity_completeness
+from quasarcurves.quasarnet.analysis import gallery, test_set
 from quasarcurves.quasarnet.objective import LINES
 from quasarcurves.spectra import Spectra
 

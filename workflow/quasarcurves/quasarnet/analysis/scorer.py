@@ -12,11 +12,11 @@ import numpy as np
 
 from quasarcurves.analysis.metrics.bootstrap import Draws
 from quasarcurves.analysis.metrics.description import LOSS
-from quasarcurves.analysis.metrics.quasarnet_description import DESCRIPTION
 from quasarcurves.analysis.metrics.scorer import Estimate
-from quasarcurves.analysis.metrics.scores import FEWEST, WORKING, WORKING_THRESHOLD, Marks
-from quasarcurves.analysis.metrics.test_set import N_DETECT, SAMPLES, Predicted, Tested, samples
 from quasarcurves.analysis.stats.resampling import ratio
+from quasarcurves.quasarnet.analysis.description import DESCRIPTION
+from quasarcurves.quasarnet.analysis.scores import FEWEST, WORKING, WORKING_THRESHOLD, Marks
+from quasarcurves.quasarnet.analysis.test_set import N_DETECT, SAMPLES, Predicted, Tested, samples
 from quasarcurves.quasarnet.metrics import THRESHOLDS, has_good_redshift, velocity
 
 

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from quasarcurves.analysis.metrics import THRESHOLDS, bootstrap, crossing, has_good_redshift, velocity
-from quasarcurves.analysis.metrics.scores import CURVES, DV_EDGES, MEASURES, dv_counts, score
-from quasarcurves.analysis.metrics.test_set import SAMPLES, Predicted, samples
+from quasarcurves.quasarnet.analysis.scores import CURVES, DV_EDGES, MEASURES, dv_counts, score
+from quasarcurves.quasarnet.analysis.test_set import SAMPLES, Predicted, samples
 from quasarcurves.quasarnet.objective import Decoded
 
 
