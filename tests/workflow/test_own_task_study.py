@@ -101,7 +101,7 @@ def test_the_page_and_the_answer_are_of_curves(run):
 def test_replays_reproduce_the_training(run):
     replays = pd.read_csv(run / "results" / "own" / "replays.csv")
     assert replays.groupby("arm").size().to_dict()["step_x0.5"] == 2
-    assert "fewer than 256" in str(replays["note"].tolist()) or "norm_256" not in set(replays["arm"])
+    assert "norm_256" not in set(replays["arm"])  # 144 examples are too few
 
 
 def test_a_change_of_the_file_reruns_what_uses_it_and_nothing_else(run, snakemake):

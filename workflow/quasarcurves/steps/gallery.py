@@ -102,7 +102,7 @@ class Model:
             return cls(f"{header['MODEL']}", tested, predicted, rows, lines, *criterion)
 
     def tables(self, n: int) -> dict[str, pd.DataFrame]:
-        """Return the tables of `analysis.gallery.write` for this model, with the `n` worst spectra of each kind."""
+        """Return the tables of `gallery.write` for this model, with the `n` worst spectra of each kind."""
         errors = gallery.find_errors(self.tested, self.predicted, self.threshold, self.n_detect)
         return {
             "examples": gallery.choose(self.tested, self.predicted, errors, self.rows, self.lines, n),

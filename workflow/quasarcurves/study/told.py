@@ -12,7 +12,11 @@ from quasarcurves.study.study import Run, Study
 SCORED = ("compute_metrics", "compare_stopping", "compare_optimizers", "measure_spike_cost")
 """Steps that measure models on the test set as the task does."""
 
-DESCRIBED = ("fit_learning_curves", "write_answer", "plot_cures", "plot_learning_curve", "plot_spike_cost")
+DESCRIBED = (
+    "fit_learning_curves", "write_answer", "plot_aligned", "plot_cures", "plot_curvature", "plot_detected_spikes",
+    "plot_hazard", "plot_interventions", "plot_learning_curve", "plot_loss_by_fraction", "plot_loss_by_optimizer",
+    "plot_spike_cost", "plot_spike_statistics", "plot_train_validation",
+)  # fmt: skip
 """Steps that call examples and metrics as the task does."""
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer import compose
@@ -54,9 +53,9 @@ def write(
         If runs.csv has no rows.
     """
     paths = (runs, spikes, spike_statistics, spike_trends, hypotheses, cures, cures_overall)
-    of_replays = (None if path is None else tables.read(path) for path in (interventions, replay_findings))
-    found: list[Any] = [tables.read(path) for path in (*paths, convergence, stopping, learning_curve)]
-    study = Study(*[*found, *of_replays, description])
+    of_replays = [None if path is None else tables.read(path) for path in (interventions, replay_findings)]
+    known = [tables.read(path) for path in (*paths, convergence, stopping, learning_curve)]
+    study = Study(*known, *of_replays, description=description)
     if study.runs.empty:
         raise ValueError(f"{runs}: expected a row per run, found none")
     replies = compose.answers(study)
