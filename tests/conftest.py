@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: made-up spectra, and the reference spectra where they are."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "QUASARCURVES_REFERENCE names their folder.",
             **loud,
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_of_jax(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let all processes that the tests start share what JAX compiles: the same program is compiled once.
+
+    A program is found by what it computes, the versions and the flags, so that another one is never used in its place.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs_of_jax")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

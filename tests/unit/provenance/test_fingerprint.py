@@ -182,15 +182,16 @@ class Library:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        monkeypatch.setattr(fingerprint, "PACKAGES", {name: folder / name for name in fingerprint.PACKAGES})
+        # of the library itself: it is remembered for the next copy, as parsing all modules takes most of the time
+        original = fingerprint.module_hash
+        self._hash_now = original.__wrapped__
         self.modules = sorted(
             ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
             for package in fingerprint.PACKAGES
             for path in (folder / package).rglob("*.py")
         )
-        self._hash_now = fingerprint.module_hash.__wrapped__
-        # only a module that has changed is parsed again, which takes most of the time
-        self._hashes = {module: self._hash_now(module) for module in self.modules}
+        self._hashes = {module: original(module) for module in self.modules}
+        monkeypatch.setattr(fingerprint, "PACKAGES", {name: folder / name for name in fingerprint.PACKAGES})
         monkeypatch.setattr(fingerprint, "module_hash", lambda module: self._hashes[module])
         self._before = self.fingerprints()
 

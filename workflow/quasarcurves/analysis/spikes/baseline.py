@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
-from scipy import ndimage
+import pandas as pd
+from scipy import ndimage, special
 
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
@@ -103,8 +103,7 @@ def running_median(values: np.ndarray, window: int) -> np.ndarray:
         return np.array(values, float)
     continued = np.concatenate([values, 2 * _end_level(values, half) - values[::-1][:half]])
     medians = _median_filter(continued, 2 * half + 1)[: len(values)]
-    for i in range(half):
-        medians[i] = np.median(values[: 2 * i + 1])
+    medians[:half] = pd.Series(values[: 2 * half - 1]).expanding().median()[::2]
     return medians
 
 
@@ -185,9 +184,10 @@ def threshold(weight: float, probability: float, heavy_probability: float, value
     # degrees of freedom of a standard deviation whose variance is that of a MAD, 1.36 sigma^2 / values
     known = 1 / max(2.7 / values, 1e-6)
     scale = MAD_TO_SIGMA * _quantile(weight, 0.25)
-    return max(float(scipy.stats.t.isf(probability, known)), float(_quantile(weight, heavy_probability) / scale))
+    return max(-float(special.stdtrit(known, probability)), float(_quantile(weight, heavy_probability) / scale))
 
 
 def _quantile(weight: np.ndarray | float, probability: float) -> np.ndarray:
     """Return what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
-    return np.asarray(scipy.stats.t.isf(probability, 1 / np.maximum(weight, 1e-6)))
+    # what scipy.stats.t.isf computes, without its checks of arguments, which take a hundred times as long
+    return np.asarray(-special.stdtrit(1 / np.maximum(weight, 1e-6), probability))
