@@ -25,6 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from quasarcurves.study import told
 from quasarcurves.study.steps import FILES, MAKERS, STEPS
 
 FOLDER = Path(__file__).parent
@@ -87,7 +88,7 @@ GROUPS = {
 }
 
 TOLD = {
-    "prepare_spectra": {"data": '{"source": "simulated", "n_spectra": SIZE, "seed": 1}'},
+    "prepare_spectra": {"task": "{}", "data": '{"source": "simulated", "n_spectra": SIZE, "seed": 1}'},
     "draw_subset": {"settings": '{"fraction": 0.8}'},
     "compare_optimizers": {"reference": "adam"},
     "fit_learning_curves": {"targets": '{"test_loss": 1.0}', "costs": "{}"},
@@ -115,7 +116,10 @@ def options(stage: str) -> dict[str, list[str]]:
     for file in step.makes:
         name = Path(file.path).name if step.per == "study" else f"{file.name}{Path(file.path).suffix}"
         found.setdefault(file.name, []).append(name)
-    return {**found, **{name: [value] for name, value in TOLD.get(stage, {}).items()}}
+    # QuasarNET's words and measures
+    usual = {"words": "{}"} if stage in (*told.SCORED, *told.DESCRIBED) else {}
+    usual |= {"task": "{}"} if stage in told.SCORED else {}
+    return {**found, **{name: [value] for name, value in {**usual, **TOLD.get(stage, {})}.items()}}
 
 
 def layout(runs: int) -> list[dict]:

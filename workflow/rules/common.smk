@@ -189,18 +189,18 @@ def runtime(wildcards, attempt, rulename):
 # What trainings are told ---------------------------------------------------------------------------------------------
 
 
+# of steps that run a task file, which may import Keras
+TASK_BACKEND = "" if study.usual else study.backend
+
+
 def prepare_command():
     """Return the parameters of the rule that reads spectra; it runs again as well when a file's content changes."""
     content = data_content(study)
     note = {"note": [str(prepared_from(study)), content]} if study.data_files() else {}
     modules = lambda wildcards: study.preparing_modules
     told_of = {"task": json.dumps(told.task(study)), "data": json.dumps(study.data, sort_keys=True)}
-    # a task file may import Keras
-    backend = "" if study.usual else study.backend
-    return {
-        "content": lambda wildcards: content,
-        **command("prepare_spectra", also=lambda *_: note, modules=modules, backend=backend, **told_of),
-    }
+    how = {"also": lambda *_: note, "modules": modules, "backend": TASK_BACKEND}
+    return {"content": lambda wildcards: content, **command("prepare_spectra", **how, **told_of)}
 
 
 def matched_history(wildcards):
@@ -261,17 +261,6 @@ def magnify_command():
         backend=study.backend,
         run=lambda wildcards: json.dumps(study.run_params(run_of(wildcards))),
         number=study.magnified_spikes,
-    )
-
-
-def evaluate_command():
-    """Return the parameters of the rule that applies the models of runs to the test set."""
-    return command(
-        "evaluate",
-        also=lambda wildcards, threads: {"threads": threads},
-        modules=lambda wildcards: study.evaluating_modules,
-        backend="" if study.usual else study.backend,
-        run=lambda wildcards: json.dumps(study.evaluation_params(run_of(wildcards))),
     )
 
 

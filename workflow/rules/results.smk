@@ -32,8 +32,7 @@ for _name in [name for name in STEPS if name not in STANDING]:
             mem_mb=mem_mb,
             runtime=runtime,
         params:
-            # a task file may import Keras: its measures are taken where it is at hand
-            **command(_name, backend=study.backend if _name in told.SCORED and not study.usual else "", **TOLD.get(_name, {})),
+            **command(_name, backend=TASK_BACKEND if _name in told.SCORED else "", **TOLD.get(_name, {})),
             caption=caption(_name),
         shell:
             COMMAND

@@ -63,4 +63,10 @@ use rule step as evaluate with:
         log_of("evaluate"),
     threads: study.config["training"]["threads"]
     params:
-        **evaluate_command(),
+        **command(
+            "evaluate",
+            also=lambda wildcards, threads: {"threads": threads},
+            modules=lambda wildcards: study.evaluating_modules,
+            backend=TASK_BACKEND,
+            run=lambda wildcards: json.dumps(study.evaluation_params(run_of(wildcards))),
+        ),

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich import box
@@ -18,7 +18,8 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.compose import QUESTIONS
 from quasarcurves.page import banner
 
-_COLUMNS = ("spectra", "optimizer", "runs", "diverged", "spikes", "converged", "last loss", "crossing")
+_COLUMNS = ("optimizer", "runs", "diverged", "spikes", "converged", "last loss")
+"""Of the table, between the size of the training set and what was measured on the test set."""
 
 _SHOWN = 3
 """Optimizers that a question speaks of here; answer.md and answer.json have all."""
@@ -55,8 +56,7 @@ def show(results: Path, console: Console, not_current: str = "") -> None:
     console.print(_table(runs, results))
     console.print(
         "Spikes: sustained ones in the losses of steps, of all runs. Converged: runs whose training loss does not fall "
-        "any more. Last loss: training loss of the last epoch, the median of the runs. Crossing: where purity and "
-        "completeness of the test set are equal, of the last models, the median of the runs.",
+        f"any more. Last loss: training loss of the last epoch, the median of the runs.{_measured(results).meaning}",
         style="dim",
         highlight=False,
     )
@@ -116,13 +116,41 @@ def _spikes(path: Path) -> dict[Hashable, int]:
     return rows[rows["scale"] == "step"].groupby(["fraction", "optimizer"])["spikes"].sum().to_dict()
 
 
-def _crossings(path: Path) -> dict[Hashable, float]:
+class _Measured(NamedTuple):
+    """What the table says of final models on the test set: by fraction and optimizer, the median of the runs."""
+
+    examples: str
+    name: str
+    values: dict[Hashable, str]
+    meaning: str
+
+
+def _measured(results: Path) -> _Measured:
+    """Return the crossing point where there is one, else the first thing that a task of one's own measures."""
+    summary, measured = results / "test_summary.csv", results / "test_metrics.csv"
+    if summary.exists() or not measured.exists():
+        meaning = (
+            " Crossing: where purity and completeness of the test set are equal, of the last models, the median of the "
+            "runs."
+        )
+        return _Measured("spectra", "crossing", _crossings(summary), meaning)
+    rows = tables.read(measured)
+    name = next(
+        (each.removesuffix("_low") for each in map(str, rows) if each.endswith("_low") and each != "loss_low"), "loss"
+    )
+    medians = rows[rows["model"] == "final"].groupby(["fraction", "optimizer"])[name].median().dropna()
+    meaning = f" {name}: on the test set, of the last models, the median of the runs."
+    return _Measured("examples", name, {key: f"{value:.4g}" for key, value in medians.items()}, meaning)
+
+
+def _crossings(path: Path) -> dict[Hashable, str]:
     """Return the crossing point of final models by fraction and optimizer; empty where they were not evaluated."""
     if not path.exists():
         return {}
     rows = tables.read(path)
     rows = rows[(rows["model"] == "final") & (rows["n_detect"] == 1) & (rows["sample"] == "all")]
-    return rows.set_index(["fraction", "optimizer"])["crossing"].dropna().to_dict()
+    found = rows.set_index(["fraction", "optimizer"])["crossing"].dropna()
+    return {key: f"{100 * value:.1f} %" for key, value in found.items()}
 
 
 def _converged(path: Path) -> dict[Hashable, str]:
@@ -136,10 +164,10 @@ def _converged(path: Path) -> dict[Hashable, str]:
 
 def _table(runs: pd.DataFrame, results: Path) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # eight columns in 80 characters
-    for name in _COLUMNS:
+    measured = _measured(results)
+    for name in (measured.examples, *_COLUMNS, measured.name):
         table.add_column(name, justify="left" if name == "optimizer" else "right", no_wrap=True)
-    spikes, crossings = _spikes(results / "spike_statistics.csv"), _crossings(results / "test_summary.csv")
-    converged = _converged(results / "convergence.csv")
+    spikes, converged = _spikes(results / "spike_statistics.csv"), _converged(results / "convergence.csv")
     for key, group in runs.groupby(["fraction", "optimizer"], sort=False):
         table.add_row(
             f"{group['n_train'].median():,.0f}",
@@ -149,6 +177,6 @@ def _table(runs: pd.DataFrame, results: Path) -> Table:
             str(spikes.get(key, "-")),
             converged.get(key, "-"),
             f"{group['loss_last'].median():.4g}",
-            f"{100 * crossings[key]:.1f} %" if key in crossings else "-",
+            measured.values.get(key, "-"),
         )
     return table
