@@ -126,7 +126,7 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
         given = {key: value(wildcards) if callable(value) else value for key, value in told.items()}
         untracked = also(wildcards, threads) if also else {}
         for key, value in {
-            **jobs.options(step, lists(input), lists(output)),
+            **jobs.options(step, input, output),
             **jobs.own(study, step, wildcards, output[0]),
             **given,
             **untracked,
@@ -146,11 +146,6 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
     return {**tracked, "code": code, "script": script, "environment": environment, "options": options}
 
 
-def lists(files):
-    """Return the files of a job by name, each as a list."""
-    return {key: [files[key]] if isinstance(files[key], str) else list(files[key]) for key in files.keys()}
-
-
 COMMAND = "exec env {params.environment} python -m scripts.{params.script} {params.options} 2> {log:q}"
 
 
@@ -161,10 +156,6 @@ def run_of(wildcards):
     return Run(float(wildcards.fraction), int(wildcards.replicate), wildcards.optimizer)
 
 
-def pack_of(wildcards):
-    return study.pack(float(wildcards.fraction))
-
-
 def request(wildcards, attempt, rulename):
     """Return what a job asks for; Snakemake asks again once the spectra are there."""
     name = STEP_OF[rulename]
@@ -172,7 +163,7 @@ def request(wildcards, attempt, rulename):
     if STEPS[name].per in ("run", "replayed", "forks"):
         run = run_of(wildcards)
     elif name == "train_pack":
-        run = pack_of(wildcards)[0]
+        run = study.pack(float(wildcards.fraction))[0]
     # GPUs are given out by a profile: `set-resources` with gpu or gres
     gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
     return study.resources(name, study.n_spectra(Path(at(FILES["spectra"].path))), run, attempt, gpu)

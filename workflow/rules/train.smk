@@ -25,7 +25,7 @@ if study.packs:
         log:
             log_of("train_pack"),
         params:
-            **train_command("train_pack", pack_of),
+            **train_command("train_pack", lambda wildcards: study.pack(float(wildcards.fraction))),
 
 
 if study.replays:

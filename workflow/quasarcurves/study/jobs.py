@@ -11,6 +11,9 @@ from quasarcurves.study import told
 from quasarcurves.study.steps import FILES, MAKERS, STEPS, WILDCARDS, File, Step
 from quasarcurves.study.study import Run, Study
 
+Files = Mapping[str, str | Iterable[str]]
+"""Files by name, one or several."""
+
 
 def receipt(step: Step) -> str:
     """Return the receipt of a step's jobs, below the results."""
@@ -63,24 +66,30 @@ def made(study: Study, step: Step) -> dict[str, list[str]]:
     return files
 
 
-def options(step: Step, given: Mapping[str, Iterable[str]], results: Mapping[str, Iterable[str]]) -> dict[str, list]:
+def options(step: Step, given: Files, results: Files) -> dict[str, list]:
     """Return the options that name the files of a job; of a file that there is not, an option without value.
 
     Parameters
     ----------
     step : Step
-    given, results : mapping of str to iterable of str
-        Files that the job reads and makes.
+    given, results : mapping of str to str or iterable of str
+        Files that the job reads and makes; Snakemake's own objects are such mappings.
     """
     # thousands of paths would not fit on a command line: `own` has what they are made of
     several = {name for name in step.reads if step.per == "study" and MAKERS[name].per in ("run", "subset")}
     found: dict[str, list[str]] = {}
-    for name, paths in given.items():
+    # of Snakemake's named lists, iterating gives the files
+    for name, paths in dict(given).items():
         if name not in several:
-            found.setdefault(step.together if step.together and name != "receipts" else name, []).extend(paths)
-    found |= {name: list(paths) for name, paths in results.items()}
+            option = step.together if step.together and name != "receipts" else name
+            found.setdefault(option, []).extend(_listed(paths))
+    found |= {name: _listed(paths) for name, paths in dict(results).items()}
     told_of = [file.name for file in step.makes] + [n for n in step.reads if n not in several and not step.together]
     return {**found, **{name: [] for name in told_of if name not in found}}
+
+
+def _listed(paths: str | Iterable[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
 def own(study: Study, step: Step, wildcards: Mapping[str, str], first_made: str) -> dict[str, Any]:
