@@ -92,7 +92,7 @@ TOLD = {
     "draw_subset": {"settings": '{"fraction": 0.8}'},
     "compare_optimizers": {"reference": "adam"},
     "fit_learning_curves": {"targets": '{"test_loss": 1.0}', "costs": "{}"},
-    "write_page": {"shown": '{"tables": {}, "figures": {}}', "study": "{}", "templates": "none"},
+    "write_page": {"shown": '{"tables": {}, "figures": {}}', "study": "{}", "examples": "spectra", "templates": "none"},
     "plot_curvature": {"fraction": "0.8"},
     "plot_purity_completeness": {"style": '{"model": "final", "published": "none"}'},
     **{f"plot_{name}": {"style": "{}"} for name in (

@@ -38,7 +38,7 @@ def make(folder: Path, seed: int = 1, **sizes) -> Path:
     written = {name: folder / f"{name}.csv" for name, table in given.items() if hasattr(table, "to_csv")}
     for name, path in written.items():
         tables.write(given[name], path)
-    answer.write(**written, page=folder / "answer.md", data=folder / "answer.json")
+    answer.write(**written, page=folder / "answer.md", data=folder / "answer.json", description=study.description)
     with h5py.File(folder / "histories.h5", "w") as file:
         for run in study.runs.to_dict("records"):
             group = file.create_group(f"f{run['fraction']:g}_r{run['replicate']}/{run['optimizer']}")

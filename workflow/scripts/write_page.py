@@ -5,9 +5,9 @@ from scripts import adapter
 from scripts.adapter import Input, Output
 
 
-def write_page(*, files: list[Input], shown: dict, study: dict, templates: str, page: Output) -> None:
+def write_page(*, files: list[Input], shown: dict, study: dict, examples: str, templates: str, page: Output) -> None:
     """Write the page of a study from its answer, tables, losses and figures."""
-    index.write(files, shown, study, templates, page)
+    index.write(files, shown, study, templates, page, examples)
 
 
 if __name__ == "__main__":

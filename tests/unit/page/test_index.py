@@ -55,6 +55,12 @@ def test_a_page_needs_an_answer_alone(tmp_path):
     assert '\n<div id="banner" hidden></div>\n' in page
 
 
+def test_the_chart_calls_examples_what_the_task_does(tmp_path):
+    assert data_of(write(tmp_path))["losses"]["examples"] == "spectra"
+    index.write([tmp_path / "answer.json"], {"tables": {}, "figures": {}}, {}, "", tmp_path / "page.html", "digits")
+    assert data_of((tmp_path / "page.html").read_text())["losses"]["examples"] == "digits"
+
+
 def test_without_an_answer_it_is_said_what_was_expected(tmp_path):
     with pytest.raises(ValueError, match=r"index.html: expected an answer.json to write it from, found 0 other files"):
         index.write([], {"tables": {}, "figures": {}}, {}, "", tmp_path / "index.html")

@@ -88,10 +88,11 @@ class LossChart {
   constructor(losses) {
     this.colours = losses.colours;
     this.spikes = losses.spikes;
+    this.examples = losses.examples;
     this.runs = losses.runs.map((run, number) => ({
       ...run,
       number,
-      name: `${run.optimizer}, ${run.n_train.toLocaleString("en")} spectra, replicate ${run.replicate}`,
+      name: `${run.optimizer}, ${run.n_train.toLocaleString("en")} ${losses.examples}, replicate ${run.replicate}`,
       epoch: series(run.epoch), step: series(run.step), validation: series(run.validation),
     }));
     const distinct = (key) => [...new Set(this.runs.map((run) => run[key]))];
@@ -297,7 +298,7 @@ function buildControls() {
     fieldset("Loss", toggle("training"), toggle("validation"), toggle("spikes")),
     fieldset("By", axis("epoch"), axis("step")),
     ...choices("Optimizer", "optimizer", chart.optimizers, String),
-    ...choices("Spectra", "fraction", chart.fractions, size),
+    ...choices(chart.examples[0].toUpperCase() + chart.examples.slice(1), "fraction", chart.fractions, size),
     ...(crowded ? [] : choices("Replicate", "replicate", chart.replicates, String)),
     element("span", { className: "last" },
       button("+", "Zoom in", () => chart.move(0, 0.5)), button("−", "Zoom out", () => chart.move(0, 2)),

@@ -31,7 +31,12 @@ _MOST_ROWS = 4000
 
 
 def write(
-    files: Iterable[Path], shown: Mapping[str, Mapping[str, Any]], study: Mapping[str, Any], look: str, page: Path
+    files: Iterable[Path],
+    shown: Mapping[str, Mapping[str, Any]],
+    study: Mapping[str, Any],
+    look: str,
+    page: Path,
+    examples: str = "spectra",
 ) -> None:
     """Write the page of a study.
 
@@ -47,6 +52,8 @@ def write(
         Hash of the page's templates.
     page : Path
         The file written.
+    examples : str
+        What the study's task calls its examples.
 
     Raises
     ------
@@ -71,7 +78,7 @@ def write(
         "tables": {
             name: {"file": path.name, "text": shown["tables"].get(path.name, "")} for name, path in listed.items()
         },
-        "data": packed(json.dumps(_data(named, listed), allow_nan=False, separators=(",", ":"))),
+        "data": packed(json.dumps(_data(named, listed, examples), allow_nan=False, separators=(",", ":"))),
         "chart_library": packed(plotly.offline.get_plotlyjs()),
         "style": templates.text("index.css"),
         "script": templates.text("index.js"),
@@ -81,14 +88,18 @@ def write(
         temporary.write_text(_template().render(content), encoding="utf-8")
 
 
-def _data(named: Mapping[str, Path], listed: Mapping[str, Path]) -> dict[str, Any]:
+def _data(named: Mapping[str, Path], listed: Mapping[str, Path], examples: str) -> dict[str, Any]:
     """Return what the page's script draws and lists."""
     histories = named.get("histories.h5")
     spikes = tables.read(listed["spikes"]) if "spikes" in listed else pd.DataFrame(columns=tables.RUN_KEYS)
     chart = losses.of_study(histories, spikes) if histories else {"runs": []}
     held = {name: _table(tables.read(path)) for name, path in listed.items()}
     columns = dict.fromkeys(column for table in held.values() for column in table["columns"])
-    return {"losses": chart, "tables": held, "meanings": {column: meaning(column) for column in columns}}
+    return {
+        "losses": {**chart, "examples": examples},
+        "tables": held,
+        "meanings": {column: meaning(column) for column in columns},
+    }
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:
