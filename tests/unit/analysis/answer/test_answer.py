@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quasarcurves.analysis import answer
 from quasarcurves.analysis.answer import compose
 from quasarcurves.analysis.answer.replies import bounds
+from quasarcurves.analysis.causes.hypotheses import AMSGRAD_RULE
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 from quasarcurves.quasarnet.analysis.description import DESCRIPTION
@@ -151,6 +152,19 @@ def test_a_step_held_at_that_of_another_shows_the_cause():
     _, data = composed(study)
     assert data["why"]["answer"] == "yes"
     assert "adam_matched, whose step is held at that of amsgrad, has 0 against" in data["why"]["sentence"]
+
+
+def test_that_amsgrad_keeps_its_rule_is_no_cause():
+    study = make_study(3, optimizers=1, sizes=1, replicates=3, spiking=20.0, diverging=0.0)
+    one = study.hypotheses.head(1)
+    name = one["optimizer"].item()
+    kept = one.assign(hypothesis=AMSGRAD_RULE, verdict="supported")
+    open_one = one.assign(hypothesis="effective step grows", verdict="not settled")
+    _, data = composed(replace(study, hypotheses=pd.concat([kept, open_one])))
+    assert (data["why"]["answer"], data["why"]["optimizer"]) == ("cannot say", name)
+    assert "Of 1 published cause none is supported" in data["why"]["sentence"]
+    _, data = composed(replace(study, hypotheses=open_one.assign(verdict="supported")))
+    assert data["why"]["answer"] == "yes"
 
 
 @SOME

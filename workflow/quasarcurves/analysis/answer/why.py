@@ -23,7 +23,7 @@ from quasarcurves.analysis.answer.replies import (
     removal,
     sentence,
 )
-from quasarcurves.analysis.causes.hypotheses import CONTRADICTED, NOT_MEASURED, NOT_SETTLED, SUPPORTED
+from quasarcurves.analysis.causes.hypotheses import AMSGRAD_RULE, CONTRADICTED, NOT_MEASURED, NOT_SETTLED, SUPPORTED
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
 from quasarcurves.analysis.spikes import SETTLED_EPOCH
 from quasarcurves.analysis.wording import interval, number
@@ -46,7 +46,7 @@ def answer(study: Study) -> Reply:
     worst = max(found, key=lambda name: found[name].spikes)
     if not found[worst].spikes:
         return _without_spikes(study, found)
-    supported = study.of(study.hypotheses, worst).query("verdict == @SUPPORTED")
+    supported = _published(study, worst).query("verdict == @SUPPORTED")
     sentences = [f"{_spikes(study, worst, found[worst])}; {_others(found, worst)}.", *_too_short(study, worst)]
     sentences += _locked(study, worst)
     shown = list(_step_size(study, worst))
@@ -151,8 +151,14 @@ def _sizes(study: Study, sizes: list[float]) -> str:
     return f"{listed(f'{n:,.0f}' for n in sorted(sizes, reverse=True))} {study.examples}"
 
 
-def _causes(study: Study, name: str) -> str:
+def _published(study: Study, name: str) -> pd.DataFrame:
+    """Return what was found of the published causes."""
     rows = study.of(study.hypotheses, name)
+    return rows[rows["hypothesis"] != AMSGRAD_RULE]
+
+
+def _causes(study: Study, name: str) -> str:
+    rows = _published(study, name)
     if rows.empty:
         return "No published cause was tested."
     counts = rows["verdict"].value_counts()

@@ -29,6 +29,9 @@ from quasarcurves.analysis.causes.alignment import (
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
 from quasarcurves.analysis.stats import ALPHA, resampling
 
+AMSGRAD_RULE = "AMSGrad's step never grows"
+"""The one hypothesis that is of an optimizer's rule and no cause of a spike."""
+
 SUPPORTED, CONTRADICTED, NOT_SETTLED, NOT_MEASURED = "supported", "contradicted", "not settled", "not measured"
 
 WORTH_THE_NAME = 0.2
@@ -435,7 +438,7 @@ def _judge_amsgrad(facts: Sequence[Facts]) -> list[dict[str, Any]]:
     if not len(growths):
         return []
     about = (
-        "AMSGrad's step never grows",
+        AMSGRAD_RULE,
         "Reddi et al. 2018",
         "with AMSGrad the effective step never grows, Keras's bias correction apart",
     )
