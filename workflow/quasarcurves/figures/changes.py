@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
 from quasarcurves.figures import style
-from quasarcurves.figures.gallery import mark_lines, with_gaps
+from quasarcurves.figures.gallery import draw_flux, mark_lines
 from quasarcurves.quasarnet.analysis.comparison import KINDS
-from quasarcurves.spectra.grid import grid_with
 
 _BEFORE, _AFTER = "#0072B2", "#D55E00"
 _COLUMNS, _HEIGHT, _HEAD = 2, 1.55, 0.5
@@ -56,14 +55,7 @@ def draw(kind: str, changes: pd.DataFrame, flux: np.ndarray, lines: Sequence[str
 
 
 def _draw_spectrum(axes: Axes, kind: str, row: dict, flux: np.ndarray, lines: Sequence[str]) -> None:
-    grid = grid_with(len(flux))
-    flux, smooth = with_gaps(flux)
-    axes.plot(grid.centre, flux, color="0.72", linewidth=0.4)
-    axes.plot(grid.centre, smooth, color="black", linewidth=0.8)
-    low, high = np.nanpercentile(flux, [1, 99])
-    low, high = min(low, np.nanmin(smooth)), max(high, np.nanmax(smooth))
-    room = 0.25 * max(high - low, 1e-3)
-    axes.set(xlim=(grid.wavelength[0], grid.wavelength[-1]), ylim=(low - room, high + room))
+    draw_flux(axes, flux)
     if kind != "gained":
         mark_lines(axes, lines, row["z_before"], _BEFORE, "-", 1.0)
     if kind != "lost":

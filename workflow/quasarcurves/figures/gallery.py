@@ -209,6 +209,16 @@ def draw_spectrum(axes: Axes, example: dict, flux: np.ndarray) -> None:
     flux : (bins,) array
         On one of `spectra.grid.GRIDS`.
     """
+    draw_flux(axes, flux)
+    names = [name.removeprefix("c_") for name in example if name.startswith("c_") and not name.startswith("c_bal_")]
+    if example["class"] != "star" and np.isfinite(example["z"]):
+        mark_lines(axes, names, example["z"], _TRUE, "-", 1.0)
+    mark_lines(axes, names, example["z_found"], _FOUND, (0, (4, 2)), 0.0)
+    axes.set_title(describe(example), loc="left", fontsize=7, pad=2, linespacing=1.05)
+
+
+def draw_flux(axes: Axes, flux: np.ndarray) -> None:
+    """Draw normalised flux (bins,), of one of `spectra.grid.GRIDS`, and the same smoothed, with room for labels."""
     grid = grid_with(len(flux))
     flux, smooth = with_gaps(flux)
     axes.plot(grid.centre, flux, color="0.72", linewidth=0.4)
@@ -217,11 +227,6 @@ def draw_spectrum(axes: Axes, example: dict, flux: np.ndarray) -> None:
     low, high = min(low, np.nanmin(smooth)), max(high, np.nanmax(smooth))
     room = 0.22 * max(high - low, 1e-3)
     axes.set(xlim=(grid.wavelength[0], grid.wavelength[-1]), ylim=(low - room, high + room))
-    names = [name.removeprefix("c_") for name in example if name.startswith("c_") and not name.startswith("c_bal_")]
-    if example["class"] != "star" and np.isfinite(example["z"]):
-        mark_lines(axes, names, example["z"], _TRUE, "-", 1.0)
-    mark_lines(axes, names, example["z_found"], _FOUND, (0, (4, 2)), 0.0)
-    axes.set_title(describe(example), loc="left", fontsize=7, pad=2, linespacing=1.05)
 
 
 def with_gaps(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
