@@ -31,9 +31,11 @@ def test_the_error_is_what_it_is_by_hand():
     np.testing.assert_allclose([curve.low, curve.high], [[0.0945, 0.3424], [0.9055, 1.0]], atol=1e-4)
 
 
-def test_confidences_that_are_probabilities_are_seldom_called_off():
+@pytest.mark.parametrize("per_object", [1, 4])
+def test_confidences_that_are_probabilities_are_seldom_called_off(per_object):
+    """Also where objects have several spectra, which are all quasars or none."""
     rng = np.random.default_rng(5)
-    off = [expected_error(*draw(500, rng)).is_off for _ in range(60)]
+    off = [expected_error(*draw(500 // per_object, rng, per_object=per_object)).is_off for _ in range(60)]
     # one of 20 by definition: at most 8 of 60 with a probability of 99.5 %
     assert sum(off) <= 8
 

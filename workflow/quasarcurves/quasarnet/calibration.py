@@ -117,8 +117,10 @@ def expected_error(
     rng = np.random.default_rng(_SEED)
     ones = np.ones(n)
     error = _error(confidence, label, ones, bins)
-    by_chance = [_error(confidence, rng.random(n) < confidence, ones, bins) for _ in range(DRAWS)]
-    drawn = np.array([_error(confidence, label, weights, bins) for weights in _object_weights(owner, rng)])
+    objects, index = np.unique(owner, return_inverse=True)
+    # one draw per object: its spectra are of one class, so that repeats tell no more than one
+    by_chance = [_error(confidence, rng.random(len(objects))[index] < confidence, ones, bins) for _ in range(DRAWS)]
+    drawn = np.array([_error(confidence, label, times[index], bins) for times in _times_drawn(len(objects), rng)])
     # a drawn set scatters about the one it is drawn from as that does about the truth, and adds as much to the error
     reach = np.quantile(drawn - drawn.mean(), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = np.clip(error + reach, 0, 1)
@@ -133,11 +135,10 @@ def _error(confidence: np.ndarray, label: np.ndarray, weights: np.ndarray, bins:
     return float(np.abs(np.add.reduceat(weights * (label - confidence), starts)).sum() / weights.sum())
 
 
-def _object_weights(owner: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield (n,), draw by draw, how often each spectrum is drawn: objects with all their spectra."""
-    objects, index = np.unique(owner, return_inverse=True)
+def _times_drawn(objects: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield, draw by draw, how often each of some objects is drawn."""
     for _ in range(DRAWS):
-        yield np.bincount(rng.integers(len(objects), size=len(objects)), minlength=len(objects))[index]
+        yield np.bincount(rng.integers(objects, size=objects), minlength=objects)
 
 
 def _wilson(k: int, n: int) -> tuple[float, float]:

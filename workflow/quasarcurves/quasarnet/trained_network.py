@@ -115,9 +115,10 @@ class Trained:
             model, about, grid = export.from_quasarnp(path), export.read_about(path), export.read_grid(path)
         elif zipfile.is_zipfile(path):
             check_keras(path)
-            if "task" in (said := model_files.read_about(path)):
-                raise ValueError(f"{path}: a model of the task {said['task']}, expected one of QuasarNET")
-            model, about = model_files.load_keras(path), model_files.read_about(path)
+            about = model_files.read_about(path)
+            if "task" in about:
+                raise ValueError(f"{path}: a model of the task {about['task']}, expected one of QuasarNET")
+            model = model_files.load_keras(path)
             grid = Grid.from_json(about["grid"]) if "grid" in about else LOGARITHMIC
         else:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
