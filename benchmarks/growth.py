@@ -138,7 +138,7 @@ def command(stage: str, sizes: Mapping[str, int], folder: str) -> list[str]:
         return [str(FOLDER / "inference.py"), "evaluate", "."]
     if stage == "snakemake -n":
         return ["-m", "snakemake", "-n", "-q", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "study.yaml"]
-    script = ["scripts.draw", STEPS[stage].draws] if STEPS[stage].figure else [f"scripts.{stage}"]
+    script = ["scripts.draw", STEPS[stage].module] if STEPS[stage].figure else [f"scripts.{stage}"]
     return ["-m", *script, *_options(stage, sizes), "--receipt", "receipt.json"]
 
 

@@ -56,8 +56,8 @@ def written_tables(folder: Path) -> list[Path]:
 def write_page(folder: Path, listed) -> Path:
     """Write the page of the results in a folder, with these tables."""
     known = {
-        path: {"shows": shows, "category": category, "draws": draws, "of": of}
-        for path, (shows, category, draws, of) in FIGURES.items()
+        path: {"shows": shows, "category": category, "module": f"quasarcurves.figures.{name}", "of": of}
+        for path, (shows, category, name, of) in FIGURES.items()
     }
     files = [folder / name for name in ("answer.json", "answer.md", "histories.h5", *FIGURES)]
     shown = {"tables": {path.name: f"about ``{path.stem}``." for path in listed}, "figures": known}

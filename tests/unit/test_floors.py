@@ -8,8 +8,9 @@ import pytest
 
 LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
 FLOORS = (
-    "cli", "steps", "provenance", "page", "study", "figures", "quasarnet.analysis", "analysis", "tasks", "quasarnet",
-    "recorder", "training", "spectra", "files",
+    "cli", "quasarnet.cli", "terminal", "quasarnet.steps", "steps", "provenance", "quasarnet.page", "page", "study",
+    "quasarnet.figures", "figures", "quasarnet.analysis", "analysis", "tasks", "quasarnet", "recorder", "training",
+    "spectra", "files",
 )  # fmt: skip
 """From the top: each may use those below. A room within a room is a floor of its own."""
 

@@ -71,7 +71,7 @@ def test_a_stage_is_called_with_all_that_its_script_takes(growth, name):
     given = {word.removeprefix("--") for word in words if word.startswith("--")}
     step = STEPS[name]
     if step.figure:
-        source = inspect.signature(importlib.import_module(f"quasarcurves.figures.{step.draws}").plot)
+        source = inspect.signature(importlib.import_module(step.module).plot)
         takes = {"words" if name == "description" else name for name in source.parameters}
         assert given == {*takes, "figures", "receipt"}
     else:

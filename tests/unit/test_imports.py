@@ -13,9 +13,9 @@ HEAVY = {"tensorflow", "keras", "jax"}
 
 MAY_NEED = (
     "quasarcurves.cli",
-    "quasarcurves.cli.models",
+    "quasarcurves.quasarnet.cli.",
     "quasarcurves.quasarnet.model_files",
-    "quasarcurves.steps.prediction",
+    "quasarcurves.quasarnet.steps.",
     "quasarcurves.quasarnet.convolution",
     "quasarcurves.quasarnet.export",
     "quasarcurves.quasarnet.fused_batch_norm",

@@ -98,7 +98,7 @@ def caption(name):
     """Return what the report says below what a step makes: of a figure its module's caption, of tables their texts."""
     step = STEPS[name]
     if step.figure:
-        return lambda wildcards, input: captions.of_figure(step.draws, wildcards)
+        return lambda wildcards, input: captions.of_figure(step.module, wildcards)
     return {FILES[file].path: FILES[file].text for file in jobs.read(study, step)} if step.together == "tables" else ""
 
 
@@ -119,10 +119,10 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
     step = STEPS[name]
     script = "draw" if step.figure else name
     if step.figure:
-        modules = lambda wildcards: (f"quasarcurves.figures.{step.draws}",)
+        modules = lambda wildcards: (step.module,)
 
     def options(wildcards, input, output, threads):
-        words = [step.draws] if step.figure else []
+        words = [step.module] if step.figure else []
         given = {key: value(wildcards) if callable(value) else value for key, value in told.items()}
         untracked = also(wildcards, threads) if also else {}
         for key, value in {

@@ -1,4 +1,4 @@
-"""rules plot_NAME: the figure that `quasarcurves.figures.NAME` plots, in every format."""
+"""rules plot_NAME: the figure that the module NAME plots, in every format."""
 
 import inspect
 import sys
@@ -16,9 +16,9 @@ _WORDS = "words"
 """The option that says how the task calls things, of figures that do so."""
 
 
-def figure_step(name: str) -> Callable[..., None]:
+def figure_step(module: str) -> Callable[..., None]:
     """Return the step that draws a figure: it has the arguments of its module's `plot`, whose paths are files read."""
-    plot = import_module(f"quasarcurves.figures.{name}").plot
+    plot = import_module(module).plot
 
     def draw(*, figures: list[Output], **given: object) -> None:
         told = {name: describing.description(given.pop(_WORDS)) for name in described}
@@ -31,7 +31,7 @@ def figure_step(name: str) -> Callable[..., None]:
     read = [one.replace(annotation=Input if one.annotation is Path else one.annotation) for one in given]
     figures = inspect.Parameter("figures", inspect.Parameter.KEYWORD_ONLY, annotation=list[Output])
     draw.__signature__ = inspect.Signature([*read, figures])
-    draw.__name__, draw.__doc__ = f"plot_{name}", plot.__doc__
+    draw.__name__, draw.__doc__ = f"plot_{module.rpartition('.')[2]}", plot.__doc__
     return draw
 
 

@@ -109,7 +109,8 @@ def test_figures_stand_with_their_question_and_those_of_a_new_category_at_the_en
 def test_pictures_get_narrower_until_they_fit(folder, monkeypatch):
     figures = {path: folder / path for path in made_up_pages.FIGURES}
     known = {
-        p: {"shows": "x", "category": c, "draws": d, "of": of} for p, (_, c, d, of) in made_up_pages.FIGURES.items()
+        path: {"shows": "x", "category": category, "module": f"quasarcurves.figures.{name}", "of": of}
+        for path, (_, category, name, of) in made_up_pages.FIGURES.items()
     }
     wide = index.pictures.load(figures, known)
     monkeypatch.setattr(index.pictures, "_MOST_BYTES", 0)

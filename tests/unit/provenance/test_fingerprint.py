@@ -23,7 +23,7 @@ TRAINING = {"train", "replay", "magnify_spikes"}
 def code_of(step: steps.Step) -> tuple[str, tuple[str, ...]]:
     """Script of a step, and the modules that it imports by a name known only when it runs."""
     if step.figure:
-        return "draw", (f"quasarcurves.figures.{step.draws}",)
+        return "draw", (step.module,)
     part = {"prepare_spectra": "prepare", "evaluate": "evaluate", **dict.fromkeys(TRAINING, "train")}.get(step.name)
     of_source = (SOURCE,) if part == "prepare" else ()
     return step.name, (*of_source, *((tasks.module_of(part, None),) if part else ()))
@@ -338,7 +338,7 @@ def test_texts_of_exceptions_reach_no_result():
 
 def test_what_models_are_used_for_is_no_part_of_any_step():
     """A change of the command line, of predictions or of the export reruns nothing."""
-    users = ("quasarnet.trained_network", "steps.prediction", "quasarnet.export", "cli.models", "cli")
+    users = ("cli", *(f"quasarnet.{name}" for name in ("trained_network", "steps.prediction", "export", "cli.models")))
     scripts = sorted((fingerprint.ROOT / "scripts").glob("*.py"))
     steps = {path.stem for path in scripts} - {"__init__", "adapter"}
     assert {"train", "evaluate", "prepare_spectra"} <= steps

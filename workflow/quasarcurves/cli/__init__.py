@@ -7,8 +7,9 @@ import os
 import sys
 
 import quasarcurves
-from quasarcurves.cli import compare, diagnose, models, results, studies
-from quasarcurves.cli.command import Command
+from quasarcurves.cli import diagnose, results, studies
+from quasarcurves.quasarnet.cli import compare, models
+from quasarcurves.terminal.command import Command
 from quasarcurves.training.extras import install_hint
 from quasarcurves.training.keras_import import ignore_user_settings
 from quasarcurves.training.suggestions import nearest

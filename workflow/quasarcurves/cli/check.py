@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from quasarcurves.cli.command import Command, add_study, load_study
 from quasarcurves.provenance import status
 from quasarcurves.spectra import Spectra, census
 from quasarcurves.spectra.sources import read_chunks
 from quasarcurves.study import Study, outlook
+from quasarcurves.terminal.command import Command, add_study, load_study
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from quasarcurves.cli.command import Command
-from quasarcurves.cli.outputs import add_overwrite, check_output
+from quasarcurves.terminal.command import Command
+from quasarcurves.terminal.outputs import add_overwrite, check_output
 
 _WIDEST = 100
 

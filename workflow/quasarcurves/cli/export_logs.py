@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quasarcurves.cli.command import Command, add_study, load_study
 from quasarcurves.provenance import status
 from quasarcurves.study import Run, Study
+from quasarcurves.terminal.command import Command, add_study, load_study
 from quasarcurves.training.history import History
 
 

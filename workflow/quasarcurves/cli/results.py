@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from quasarcurves.cli import standing
-from quasarcurves.cli.command import Command, add_study, load_study
 from quasarcurves.cli.export_logs import EXPORT_LOGS
 from quasarcurves.provenance import inventory, outdated, receipts, status
+from quasarcurves.terminal.command import Command, add_study, load_study
 
 
 def _why_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from quasarcurves.cli import monitor, summary
 from quasarcurves.cli.check import CHECK
-from quasarcurves.cli.command import DEFAULT_STUDY, Command, add_configfile
 from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.cli.watch import WATCH
 from quasarcurves.files import workflow_root
 from quasarcurves.provenance import outdated, status
 from quasarcurves.study import Study, StudyError, limits
+from quasarcurves.terminal.command import DEFAULT_STUDY, Command, add_configfile
 from quasarcurves.training.extras import install_hint
 
 _LOG = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from quasarcurves.cli.command import Command, add_study, load_study
 from quasarcurves.cli.snakemake_log import SnakemakeLog
 from quasarcurves.cli.summary import headline
 from quasarcurves.cli.view import StudyView
 from quasarcurves.study import Run, Study, forecast
+from quasarcurves.terminal.command import Command, add_study, load_study
 from quasarcurves.training import progress
 from quasarcurves.training.history import History
 

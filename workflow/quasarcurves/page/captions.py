@@ -7,17 +7,17 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
-_FIGURES = Path(__file__).parents[1] / "figures"
+_LIBRARY = Path(__file__).parents[2]
 _HEADING = "\nCaption\n-------\n"
 
 
-def of_figure(name: str, drawn_for: Mapping[str, str]) -> str:
+def of_figure(module: str, drawn_for: Mapping[str, str]) -> str:
     """Return the caption of a figure, read without importing what draws it.
 
     Parameters
     ----------
-    name : str
-        Of its module.
+    module : str
+        Name of the module that draws it.
     drawn_for : mapping of str to str
         What the figure is of: takes the place of {optimizer}, say.
 
@@ -26,7 +26,7 @@ def of_figure(name: str, drawn_for: Mapping[str, str]) -> str:
     ValueError
         If the module has no caption.
     """
-    path = _FIGURES / f"{name}.py"
+    path = _LIBRARY.joinpath(*module.split(".")).with_suffix(".py")
     doc = ast.get_docstring(ast.parse(path.read_text())) or ""
     if _HEADING not in doc:
         raise ValueError(f"{path}: its docstring has no caption, expected one below the heading 'Caption'")

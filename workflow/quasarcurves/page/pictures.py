@@ -61,8 +61,8 @@ def load(files: Mapping[str, Path], shown: Mapping[str, Mapping[str, Any]]) -> l
     files : mapping of str to Path
         PNG files by their path below the results.
     shown : mapping of str to mapping
-        What is known of each figure by the same path, in the order of the page: `shows`, `category`, `draws` (its
-        module), and what it is drawn for (`of`), as wildcards.
+        What is known of each figure by the same path, in the order of the page: `shows`, `category`, `module` (that
+        draws it), and what it is drawn for (`of`), as wildcards.
     """
     here = [path for path in shown if path in files]
     encoded = _encode([files[path] for path in here])
@@ -75,7 +75,7 @@ def _picture(path: str, known: Mapping[str, Any], data: bytes, size: tuple[int, 
         shows=known["shows"],
         category=known["category"],
         of=", ".join(value if name == "optimizer" else f"{name} {value}" for name, value in of.items()),
-        caption=captions.of_figure(known["draws"], of),
+        caption=captions.of_figure(known["module"], of),
         path=path,
         source=f"data:image/webp;base64,{base64.b64encode(data).decode()}",
         width=round(size[0] * _SCALE),

@@ -21,10 +21,10 @@ def text(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def environment() -> jinja2.Environment:
-    """Return what fills them in; a value that is not given is an error."""
+def environment(*folders: Path) -> jinja2.Environment:
+    """Return what fills them in, and those of more folders; a value that is not given is an error."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
+        loader=jinja2.FileSystemLoader([*folders, FOLDER]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

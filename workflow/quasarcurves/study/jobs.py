@@ -120,7 +120,7 @@ def shown(study: Study) -> dict[str, dict[str, Any]]:
     """Return what the page says of tables and figures, by their paths below the results."""
     texts = {FILES[name].path: FILES[name].text for name in read(study, STEPS["write_page"])}
     figures = {
-        file.path.format(**each): {**step.figure._asdict(), "draws": step.draws, "of": each}
+        file.path.format(**each): {**step.figure._asdict(), "module": step.module, "of": each}
         for step in study.steps
         if step.figure
         for file in pngs(step)

@@ -116,7 +116,7 @@ class Step:
     Parameters
     ----------
     name : str
-        Of the rule and of its script; a figure's is plot_ and the module in `figures`.
+        Of the rule and of its script; a figure's is plot_ and the name of its module.
     need : callable, optional
         (Sizes) -> Need. Trainings and evaluations have estimates of their own.
     per : str
@@ -128,6 +128,8 @@ class Step:
         Whether it takes seconds, so that on a cluster it runs beside Snakemake instead of being submitted.
     figure : Figure, optional
         Given where the step draws one.
+    room : str
+        The package that holds the module of its figure.
     through : mapping of str to str
         The step whose receipt speaks of a file that is read, where that is not the step that makes it.
     together : str
@@ -145,15 +147,16 @@ class Step:
     makes: tuple[File, ...] = ()
     light: bool = False
     figure: Figure | None = None
+    room: str = "figures"
     through: Mapping[str, str] = field(default_factory=dict)
     together: str = ""
     when: str = ""
     figures: bool = False
 
     @property
-    def draws(self) -> str:
-        """Name of the figure that it draws."""
-        return self.name.removeprefix("plot_")
+    def module(self) -> str:
+        """Name of the module that draws its figure."""
+        return f"quasarcurves.{self.room}.{self.name.removeprefix('plot_')}"
 
     def about(self, kind: str, suffix: str) -> str:
         """Return the file of a kind that each job has beside what it makes, its log say, with the step's wildcards."""
@@ -166,12 +169,14 @@ def _table(name: str, text: str = "", when: str = "") -> File:
 
 def _plot(
     figure: str, reads: tuple[str, ...], shows: str, category: str, need: Callable[[Sizes], Need], per: str = "study",
-    when: str = "",
+    when: str = "", room: str = "figures",
 ) -> Step:  # fmt: skip
     """Return the step that draws a figure: its file has the name of the figure and of what it is drawn for."""
     place = "_" + PLACES[per] if PLACES[per] else ""
     files = tuple(File("figures", f"figures/{figure}{place}.{suffix}") for suffix in FIGURE_FORMATS)
-    return Step(f"plot_{figure}", need, per, reads, files, light=True, figure=Figure(shows, category), when=when)
+    return Step(
+        f"plot_{figure}", need, per, reads, files, light=True, figure=Figure(shows, category), room=room, when=when
+    )
 
 
 _RUN = f"runs/{PLACES['run']}"
@@ -282,9 +287,9 @@ _STEPS = (
     _plot("cures", ("cures",), "rate of spikes against final loss", "Cures",
         lambda s: Need(208 + 0.1 * s.groups, 5 + 0.02 * s.runs)),
     _plot("purity_completeness", ("metrics", "test_metrics", "dv_histogram"), "purity, completeness and dv on the test set",
-        "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer", when="usual"),
+        "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
     _plot("gallery", ("examples", "confusion", "error_counts", "redshift_counts", "spectra"), "the worst spectra of the test set",
-        "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer", when="usual"),
+        "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",

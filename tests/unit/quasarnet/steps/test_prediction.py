@@ -10,9 +10,9 @@ from astropy.table import Table
 
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.objective import LINES, decode
+from quasarcurves.quasarnet.steps.prediction import predict
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra import sources
-from quasarcurves.steps.prediction import predict
 from support.spectra_files import write_pair_spectra
 
 NAMES = ["LYA", "CIV", "CIII", "MgII", "Hbeta", "Halpha"]
@@ -153,7 +153,7 @@ def test_one_part_is_in_memory_at_a_time(trained, desi, tmp_path, monkeypatch):
         return original(self, flux)
 
     original = Trained.apply
-    monkeypatch.setattr("quasarcurves.steps.prediction.read_binned", watched)
+    monkeypatch.setattr("quasarcurves.quasarnet.steps.prediction.read_binned", watched)
     monkeypatch.setattr(Trained, "apply", apply)
     predict(trained, desi, tmp_path / "qn.fits", rows=4)
     assert classified == sizes == [4, 4, 4, 4, 4, 4, 1]
@@ -181,7 +181,7 @@ def test_nothing_is_left_of_a_failure(trained, desi, tmp_path, monkeypatch):
         yield next(sources.read_binned(config, rows))
         raise OSError("coadd.fits: cannot be read")
 
-    monkeypatch.setattr("quasarcurves.steps.prediction.read_binned", fail)
+    monkeypatch.setattr("quasarcurves.quasarnet.steps.prediction.read_binned", fail)
     with pytest.raises(OSError, match="cannot be read"):
         predict(trained, desi, tmp_path / "qn.fits", rows=10)
     assert not list(tmp_path.iterdir())

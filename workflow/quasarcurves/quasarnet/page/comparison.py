@@ -13,14 +13,14 @@ import pandas as pd
 
 import quasarcurves
 from quasarcurves.analysis import tables
-from quasarcurves.figures import changes as figure
-from quasarcurves.figures import reliability
 from quasarcurves.files import whole_file
 from quasarcurves.page import templates
 from quasarcurves.page.drawing import svg
 from quasarcurves.quasarnet.analysis import comparison
 from quasarcurves.quasarnet.analysis.comparison import KINDS, Rule
 from quasarcurves.quasarnet.calibration import Calibration, Reliability
+from quasarcurves.quasarnet.figures import changes as figure
+from quasarcurves.quasarnet.figures import reliability
 
 LABELS = {"completeness": "completeness", "purity": "purity", "sigma_dv": "scatter of dv (km/s)"}
 
@@ -65,7 +65,7 @@ def write(
         How it was made.
     """
     text = (
-        templates.environment()
+        templates.environment(Path(__file__).parent)
         .get_template("comparison.html")
         .render(
             before=names[0],

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from quasarcurves.figures import changes, reliability
 from quasarcurves.quasarnet.calibration import reliability as curve_of
+from quasarcurves.quasarnet.figures import changes, reliability
 from quasarcurves.quasarnet.objective import LINES
 from quasarcurves.spectra.grid import LINEAR
 

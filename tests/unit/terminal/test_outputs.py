@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from quasarcurves.cli.outputs import check_output
+from quasarcurves.terminal.outputs import check_output
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from quasarcurves.analysis import tables
 from quasarcurves.figures import style
-from quasarcurves.figures.gallery import draw_flux, mark_lines
 from quasarcurves.quasarnet.analysis.comparison import KINDS
+from quasarcurves.quasarnet.figures.gallery import draw_flux, mark_lines
 
 _BEFORE, _AFTER = "#0072B2", "#D55E00"
 _COLUMNS, _HEIGHT, _HEAD = 2, 1.55, 0.5

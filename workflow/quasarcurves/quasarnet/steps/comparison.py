@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
-from quasarcurves.page import comparison as page
 from quasarcurves.quasarnet.analysis import comparison
 from quasarcurves.quasarnet.analysis.comparison import Rule, Said
 from quasarcurves.quasarnet.analysis.test_set import Predicted, Tested
 from quasarcurves.quasarnet.calibration import Calibration, Reliability
+from quasarcurves.quasarnet.page import comparison as page
+from quasarcurves.quasarnet.steps.gallery import read_flux
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import median_snr, normalise
 from quasarcurves.spectra.table import UNKNOWN
-from quasarcurves.steps.gallery import read_flux
 
 _ROWS = 512
 """Input spectra in memory at a time."""

@@ -10,11 +10,11 @@ from astropy.io import fits
 
 from quasarcurves.quasarnet.metrics import has_good_redshift
 from quasarcurves.quasarnet.objective import LINES
+from quasarcurves.quasarnet.steps import gallery
+from quasarcurves.quasarnet.steps.prediction import predict
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra import Spectra, sources
 from quasarcurves.spectra.grid import N_BINS, normalise
-from quasarcurves.steps import gallery
-from quasarcurves.steps.prediction import predict
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quasarcurves.figures import gallery
 from quasarcurves.quasarnet.analysis import gallery as errors
 from quasarcurves.quasarnet.analysis import test_set
+from quasarcurves.quasarnet.figures import gallery
 from quasarcurves.quasarnet.objective import LINES
 from quasarcurves.spectra.grid import N_BINS
 

@@ -8,7 +8,8 @@ from matplotlib.patches import StepPatch
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics import THRESHOLDS
-from quasarcurves.figures import purity_completeness, style
+from quasarcurves.figures import style
+from quasarcurves.quasarnet.figures import purity_completeness
 
 FRACTIONS = (0.8, 0.2)
 

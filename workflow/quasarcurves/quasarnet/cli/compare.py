@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from quasarcurves.cli.bar import bar
-from quasarcurves.cli.command import Command, add_configfile
-from quasarcurves.cli.models import add_choice, model_file, quiet_tensorflow
-from quasarcurves.cli.outputs import add_overwrite
+from quasarcurves.quasarnet.cli.models import add_choice, model_file, quiet_tensorflow
 from quasarcurves.spectra import sources
+from quasarcurves.terminal.bar import bar
+from quasarcurves.terminal.command import Command, add_configfile
+from quasarcurves.terminal.outputs import add_overwrite
 
 _DRAWN = 12
 """Spectra of each kind on the page, unless told."""
@@ -58,8 +58,8 @@ def _compare(options: argparse.Namespace) -> int:
     sources.check_spectra(config)
     quiet_tensorflow()
     from quasarcurves.quasarnet.analysis.comparison import Rule, calibration_words  # noqa: PLC0415
+    from quasarcurves.quasarnet.steps import comparison  # noqa: PLC0415
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
-    from quasarcurves.steps import comparison  # noqa: PLC0415
 
     networks = Trained.load(paths[0]), Trained.load(paths[1])
     rule = Rule(options.threshold, options.n_detect, options.dv)

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quasarcurves.cli.bar import bar
-from quasarcurves.cli.command import Command, add_configfile, add_study, load_study
-from quasarcurves.cli.outputs import add_overwrite, check_output
 from quasarcurves.spectra import sources
 from quasarcurves.study import Study
+from quasarcurves.terminal.bar import bar
+from quasarcurves.terminal.command import Command, add_configfile, add_study, load_study
+from quasarcurves.terminal.outputs import add_overwrite, check_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,9 +85,9 @@ def _predict(options: argparse.Namespace) -> int:
     config = {"source": options.source or sources.guess(options.spectra), "spectra": options.spectra}
     sources.check_spectra(config)
     quiet_tensorflow()
+    from quasarcurves.quasarnet.steps import gallery  # noqa: PLC0415
+    from quasarcurves.quasarnet.steps.prediction import predict  # noqa: PLC0415
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
-    from quasarcurves.steps import gallery  # noqa: PLC0415
-    from quasarcurves.steps.prediction import predict  # noqa: PLC0415
 
     trained, criterion = Trained.load(path), {"threshold": options.threshold, "n_detect": options.n_detect}
     with bar() as progress:
@@ -120,7 +120,7 @@ def _gallery_arguments(parser: argparse.ArgumentParser) -> None:
 def _gallery(options: argparse.Namespace) -> int:
     if not 1 <= options.n <= _MOST:
         raise ValueError(f"--n {options.n}: expected 1 to {_MOST}")
-    from quasarcurves.steps import gallery  # noqa: PLC0415
+    from quasarcurves.quasarnet.steps import gallery  # noqa: PLC0415
 
     results = load_study(options).results
     model = gallery.Model.of_run(results, options.run, options.weights)

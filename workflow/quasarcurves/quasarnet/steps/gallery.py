@@ -14,10 +14,10 @@ import pandas as pd
 from astropy.io import fits
 
 from quasarcurves.analysis import tables
-from quasarcurves.figures import gallery as figure
 from quasarcurves.figures import style
 from quasarcurves.quasarnet.analysis import gallery
 from quasarcurves.quasarnet.analysis.test_set import N_DETECT, Predicted, Tested
+from quasarcurves.quasarnet.figures import gallery as figure
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import N_BINS, normalise
 from quasarcurves.spectra.table import UNKNOWN, load_column

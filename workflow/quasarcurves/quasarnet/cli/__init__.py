@@ -1,0 +1,1 @@
+"""Commands for networks and spectra."""

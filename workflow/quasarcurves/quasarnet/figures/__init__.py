@@ -1,0 +1,1 @@
+"""Figures of spectra, and of what QuasarNET says of them."""

@@ -1,0 +1,1 @@
+"""Pages of spectra, and of networks compared."""
