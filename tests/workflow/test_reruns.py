@@ -291,7 +291,7 @@ SCENARIOS = {
     ),
     "a source that is not used": (change_code("quasarcurves/spectra/sources/sdss.py"), set()),
     "study.py": (change_code("quasarcurves/study/study.py"), set()),
-    "the command line": (change_code("quasarcurves/cli/command.py"), set()),
+    "the command line": (change_code("quasarcurves/terminal/command.py"), set()),
     "the simulator": (change_code("quasarcurves/spectra/sources/simulated/quasars.py"), ALL),
     "a learning rate": (
         set_optimizer("adam", learning_rate=2e-3),

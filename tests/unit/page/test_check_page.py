@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quasarcurves.page import check
-from quasarcurves.spectra import census
+from quasarcurves.quasarnet.steps import first_look
 from quasarcurves.spectra.sources import read
 from quasarcurves.study import Study, outlook
 
@@ -23,7 +23,7 @@ STUDY = {
 @pytest.fixture(scope="module")
 def found():
     study = Study.from_config(STUDY)
-    return outlook.look(study, [read(study.data)])
+    return outlook.look(study, first_look.look([read(study.data)]))
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,13 @@ def test_it_has_all_that_is_known(found, page):
         .replace("&lt;", "<")
         .replace("&gt;", ">")
     )
-    for line in (*found.chances, *found.warnings, *outlook.about_spectra(found.census), *outlook.about_cost(found)):
+    for line in (*found.chances, *found.warnings, *found.seen.about, *outlook.about_cost(found)):
         assert line in text, line
     assert page.count("<svg") == 2
     for each in found.sets:
-        assert f"<td>{each.name}</td><td>{outlook.between(each.spectra)}</td>" in page
+        cells = "".join(f"<td>{cell}</td>" for cell in (each.name, *outlook.sizes(each)))
+        assert len(outlook.sizes(each)) == 2 and f"<tr>{cells}</tr>" in page
+    assert '<th scope="col">of them quasars</th>' in page
 
 
 def test_its_elements_are_closed(page):
@@ -69,12 +71,11 @@ def test_its_elements_are_closed(page):
     assert open_ones == []
 
 
-def test_every_example_has_a_frame_and_few_or_strange_spectra_are_drawn(found):
-    frames = check.examples(found.census.examples).axes
-    assert sum(axes.axison for axes in frames) == len(found.census.examples) == 24
-    one = found.census.examples.take(np.array([0]))
-    one.z[:] = np.nan
-    assert sum(axes.axison for axes in check.examples(one).axes) == 1
-    left, right = check.histograms(census.take([one])).axes
-    assert len(right.patches) > 0
-    assert [text.get_text() for text in left.texts] == ["none"]
+def test_a_task_without_a_kind_to_find_and_without_figures_has_its_page_too(found, tmp_path):
+    seen = outlook.Seen(["120 digits"], np.arange(120), known_cost=False)
+    other = outlook.look(found.study, seen)
+    check.write(other, tmp_path / "check.html")
+    page = (tmp_path / "check.html").read_text()
+    assert "<p>120 digits</p>" in page and "<figure" not in page and "quasar" not in page
+    assert "nothing is known of this one before it is trained" in page
+    assert other.sets[0].of_kind is None and not any("quasar" in each for each in other.chances)

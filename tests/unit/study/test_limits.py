@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from quasarcurves.analysis import spikes
 from quasarcurves.analysis.answer import enough_data, replies
-from quasarcurves.spectra import Spectra
-from quasarcurves.spectra.table import GALAXY, QSO_HIGH, QSO_LOW, STAR
 from quasarcurves.study import Study, limits
 
 N_SPECTRA = 2000
@@ -79,37 +76,3 @@ def test_forty_spectra_are_too_few_and_said_to_be():
 def test_a_last_batch_is_tiny_up_to_a_quarter(last_batch, n_train, found):
     settings = study(batch=32).training_settings("adam")
     assert list(limits.tiny_batches([(replace(settings, last_batch=last_batch), n_train)])) == found
-
-
-@pytest.mark.parametrize(("labels", "words"), [([QSO_HIGH] * 4, "all of them are quasars"),
-                                               ([STAR, GALAXY], "all of them are no quasars"),
-                                               ([STAR, QSO_LOW], "")])  # fmt: skip
-@pytest.mark.parametrize("prepared", [True, False])
-def test_one_class_is_told_before_and_after_spectra_are_prepared(tmp_path, monkeypatch, labels, words, prepared):
-    monkeypatch.chdir(tmp_path)
-    spectra = spectra_of(labels)
-    of = study()
-    monkeypatch.setattr(limits, "read_chunks", lambda data: iter([spectra]))
-    if prepared:
-        spectra.save(of.results / "data" / "spectra.h5")
-    assert limits.only_class(of) == words
-
-
-def test_no_more_of_a_source_is_read_than_is_needed(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    many = spectra_of([QSO_HIGH] * 4096)
-    monkeypatch.setattr(limits, "read_chunks", lambda data: iter([many, many, pytest.fail]))
-    assert limits.only_class(study()) == "the first 8,192 spectra are quasars"
-
-
-def spectra_of(labels):
-    n = len(labels)
-    return Spectra(np.zeros((n, 443)), np.ones(n), labels, np.zeros(n), np.arange(n), np.ones(n))
-
-
-def test_a_damaged_file_of_spectra_is_left_to_the_steps_that_read_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = study().results / "data" / "spectra.h5"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"no HDF5")
-    assert limits.only_class(study()) == ""

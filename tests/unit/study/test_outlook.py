@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from quasarcurves.quasarnet.steps import first_look
 from quasarcurves.spectra import Spectra, subsets
 from quasarcurves.spectra.sources import read_chunks
 from quasarcurves.spectra.table import STAR
@@ -21,7 +22,7 @@ STUDY = {
 
 def looked_at(chunks=None, **changed):
     study = Study.from_config(STUDY | changed)
-    return outlook.look(study, read_chunks(study.data) if chunks is None else chunks)
+    return outlook.look(study, first_look.look(read_chunks(study.data) if chunks is None else chunks))
 
 
 def described(**replays):
@@ -43,7 +44,7 @@ def test_all_that_is_known_beforehand_is_said():
 def test_sizes_of_sets_are_those_that_are_drawn():
     found = looked_at()
     drawn = [subsets.draw(np.arange(400), **found.study.subset_params(0.1, replicate)) for replicate in range(4)]
-    quasars = [int(found.census.is_quasar[each.train].sum()) for each in drawn]
+    quasars = [int(found.seen.kind.members[each.train].sum()) for each in drawn]
     assert found.sets[-1] == outlook.SetSize("training, fraction 0.1", (40, 40), (min(quasars), max(quasars)))
 
 

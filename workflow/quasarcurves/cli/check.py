@@ -11,6 +11,7 @@ from quasarcurves.provenance import status
 from quasarcurves.spectra import Spectra, census
 from quasarcurves.spectra.sources import read_chunks
 from quasarcurves.study import Study, outlook
+from quasarcurves.study.outlook import Seen
 from quasarcurves.terminal.command import Command, add_study, load_study
 
 
@@ -25,25 +26,27 @@ def _check(options: argparse.Namespace) -> int:
     from quasarcurves.page import check  # noqa: PLC0415  (draws, and matplotlib is slow to import)
 
     study = load_study(options)
-    if not study.usual:
-        return _check_task(study)
-    found = outlook.look(study, _chunks(study))
+    found = outlook.look(study, _spectra(study) if study.usual else _tried(study))
     print("\n".join(outlook.describe(found)))
     path = options.page or study.results / "check.html"
     check.write(found, path)
-    print(f"\nWith histograms and example spectra: {path}")
+    print(f"\nWith {'figures' if found.seen.figures else 'the same'} as a page: {path}")
     return 0
 
 
-def _check_task(study: Study) -> int:
-    """Try a task file, and say what its study takes and can show."""
+def _tried(study: Study) -> Seen:
+    """Try a task file."""
     from quasarcurves.steps import trial  # noqa: PLC0415  (imports Keras, as the trainings do)
 
     print(f"running {study.task.name} ...", file=sys.stderr)
     assert study.task.settings is not None
-    about, target_id = trial.try_task(study.task.settings, study.data, study.config["network"], study.backend)
-    print("\n".join(outlook.describe_task(study, about, target_id)))
-    return 0
+    return trial.try_task(study.task.settings, study.data, study.config["network"], study.backend)
+
+
+def _spectra(study: Study) -> Seen:
+    from quasarcurves.quasarnet.steps import first_look  # noqa: PLC0415  (draws)
+
+    return first_look.look(_chunks(study))
 
 
 def _chunks(study: Study) -> Iterator[Spectra]:
@@ -54,4 +57,4 @@ def _chunks(study: Study) -> Iterator[Spectra]:
     return read_chunks(study.data)
 
 
-CHECK = Command("check", "say what a study's spectra are, what it takes and what it can show", _arguments, _check)
+CHECK = Command("check", "say what a study's examples are, what it takes and what it can show", _arguments, _check)

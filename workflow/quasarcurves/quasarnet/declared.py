@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from quasarcurves.quasarnet.cost import cost_of
 from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import LOGARITHMIC, grid_of
+from quasarcurves.spectra.table import is_quasar, load_column
 from quasarcurves.training.cost import Cost
+
+_LOOKED_AT = 8192
+"""Spectra of a source that are looked at for a second class, before any are prepared."""
 
 
 class Declared:
@@ -19,6 +25,7 @@ class Declared:
 
     name, settings = "quasarnet", None
     example, examples = "spectrum", "spectra"
+    scores = "purity and completeness"
     better: Mapping[str, str] = {}
 
     def complete(self, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,9 +68,37 @@ class Declared:
         except FileNotFoundError:
             return round(source_bytes / sources.bytes_per_spectrum(data["source"]))
 
+    def one_kind(self, prepared: Path, data: Mapping[str, Any]) -> str:
+        """Say that quasars cannot be told from others, where all spectra are quasars or none is; see `only_class`."""
+        only = only_class(prepared, data)
+        return f"quasars from others, as {only}" if only else ""
+
     def cost(self, network: Mapping[str, Any], prepared: Path) -> Cost:
         """Return what a spectrum costs a network."""
         return cost_of(NetworkSettings.from_json(network))
+
+
+def only_class(prepared: Path, data: Mapping[str, Any]) -> str:
+    """Say that all spectra are quasars, or none is; empty where there are both.
+
+    All prepared spectra are looked at or, before they are prepared, the first ones of the source until both have come.
+    """
+    if prepared.exists():
+        try:
+            parts: Iterable[np.ndarray] = [is_quasar(load_column(prepared, "label"))]
+        except (OSError, ValueError):
+            return ""  # a damaged file is for the steps that read it to name
+    else:
+        parts = (chunk.is_quasar for chunk in sources.read_chunks(data))
+    seen, quasars = 0, 0
+    for part in parts:
+        seen, quasars = seen + len(part), quasars + int(part.sum())
+        if 0 < quasars < seen or seen >= _LOOKED_AT:
+            break
+    if not seen or 0 < quasars < seen:
+        return ""
+    which = "all of them" if prepared.exists() or seen < _LOOKED_AT else f"the first {seen:,} spectra"
+    return f"{which} are quasars" if quasars else f"{which} are no quasars"
 
 
 def with_sources(schema: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

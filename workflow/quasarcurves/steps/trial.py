@@ -13,6 +13,7 @@ import numpy as np
 
 from quasarcurves import tasks
 from quasarcurves.spectra.subsets import load_target_ids
+from quasarcurves.study.outlook import Seen
 from quasarcurves.tasks import own_examples
 from quasarcurves.training import keras_import
 from quasarcurves.training.run_settings import TaskSettings
@@ -21,9 +22,7 @@ _TRIED = 256
 """Examples that measures are tried on."""
 
 
-def try_task(
-    task: TaskSettings, data: Mapping[str, Any], network: Mapping[str, Any], backend: str
-) -> tuple[list[str], np.ndarray]:
+def try_task(task: TaskSettings, data: Mapping[str, Any], network: Mapping[str, Any], backend: str) -> Seen:
     """Run a task file as a study would, but train nothing.
 
     Parameters
@@ -36,10 +35,8 @@ def try_task(
 
     Returns
     -------
-    about : list of str
-        Lines on examples, model, loss and measures.
-    target_id : (n,) array
-        The group of each example.
+    Seen
+        What is said of examples, model, loss and measures.
 
     Raises
     ------
@@ -51,7 +48,8 @@ def try_task(
         path = Path(folder, "examples.h5")
         tasks.prepare(task, data, path)
         target_id = load_target_ids(path)
-        return [*_of_examples(path, target_id), *_of_model(task, network, path, len(target_id))], target_id
+        about = [*_of_examples(path, target_id), *_of_model(task, network, path, len(target_id))]
+        return Seen(about, target_id, known_cost=False)
 
 
 def _of_examples(path: Path, target_id: np.ndarray) -> Iterator[str]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from quasarcurves.spectra.sources import read_chunks
-from quasarcurves.spectra.table import is_quasar, load_column
 from quasarcurves.study.study import Study
 from quasarcurves.training.settings import TrainingSettings
 
@@ -18,52 +14,49 @@ FEWEST_STEPS = 101
 """Spikes are searched for in no fewer steps, as `analysis.answer` has it."""
 
 FEWEST_SIZES = 5
-"""Sizes from which on a number of spectra can be told, as `analysis.answer` has it."""
+"""Sizes from which on a number of examples can be told, as `analysis.answer` has it."""
 
 FEWEST_TESTED = 100
-"""Spectra of the test set: with half of them quasars, a completeness of 90 % is known to 8 % either way (two standard
-deviations of a binomial)."""
+"""Examples of the test set: with half of them of the kind that is looked for, a share of 90 % of these that is found is
+known to 8 % either way (two standard deviations of a binomial)."""
 
 FEWEST_TRAINED = 100
-"""Spectra of the largest training set: the published curve begins at 6,000, and below 100 nothing is learnt of rare
+"""Examples of the largest training set: the published curve begins at 6,000, and below 100 nothing is learnt of rare
 kinds."""
 
 TINY_BATCH = 0.25
 """Of a batch: an incomplete last one of that share or less makes spikes of its own (docs/findings.md)."""
 
-_LOOKED_AT = 8192
-"""Spectra of a source that are looked at for a second class, before any are prepared."""
 
-
-def warning(study: Study, n_spectra: int) -> str:
+def warning(study: Study, n_examples: int) -> str:
     """Return one line on what a study cannot tell; empty if there is nothing.
 
     Parameters
     ----------
     study : Study
-    n_spectra : int
-        Prepared spectra, roughly.
+    n_examples : int
+        Prepared ones, roughly.
     """
-    found = list(unanswered(study, n_spectra))
+    found = list(unanswered(study, n_examples))
     return f"What this study cannot tell: {'; '.join(found)}." if found else ""
 
 
-def unanswered(study: Study, n_spectra: int) -> Iterator[str]:
+def unanswered(study: Study, n_examples: int) -> Iterator[str]:
     """Yield each thing that a study cannot tell, with the reason."""
-    yield from _of_lengths(study, n_spectra)
+    yield from _of_lengths(study, n_examples)
     if study.config["subsets"]["validation_fraction"] == 0:
         yield "which model validation calls best, as there is no validation set"
     if study.config["study"]["replicates"] == 1:
         yield "how runs differ, as there is one replicate"
-    optimizers = [optimizer for optimizer, _ in {(run.optimizer, run.n_train(n_spectra)) for run in study.runs}]
+    optimizers = [optimizer for optimizer, _ in {(run.optimizer, run.n_train(n_examples)) for run in study.runs}]
     sizes = max(map(optimizers.count, optimizers))  # of the optimizer that has most
     if sizes < FEWEST_SIZES:
         yield f"how many {study.task.examples} are enough, as there {_are(sizes)} and {FEWEST_SIZES} are needed"
-    yield from _of_sets(study, n_spectra)
+    yield from _of_sets(study, n_examples)
 
 
-def _of_lengths(study: Study, n_spectra: int) -> Iterator[str]:
-    groups = {(run.optimizer, run.n_train(n_spectra)) for run in study.runs}
+def _of_lengths(study: Study, n_examples: int) -> Iterator[str]:
+    groups = {(run.optimizer, run.n_train(n_examples)) for run in study.runs}
     lengths = [(study.training_settings(optimizer), n_train) for optimizer, n_train in groups]
     if all(settings.n_steps(n_train) < FEWEST_STEPS for settings, n_train in lengths):
         yield f"spikes, as no training has {FEWEST_STEPS} steps"
@@ -77,57 +70,32 @@ def _of_lengths(study: Study, n_spectra: int) -> Iterator[str]:
         )
 
 
-def _of_sets(study: Study, n_spectra: int) -> Iterator[str]:
-    tested = round(study.config["subsets"]["test_fraction"] * n_spectra)
-    trained = max(run.n_train(n_spectra) for run in study.runs)
+def _of_sets(study: Study, n_examples: int) -> Iterator[str]:
+    tested = round(study.config["subsets"]["test_fraction"] * n_examples)
+    trained = max(run.n_train(n_examples) for run in study.runs)
     if trained < FEWEST_TRAINED:
         yield (
             f"what a useful network does, as {trained} {study.task.examples} are trained on at most, fewer than "
             f"{FEWEST_TRAINED}"
         )
     if tested < FEWEST_TESTED:
-        what = "purity and completeness" if study.usual else "what is measured on the test set"
-        yield f"{what} well, as {tested} {study.task.examples} are tested, fewer than {FEWEST_TESTED}"
-    if study.usual and (only := only_class(study)):
-        yield f"quasars from others, as {only}"
+        yield f"{study.task.scores} well, as {tested} {study.task.examples} are tested, fewer than {FEWEST_TESTED}"
+    if only := study.task.one_kind(study.prepared, study.data):
+        yield only
 
 
 def tiny_batches(lengths: Iterable[tuple[TrainingSettings, int]]) -> Iterator[tuple[int, int, int]]:
-    """Yield the last batch, the batch size and the training spectra of trainings whose last batch is tiny.
+    """Yield the last batch, the batch size and the training examples of trainings whose last batch is tiny.
 
     Parameters
     ----------
     lengths : iterable of (TrainingSettings, int)
-        Settings and training spectra of each.
+        Settings and training examples of each.
     """
     for settings, n_train in lengths:
         last, batch = n_train % settings.batch_size, settings.batch_size
         if settings.last_batch == "keep" and n_train > batch and 0 < last <= TINY_BATCH * batch:
             yield last, batch, n_train
-
-
-def only_class(study: Study) -> str:
-    """Say that all spectra are quasars, or none is; empty where there are both.
-
-    All prepared spectra are looked at or, before they are prepared, the first ones of the source until both have come.
-    """
-    prepared = study.results / "data" / "spectra.h5"
-    if prepared.exists():
-        try:
-            parts: Iterable[np.ndarray] = [is_quasar(load_column(prepared, "label"))]
-        except (OSError, ValueError):
-            return ""  # a damaged file is for the steps that read it to name
-    else:
-        parts = (chunk.is_quasar for chunk in read_chunks(study.data))
-    seen, quasars = 0, 0
-    for part in parts:
-        seen, quasars = seen + len(part), quasars + int(part.sum())
-        if 0 < quasars < seen or seen >= _LOOKED_AT:
-            break
-    if not seen or 0 < quasars < seen:
-        return ""
-    which = "all of them" if prepared.exists() or seen < _LOOKED_AT else f"the first {seen:,} spectra"
-    return f"{which} are quasars" if quasars else f"{which} are no quasars"
 
 
 def _are(sizes: int) -> str:

@@ -2,37 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from quasarcurves.spectra import Spectra, census, subsets
-from quasarcurves.spectra.census import Census
+from quasarcurves.spectra import subsets
 from quasarcurves.study import chances, limits
 from quasarcurves.study.forecast import Forecast, cores, forecast, in_words
 from quasarcurves.study.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HAZARDS = (0.1, 0.3, 1.0)
 """Spikes per 1,000 steps that the power of replays is told for; those of `chances.RATES`, and a lower one."""
 
 _WORST_SHARE = 0.9
-"""Completeness for which the uncertainty of the test set is told."""
+"""Share of those found for which the uncertainty of the test set is told."""
+
+
+class Kind(NamedTuple):
+    """A kind of examples that is to be found among the others.
+
+    Attributes
+    ----------
+    name : str
+        What one is called.
+    found : str
+        What the share of them that is found is called.
+    members : (n,) bool array
+        Which examples are of the kind.
+    """
+
+    name: str
+    found: str
+    members: np.ndarray
+
+
+class Shown(NamedTuple):
+    """A figure of the examples, with the words that go with it."""
+
+    title: str
+    figure: Figure
+    caption: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the task tells of the examples of a study before it is run.
+
+    Parameters
+    ----------
+    about : list of str
+        Lines on them, and on the model where it was tried.
+    target_id : (n,) array
+        The object that each is of: no object is in two sets.
+    kind : Kind, optional
+        What the model looks for among them.
+    warnings : list of str
+        What is wrong with them.
+    figures : list of Shown
+    known_cost : bool
+        Whether times and memory are foretold for this model, or for a small network in its place.
+    """
+
+    about: list[str]
+    target_id: np.ndarray
+    kind: Kind | None = None
+    warnings: list[str] = field(default_factory=list)
+    figures: list[Shown] = field(default_factory=list)
+    known_cost: bool = True
 
 
 @dataclass(frozen=True)
 class SetSize:
-    """Spectra and quasars of a set; of replicates the least and the most.
+    """Examples of a set, and those of the kind that is looked for; of replicates the least and the most.
 
     Parameters
     ----------
     name : str
-    spectra, quasars : (int, int)
+    examples : (int, int)
+    of_kind : (int, int) or None
+        None where no kind is looked for.
     """
 
     name: str
-    spectra: tuple[int, int]
-    quasars: tuple[int, int]
+    examples: tuple[int, int]
+    of_kind: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -42,8 +100,8 @@ class Outlook:
     Parameters
     ----------
     study : Study
-    census : Census
-        Of its spectra.
+    seen : Seen
+        Its examples.
     sets : list of SetSize
         Test and validation set, and the training sets, the largest first.
     forecast : Forecast
@@ -56,41 +114,50 @@ class Outlook:
     """
 
     study: Study
-    census: Census
+    seen: Seen
     sets: list[SetSize]
     forecast: Forecast
     cores: int
     chances: list[str]
     warnings: list[str]
 
+    @property
+    def columns(self) -> list[str]:
+        """What the columns of the table of sets are called."""
+        kind = self.seen.kind
+        return ["set", self.study.task.examples, *([f"of them {kind.name}s"] if kind else [])]
 
-def look(study: Study, chunks: Iterable[Spectra]) -> Outlook:
+
+def look(study: Study, seen: Seen) -> Outlook:
     """Find out what can be known of a study before it is run.
 
     Parameters
     ----------
     study : Study
-    chunks : iterable of Spectra
-        Its spectra: as its source reads them, or as they were prepared.
+    seen : Seen
+        Its examples.
 
     Raises
     ------
     ValueError
-        If there is no usable spectrum, or the subsets cannot be drawn.
+        If the subsets cannot be drawn.
     """
-    found = census.take(chunks)
-    sets, n = list(_sets(study, found)), len(found)
-    told = [*chances.of_spikes(study, n), *_of_replays(study, n), _of_the_test_set(sets[0])]
-    warnings = [*_about_spectra(found, sets), *(f"cannot tell {each}" for each in limits.unanswered(study, n))]
-    return Outlook(study, found, sets, forecast(study, n), cores(), told, warnings)
+    sets, n = list(_sets(study, seen)), len(seen.target_id)
+    told = [*chances.of_spikes(study, n), *_of_replays(study, n), *_of_the_test_set(sets[0], seen.kind)]
+    warnings = [
+        *seen.warnings,
+        *_lacking(sets, seen.kind),
+        *(f"cannot tell {each}" for each in limits.unanswered(study, n)),
+    ]
+    return Outlook(study, seen, sets, forecast(study, n), cores(), told, warnings)
 
 
 def describe(outlook: Outlook) -> Iterator[str]:
-    """Yield lines on a study's spectra, sets, trainings, what they take and can show, and what to look at."""
-    yield from about_spectra(outlook.census)
+    """Yield lines on a study's examples, sets, trainings, what they take and can show, and what to look at."""
+    yield from outlook.seen.about
     yield ""
-    yield f"{'set':<28}{'spectra':>14}{'of them quasars':>18}"
-    yield from (f"{each.name:<28}{between(each.spectra):>14}{between(each.quasars):>18}" for each in outlook.sets)
+    yield _row(outlook.columns)
+    yield from (_row([each.name, *sizes(each)]) for each in outlook.sets)
     yield ""
     yield from about_cost(outlook)
     yield ""
@@ -101,75 +168,39 @@ def describe(outlook: Outlook) -> Iterator[str]:
         yield "Nothing to warn of."
 
 
-def describe_task(study: Study, about: Iterable[str], target_id: np.ndarray) -> Iterator[str]:
-    """Yield lines on a study of a task file: what was found of it, its sets, what it takes, and what to look at.
-
-    Parameters
-    ----------
-    study : Study
-    about : iterable of str
-        Of examples and model.
-    target_id : (n,) array
-        The group of each example.
-
-    Raises
-    ------
-    ValueError
-        If the subsets cannot be drawn.
-    """
-    n = len(target_id)
-    yield from about
-    yield ""
-    yield f"{'set':<28}{study.task.examples:>14}"
-    for name, rows in _rows_of_sets(study, target_id):
-        sizes = [len(each) for each in rows]
-        yield f"{name:<28}{between((min(sizes), max(sizes))):>14}"
-    yield ""
-    yield from _about_cost(forecast(study, n), cores())
-    yield "Times are those of a small convolutional network: nothing is known of this one before it is trained."
-    yield ""
-    yield from chances.of_spikes(study, n)
-    yield ""
-    warnings = list(limits.unanswered(study, n))
-    yield from (f"WARNING: cannot tell {each}" for each in warnings)
-    if not warnings:
-        yield "Nothing to warn of."
+def _row(cells: list[str]) -> str:
+    return f"{cells[0]:<28}{cells[1]:>14}" + "".join(f"{cell:>18}" for cell in cells[2:])
 
 
-def about_spectra(found: Census) -> Iterator[str]:
-    """Yield lines on spectra: how many, of which classes, their redshifts and S/N, what is double or contradictory."""
-    rejected = sum(found.rejected.values())
-    yield f"{_count(len(found), 'usable spectrum', 'usable spectra')}, {rejected:,} rejected" + _each(found.rejected)
-    yield f"Classes: {', '.join(f'{name}: {count:,}' for name, count in found.classes.items())}"
-    redshifts, snr = found.columns["z"][found.is_quasar], found.columns["snr"]
-    yield f"Redshifts of quasars: {_spread(redshifts)}; S/N per bin: {_spread(snr)}"
-    conflicts = found.conflicts()
-    yield (
-        f"Repeat observations: {found.repeated_observations:,}; the same flux under another id: {found.copies:,}; "
-        f"objects of two classes: {len(conflicts['class']):,}, of two redshifts: {len(conflicts['redshift']):,}"
-    )
+def sizes(of: SetSize) -> list[str]:
+    """Return the sizes of a set in words, in the order of `Outlook.columns`."""
+    return [between(each) for each in (of.examples, of.of_kind) if each is not None]
 
 
 def about_cost(outlook: Outlook) -> Iterator[str]:
     """Yield lines on trainings, time, memory and disk."""
-    yield from _about_cost(outlook.forecast, outlook.cores)
-
-
-def _about_cost(cost: Forecast, n: int) -> Iterator[str]:
+    cost, n = outlook.forecast, outlook.cores
     yield (
-        f"{_count(cost.trainings, 'training')}: {in_words(cost.wall_seconds(1))} on one core, "
-        f"{in_words(cost.wall_seconds(n))} on the {n} of this machine; {_count(cost.jobs, 'job')} in all."
+        f"{count(cost.trainings, 'training')}: {in_words(cost.wall_seconds(1))} on one core, "
+        f"{in_words(cost.wall_seconds(n))} on the {n} of this machine; {count(cost.jobs, 'job')} in all."
     )
     yield (
         f"Memory: {size_words(cost.job_mb * 1e6)} for the largest job, {size_words(cost.memory_mb(n) * 1e6)} with {n} "
         f"at once. Disk: {size_words(cost.disk_bytes)}."
     )
+    if not outlook.seen.known_cost:
+        yield "Times are those of a small convolutional network: nothing is known of this one before it is trained."
 
 
-def _sets(study: Study, found: Census) -> Iterator[SetSize]:
+def _sets(study: Study, seen: Seen) -> Iterator[SetSize]:
     """Yield the sizes of all sets, drawn as the study draws them."""
-    for name, rows in _rows_of_sets(study, found.columns["target_id"]):
-        yield _size(name, rows, found.is_quasar)
+    for name, rows in _rows_of_sets(study, seen.target_id):
+        of_kind = [int(seen.kind.members[each].sum()) for each in rows] if seen.kind else []
+        yield SetSize(name, _ends([len(each) for each in rows]), _ends(of_kind) if of_kind else None)
+
+
+def _ends(counts: list[int]) -> tuple[int, int]:
+    return min(counts), max(counts)
 
 
 def _rows_of_sets(study: Study, target_id: np.ndarray) -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -185,30 +216,21 @@ def _rows_of_sets(study: Study, target_id: np.ndarray) -> Iterator[tuple[str, li
         yield f"training, fraction {fraction:g}", [each.train for each in replicates]
 
 
-def _size(name: str, rows: list[np.ndarray], quasar: np.ndarray) -> SetSize:
-    spectra, quasars = [len(each) for each in rows], [int(quasar[each].sum()) for each in rows]
-    return SetSize(name, (min(spectra), max(spectra)), (min(quasars), max(quasars)))
-
-
-def _about_spectra(found: Census, sets: list[SetSize]) -> Iterator[str]:
-    """Yield what is wrong with spectra and sets."""
-    for kind, ids in found.conflicts().items():
-        if len(ids):
-            yield f"{_count(len(ids), 'object')} with more than one {kind}: {_some(ids)}"
-    if found.copies:
-        copied = _count(found.copies, "spectrum", "spectra")
-        yield f"{copied} with the flux of another target id: what is tested may have been trained on"
+def _lacking(sets: list[SetSize], kind: Kind | None) -> Iterator[str]:
+    """Yield the sets that have none of the kind that is looked for."""
     for each in sets:
-        if each.quasars[0] == 0 and each.spectra[1]:
-            yield f"the set {each.name} has no quasar"
+        if kind and each.of_kind and each.of_kind[0] == 0 and each.examples[1]:
+            yield f"the set {each.name} has no {kind.name}"
 
 
-def _of_the_test_set(tested: SetSize) -> str:
-    n = max(tested.quasars[0], 1)
-    error = 2 * np.sqrt(_WORST_SHARE * (1 - _WORST_SHARE) / n)
-    return (
-        f"{_count(tested.quasars[0], 'quasar')} in the test set: a completeness of {_WORST_SHARE:.0%} is known to "
-        f"{error:.1%} either way."
+def _of_the_test_set(tested: SetSize, kind: Kind | None) -> Iterator[str]:
+    if kind is None or tested.of_kind is None:
+        return
+    n = tested.of_kind[0]
+    error = 2 * np.sqrt(_WORST_SHARE * (1 - _WORST_SHARE) / max(n, 1))
+    yield (
+        f"{count(n, kind.name)} in the test set: a {kind.found} of {_WORST_SHARE:.0%} is known to {error:.1%} either "
+        "way."
     )
 
 
@@ -219,8 +241,8 @@ def _of_replays(study: Study, n_spectra: int) -> Iterator[str]:
     seconds = study.replay_jobs * sum(study.seconds("replay", n_spectra, run) for run in runs)
     forks = grid_forks(study, n_spectra)
     yield (
-        f"Replays of {_count(len(runs), 'training')}: {_count(forks, 'fork')} on the grid of each, and more for its "
-        f"spikes; {len(settings.arms)} arms with {_count(settings.replays, 'replay')} of {settings.steps:,} steps at "
+        f"Replays of {count(len(runs), 'training')}: {count(forks, 'fork')} on the grid of each, and more for its "
+        f"spikes; {len(settings.arms)} arms with {count(settings.replays, 'replay')} of {settings.steps:,} steps at "
         f"each; {in_words(seconds)} on one core."
     )
     if not forks:
@@ -263,22 +285,6 @@ def size_words(size: float) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 1):,.0f} MB"
 
 
-def _count(n: int, noun: str, plural: str = "") -> str:
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Return a number of things in words."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def _each(counts: Mapping[str, int]) -> str:
-    return f" ({', '.join(f'{reason} {count:,}' for reason, count in counts.items())})" if counts else ""
-
-
-def _spread(values: np.ndarray) -> str:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return "none known"
-    low, middle, high = np.percentile(finite, [5, 50, 95])
-    return f"median {middle:.3g}, 5 to 95 % {low:.3g} to {high:.3g}"
-
-
-def _some(ids: np.ndarray, most: int = 5) -> str:
-    shown = ", ".join(map(str, ids[:most]))
-    return shown if len(ids) <= most else f"{shown} and {len(ids) - most:,} more"

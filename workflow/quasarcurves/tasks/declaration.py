@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 
@@ -60,6 +60,7 @@ class Declaration:
     """
 
     name: str
+    scores: ClassVar[str] = "what is measured on the test set"
 
     @cached_property
     def path(self) -> Path:
@@ -146,6 +147,10 @@ class Declaration:
     def count(self, prepared: Path, data: Mapping[str, Any], source_bytes: int) -> int:
         """Return the number of prepared examples; before they are, a guess."""
         return _prepared(prepared)[0] or _GUESSED
+
+    def one_kind(self, prepared: Path, data: Mapping[str, Any]) -> str:
+        """Return nothing: kinds of examples are not known."""
+        return ""
 
     def cost(self, network: Mapping[str, Any], prepared: Path) -> Cost:
         """Guess what an example costs: nothing is known of the model before it is built."""

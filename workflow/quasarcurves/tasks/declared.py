@@ -24,6 +24,8 @@ class Declared(Protocol):
         What the settings of its runs say of it; None for the usual task.
     example, examples : str
         What one example is called, and several.
+    scores : str
+        What is measured of a model on the test set.
     better : mapping of str to str
         `higher` or `lower`, of measures that the task says it of.
     """
@@ -42,6 +44,10 @@ class Declared(Protocol):
 
     @property
     def examples(self) -> str:
+        """See above."""
+
+    @property
+    def scores(self) -> str:
         """See above."""
 
     @property
@@ -68,6 +74,9 @@ class Declared(Protocol):
 
     def count(self, prepared: Path, data: Mapping[str, Any], source_bytes: int) -> int:
         """Return the number of prepared examples, or a guess before they are."""
+
+    def one_kind(self, prepared: Path, data: Mapping[str, Any]) -> str:
+        """Say what cannot be learnt, as all examples are of one kind; empty where that is not known."""
 
     def cost(self, network: Mapping[str, Any], prepared: Path) -> Cost:
         """Return what an example costs."""
