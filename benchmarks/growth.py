@@ -50,8 +50,12 @@ class Group(NamedTuple):
 
 
 _OF_TRAININGS = ("run", "replayed", "forks")
+_OF_TASK_FILES = "draws_examples"
+"""The property of studies whose steps are not measured here: what they take is up to the task file."""
 _AFTER_TRAINING = tuple(
-    name for name, step in STEPS.items() if step.per not in _OF_TRAININGS and not name.startswith("train")
+    name
+    for name, step in STEPS.items()
+    if step.per not in _OF_TRAININGS and step.when != _OF_TASK_FILES and not name.startswith("train")
 )[2:]
 _OF_EPOCHS = ("collect_histories", "plot_loss_by_fraction", "plot_loss_by_optimizer")
 _OF_STEPS = ("collect_histories", "find_spikes", "diagnose_spikes", "plot_detected_spikes", "plot_curvature")

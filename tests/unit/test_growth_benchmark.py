@@ -60,6 +60,7 @@ def test_a_layout_has_as_many_runs_as_asked_for(growth):
 def test_the_stages_are_all_steps_but_those(growth):
     stages = {stage for group in growth.GROUPS.values() for stage in group.stages}
     again = {"replay", "magnify_spikes"}  # they go through trainings again
+    again |= {"choose_worst_examples", "plot_worst_examples"}  # what they take is up to a task file
     assert STEPS.keys() - stages == {"train_pack", *again}
     study = set(growth.GROUPS["study"].stages)
     assert STEPS.keys() - study == {"prepare_spectra", "draw_subset", "train", "train_pack", "evaluate", *again}

@@ -32,7 +32,7 @@ for _name in [name for name in STEPS if name not in STANDING]:
             mem_mb=mem_mb,
             runtime=runtime,
         params:
-            **command(_name, backend=TASK_BACKEND if _name in told.SCORED else "", **TOLD.get(_name, {})),
+            **command(_name, backend=TASK_BACKEND if _name in told.RUNS_TASK else "", **TOLD.get(_name, {})),
             caption=caption(_name),
         shell:
             COMMAND

@@ -314,12 +314,14 @@ def test_spikes_of_other_runs_are_not_masked(histories):
     assert (judged(histories, spikes=SPIKES.head(0))["masked_late"] == 0).all()
 
 
-def test_a_run_that_keeps_its_best_by_the_crossing_point_has_its_epoch():
+def test_a_run_that_keeps_its_best_by_a_score_has_its_epoch():
     run = make(0, np.ones(6), [NAN, 3.0, 2.0, 1.0, 2.0, NAN])
     assert tables.best_epoch(run) == 4
     run.params["training"] = {"best": "crossing"}
     run.epochs["val_crossing"] = np.array([NAN, 0.7, 0.8, NAN, 0.8, NAN])
     assert tables.best_epoch(run) == 3
+    run.params["outcome"]["best_is"] = "lower"
+    assert tables.best_epoch(run) == 2
     run.epochs["val_crossing"][:] = NAN
     assert tables.best_epoch(run) == 4
     assert tables.best_epoch(make(0, np.ones(3))) is None

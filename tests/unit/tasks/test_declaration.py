@@ -84,7 +84,7 @@ def test_files_that_cannot_be_used_are_refused_unrun(folder, old, new, expected)
 
 
 def test_what_a_task_cannot_do_is_refused():
-    assert refused(training={"best": "crossing"}).startswith("training.best is 'crossing', which the task mine.py")
+    assert refused(training={"best": "crossing"}).startswith("training.best is 'crossing'")
     targets = {"targets": {"errors": 0.9}}
     assert refused(learning_curve=targets).startswith("learning_curve.targets: unknown metric 'errors'; did you mean")
     assert "logits" in refused(diagnosis={"replays": {"arms": ["logits"]}})
@@ -107,6 +107,31 @@ def test_tables_of_quasars_are_not_made():
     assert not names & {"metrics", "test_summary", "dv_histogram", "confusion", "examples"}
     figures = {step.name for step in study.steps if step.figure}
     assert not figures & {"plot_gallery", "plot_purity_completeness"}
+
+
+def test_examples_are_drawn_where_the_file_draws(folder):
+    drawing = {"choose_worst_examples", "plot_worst_examples"}
+    assert not {step.name for step in Study.from_config(STUDY).steps} & drawing
+    assert (
+        not {
+            step.name
+            for step in Study.from_config(
+                {**STUDY, "task": "quasarnet", "data": {"source": "simulated", "n_spectra": 400}}
+            ).steps
+        }
+        & drawing
+    )
+    (folder / "mine.py").write_text(FILE + "\ndef draw(axes, inputs, target, output):\n    pass\n")
+    assert {step.name for step in Study.from_config(STUDY).steps} >= drawing
+    (folder / "mine.py").write_text(FILE + "\ndef draw(axes, inputs):\n    pass\n")
+    assert refused() == "mine.py: draw(axes, inputs): expected the arguments (axes, inputs, target, output)"
+
+
+def test_the_best_weights_may_be_chosen_by_a_measure_of_the_file():
+    measured = Declaration("mine.py").measured
+    assert measured
+    study = Study.from_config({**STUDY, "training": {"best": measured[0]}})
+    assert study.run_settings(study.runs[0]).training.best == measured[0]
 
 
 def test_code_is_that_of_the_file_and_of_what_it_imports_beside(folder):

@@ -1,5 +1,6 @@
 """Model and loss of a task file: what is built of them, and what is refused before the first step."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -106,3 +107,26 @@ def test_a_saved_model_says_what_is_trained_and_is_read_back(task, tmp_path):
         keras.saving.load_model(tmp_path / "model.keras").get_weights()[0], model.get_weights()[0]
     )
     assert RunSettings.from_json(run.to_json()) == run
+
+
+MEASURE = """
+BETTER = {"error": "lower"}
+
+
+def measure(targets, outputs):
+    return {"error": abs(outputs[:, 0] - targets), "largest": float("nan")}
+"""
+
+
+def test_a_measure_of_the_file_is_a_score_of_the_validation_set(task, tmp_path):
+    found, rows = task(("import keras\n", f"import keras\n{MEASURE}")), np.array([5, 0, 2])
+    with h5py.File(tmp_path / "examples.h5", "w") as file:
+        file["inputs"], file["targets"] = DATA
+    assert found.validation_score(tmp_path / "examples.h5", rows, "loss") is None
+    score = found.validation_score(tmp_path / "examples.h5", rows, "error")
+    assert (score.name, score.better, score.sign) == ("error", "lower", -1)
+    assert score.measure(np.full((3, 1), 2.0)) == pytest.approx(np.abs(2.0 - DATA[1][rows]).mean())
+    assert np.isnan(found.validation_score(tmp_path / "examples.h5", rows, "largest").measure(np.zeros((3, 1))))
+    missing = found.validation_score(tmp_path / "examples.h5", rows, "accuracy")
+    with pytest.raises(ValueError, match=r"measure\(\) returned 'error', 'largest', expected 'accuracy'"):
+        missing.measure(np.zeros((3, 1)))

@@ -14,7 +14,7 @@ from quasarcurves.training import loop, optimizers
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Learner, Plan
+from quasarcurves.training.plan import Learner, Plan, Score
 
 PART_WEIGHTS = np.array([1.0, 0.5])
 
@@ -243,46 +243,46 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss():
 
 
 @pytest.mark.parametrize(
-    ("crossings", "best"),
+    ("scores", "better", "best"),
     [
-        ([0.2, 0.9, 0.5, 0.9], 4),  # of two the one of lower loss: it falls from epoch to epoch
-        ([0.2, 0.9, 0.5, np.nan], 2),
-        ([np.nan] * 4, 4),
-        ([0.1, np.nan, np.nan, np.nan], 1),
+        ([0.2, 0.9, 0.5, 0.9], "higher", 4),  # of two the one of lower loss: it falls from epoch to epoch
+        ([0.2, 0.9, 0.5, np.nan], "higher", 2),
+        ([np.nan] * 4, "higher", 4),
+        ([0.1, np.nan, np.nan, np.nan], "higher", 1),
+        ([0.2, 0.1, 0.5, 0.1], "lower", 4),
+        ([-0.2, 3.0, np.nan, 0.1], "lower", 1),
+        ([np.nan, 7.0, np.nan, np.nan], "lower", 2),
     ],
 )
-def test_the_best_weights_may_be_those_of_the_highest_crossing_point(crossings, best):
-    learner, said, seen = make_learner({"class": "SGD", "learning_rate": 0.01}), iter(crossings), []
+def test_the_best_weights_may_be_those_of_the_best_score(scores, better, best):
+    learner, said, seen = make_learner({"class": "SGD", "learning_rate": 0.01}), iter(scores), []
     data, plan = make_data(20), Plan(4, 5, order(20), best="crossing")
-    trainer = Trainer(learner, plan, data, data, crossing=lambda outputs: next(said))
+    trainer = Trainer(learner, plan, data, data, score=Score("crossing", lambda outputs: next(said), better))
     trainer.train(after_epoch=lambda: seen.append(learner.model.get_weights()))
     trainer.finish()
     record = trainer.record
     assert (np.diff(record.epochs["val_loss"]) < 0).all()
-    np.testing.assert_array_equal(record.history().epochs["val_crossing"], np.float32(crossings))
+    np.testing.assert_array_equal(record.history().epochs["val_crossing"], np.float32(scores))
     for kept, then in zip(record.best_weights, seen[best - 1], strict=True):
         np.testing.assert_array_equal(kept, then)
     assert record.best_loss == record.epochs["val_loss"][best - 1]
 
 
-def test_the_crossing_point_is_that_of_the_outputs_at_the_epochs_that_are_validated():
+def test_the_score_is_that_of_the_outputs_at_the_epochs_that_are_validated():
     learner, data, said = make_learner({"class": "SGD", "learning_rate": 0.1}), make_data(2500), []
-    trainer = Trainer(
-        learner, Plan(3, 500, order(2500), validate_every=2), data, data, crossing=lambda y: said.append(y) or 0.5
-    )
+    score = Score("crossing", lambda outputs: said.append(outputs) or 0.5)
+    trainer = Trainer(learner, Plan(3, 500, order(2500), validate_every=2), data, data, score=score)
     trainer.train()
     trainer.finish()
     assert trainer.record.epochs["val_crossing"] == pytest.approx([np.nan, 0.5, 0.5], nan_ok=True)
     np.testing.assert_allclose(said[-1], forward(learner.model.get_weights(), data[0])[1], rtol=1e-4, atol=1e-5)
 
 
-def test_recording_the_crossing_point_changes_nothing_else():
+def test_recording_a_score_changes_nothing_else():
     records = []
-    for crossing in (None, lambda outputs: float(outputs.mean())):
+    for score in (None, Score("mean", lambda outputs: float(outputs.mean()))):
         learner, data = make_learner({"class": "Adam", "learning_rate": 0.01}), make_data(40)
-        trainer = Trainer(
-            learner, Plan(6, 8, order(40), validate_every=2), data, make_data(13, seed=4), crossing=crossing
-        )
+        trainer = Trainer(learner, Plan(6, 8, order(40), validate_every=2), data, make_data(13, seed=4), score=score)
         trainer.train()
         trainer.finish()
         records.append([trainer.record.history().epochs[name] for name in ("loss", "val_loss")])

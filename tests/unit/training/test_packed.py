@@ -72,7 +72,7 @@ def make(name, replicate):
     batches = [[x[part], y[part]] for part in rows[replicate][: 3 * batch].reshape(3, batch)]
     measured = Curvature(learner, [x[rows[replicate]], y[rows[replicate]]], 11, batches) if name == "adam" else None
     snapshots = Snapshots(model, 2, Limits(3, 1, 0.1, 0.2))
-    return Trainer(learner, plan, [x, y], [x[80:], y[80:]], measured, snapshots, crossing)
+    return Trainer(learner, plan, [x, y], [x[80:], y[80:]], measured, snapshots, Score("crossing", crossing))
 
 
 def make_all():

@@ -12,6 +12,7 @@ import pandas as pd
 
 from quasarcurves.files import whole_file
 from quasarcurves.training.history import History, runs_of
+from quasarcurves.training.settings import LOSS
 
 RUN_KEYS = ["fraction", "replicate", "optimizer"]
 LOSS_COLUMNS = [*RUN_KEYS, "epoch", "loss"]
@@ -69,16 +70,18 @@ def of_run(column: pd.Series, keys: Mapping[str, Any], path: Path) -> Any:
 def best_epoch(history: History) -> int | None:
     """Return the epoch (from 1) of the weights that a run has kept as its best; None if it was never validated.
 
-    By the lowest validation loss or, where the run's `training.best` says so, by the highest crossing point on the
-    validation set, the lower loss of equal ones (`record.Record.is_best`).
+    By the lowest validation loss or, where the run's `training.best` names a score, by the best of these on the
+    validation set, the lower loss of equal ones (`record.Record.keep_if_best`).
     """
     val_loss = np.asarray(history.epochs["val_loss"], float)
     if not np.isfinite(val_loss).any():
         return None
-    if history.params.get("training", {}).get("best", "loss") == "loss":
+    best = history.params.get("training", {}).get("best", LOSS)
+    if best == LOSS:
         return int(np.nanargmin(val_loss)) + 1
-    crossing = np.asarray(history.epochs["val_crossing"], float)
-    return int(np.lexsort([val_loss, -np.where(np.isfinite(crossing), crossing, -np.inf)])[0]) + 1
+    sign = -1 if history.params.get("outcome", {}).get("best_is") == "lower" else 1
+    score = sign * np.asarray(history.epochs[f"val_{best}"], float)
+    return int(np.lexsort([val_loss, -np.where(np.isfinite(score), score, -np.inf)])[0]) + 1
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

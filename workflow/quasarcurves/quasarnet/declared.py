@@ -23,7 +23,7 @@ _LOOKED_AT = 8192
 class Declared:
     """QuasarNET: see `tasks.declared.Declared`."""
 
-    name, settings = "quasarnet", None
+    name, settings, draws = "quasarnet", None, False
     example, examples = "spectrum", "spectra"
     scores = "purity and completeness"
     better: Mapping[str, str] = {}

@@ -23,10 +23,13 @@ from quasarcurves.quasarnet.network import build_logits
 from quasarcurves.quasarnet.objective import decode
 from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.table import BAD, GALAXY, is_quasar, load_column
+from quasarcurves.training.plan import Score
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
 
 FEW_QUASARS = 30
 """With fewer quasars in the validation set its crossing point moves in steps of 3 % and more."""
+
+CROSSING = "crossing"
 
 _FACTS = ("target_id", "label", "z", "snr")
 """Columns of the prepared spectra that are said of one besides its losses."""
@@ -65,11 +68,11 @@ class QuasarNet:
     def check(self, model: keras.Model, data: tuple[np.ndarray, ...]) -> None:
         """Refuse nothing: network and loss fit the spectra."""
 
-    def validation_score(self, examples: Path, rows: np.ndarray, decides: bool) -> Callable[[np.ndarray], float]:
-        """Return what computes the crossing point of purity and completeness; see `crossing_score`."""
-        if decides:
+    def validation_score(self, examples: Path, rows: np.ndarray, best: str) -> Score:
+        """Return the crossing point of purity and completeness; see `crossing_score`."""
+        if best == CROSSING:
             _check_validation(examples, rows)
-        return crossing_score(examples, rows, self.settings)
+        return Score(CROSSING, crossing_score(examples, rows, self.settings))
 
     def describe(self, examples: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return what is said of spectra besides their losses: object, class, redshift and S/N."""

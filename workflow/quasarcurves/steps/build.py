@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature, drawn_batches
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Learner, Plan
+from quasarcurves.training.plan import Learner, Plan, Score
 from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import CurvatureSettings
 from quasarcurves.training.snapshots import Snapshots
@@ -87,17 +87,17 @@ def build_trainers(
     task = tasks.trained(runs[0].task, runs[0].network)
     rows = np.unique(np.concatenate([subset.train for subset in subsets]))
     data, held_out = task.load(spectra, rows), subsets[0].validation
-    validation, score = None, None
+    validation, scores = None, {}
     if len(held_out):
         validation = task.load(spectra, held_out)
-        decides = any(run.training.best != "loss" for run in runs)
-        score = task.validation_score(spectra, held_out, decides)
+        scores = {best: task.validation_score(spectra, held_out, best) for best in {run.training.best for run in runs}}
     return [
         _build_trainer(
-            task, one, data, validation, score, np.searchsorted(rows, subset.train).astype(np.int32), held_to
+            task, one, data, validation, scores.get(one.training.best),
+            np.searchsorted(rows, subset.train).astype(np.int32), held_to,
         )
         for one, subset, held_to in zip(runs, subsets, matched, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _build_trainer(
@@ -105,7 +105,7 @@ def _build_trainer(
     run: RunSettings,
     data: tuple[np.ndarray, ...],
     validation: Sequence[np.ndarray] | None,
-    score: Callable[[np.ndarray], float] | None,
+    score: Score | None,
     places: np.ndarray,
     matched: Path | None,
 ) -> Trainer:

@@ -242,6 +242,7 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
     record = trainer.record
     if record.diverged_step is not None:
         logger.warning("diverged: the loss of step %d is not finite", record.diverged_step)
+    decides = trainer.score is not None and trainer.plan.best == trainer.score.name
     return {
         "n_train": n_train,
         "n_validation": n_validation,
@@ -251,6 +252,7 @@ def _outcome(trainer: Trainer, n_train: int, n_validation: int, resumed: list[in
         "diverged_step": record.diverged_step,
         "resumed_at_epochs": resumed,
         "threads": backends.active().threads(),
+        **({"best_is": trainer.score.better} if trainer.score and decides else {}),
     }
 
 

@@ -229,6 +229,10 @@ _STEPS = (
         _table("error_counts", "a row per run, model and kind of error: missed quasars, stars and galaxies called quasars, wrong redshifts, wrong on broad absorption, and among how many spectra."),
         _table("examples", "the worst spectra of each kind of error, of each optimizer at its largest size: which, their redshifts, confidences per line, which line was taken for which, and how many replicates make the same error."),
         _table("redshift_counts"))),
+    Step("choose_worst_examples", lambda s: Need(155 + 4e-3 * s.tested, 2 + 0.05 * s.runs + 5e-6 * s.scored), light=True,
+        reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="draws_examples", makes=(
+        _table("worst_examples", "the examples of the largest loss, of each optimizer at its largest size: which, their loss, and in how many replicates they are among the worst."),
+        File("worst_arrays", "worst_examples.h5"))),
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
@@ -290,6 +294,8 @@ _STEPS = (
         "Test set", lambda s: Need(175 + 0.2 * s.runs, 5 + 0.05 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
     _plot("gallery", ("examples", "confusion", "error_counts", "redshift_counts", "spectra"), "the worst spectra of the test set",
         "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
+    _plot("worst_examples", ("worst_examples", "worst_arrays"), "the worst examples of the test set", "Test set",
+        lambda s: Need(640, 12), per="optimizer", when="draws_examples"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",

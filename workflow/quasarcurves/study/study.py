@@ -24,6 +24,7 @@ from quasarcurves.training.cost import Cost
 from quasarcurves.training.extras import install_hint
 from quasarcurves.training.run_settings import EvaluationSettings, RunSettings
 from quasarcurves.training.settings import (
+    LOSS,
     CurvatureSettings,
     Limits,
     ReplaySettings,
@@ -167,10 +168,11 @@ class Study:
     def _check_best(self) -> None:
         share = self.config["subsets"]["validation_fraction"]
         n = self.task.known_examples(self.config["data"])
-        if self.config["training"]["best"] == "crossing" and (not share or (n and not round(share * n))):
+        best = self.config["training"]["best"]
+        if best != LOSS and (not share or (n and not round(share * n))):
             raise StudyError(
-                f"training.best is 'crossing' and subsets.validation_fraction is {share:g}: expected a validation set "
-                "with quasars, there is none to choose the best weights by"
+                f"training.best is {best!r} and subsets.validation_fraction is {share:g}: expected a validation set to "
+                "choose the best weights by"
             )
 
     def _check_task(self, config: Mapping[str, Any]) -> None:
@@ -267,6 +269,11 @@ class Study:
     def usual(self) -> bool:
         """Whether the task is the usual one: some tables and figures are of it alone."""
         return self.task.settings is None
+
+    @property
+    def draws_examples(self) -> bool:
+        """Whether the task is a file that can draw an example; QuasarNET has figures of its own."""
+        return self.task.draws
 
     @property
     def name(self) -> str:

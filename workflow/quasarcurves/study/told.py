@@ -12,6 +12,9 @@ from quasarcurves.study.study import Run, Study
 SCORED = ("compute_metrics", "compare_stopping", "compare_optimizers", "measure_spike_cost")
 """Steps that measure models on the test set as the task does."""
 
+RUNS_TASK = (*SCORED, "plot_worst_examples")
+"""Steps that call functions of the task file, which may import Keras."""
+
 DESCRIBED = (
     "fit_learning_curves", "write_answer", "plot_aligned", "plot_cures", "plot_curvature", "plot_detected_spikes",
     "plot_hazard", "plot_interventions", "plot_learning_curve", "plot_loss_by_fraction", "plot_loss_by_optimizer",
@@ -29,8 +32,8 @@ def words(study: Study) -> dict[str, Any]:
 def keys(study: Study) -> dict[str, dict[str, Any]]:
     """Return, by step, what the steps for the whole study and the figures are told of its keys."""
     tables = _of_steps(study)
-    described, scored = {"words": words(study)}, {"task": task(study), "words": words(study)}
-    more = {**dict.fromkeys(DESCRIBED, described), **dict.fromkeys(SCORED, scored)}
+    described, runs = {"words": words(study)}, {"task": task(study), "words": words(study)}
+    more = {**dict.fromkeys(DESCRIBED, described), **dict.fromkeys(RUNS_TASK, runs)}
     return {name: {**tables.get(name, {}), **more.get(name, {})} for name in {**tables, **more}}
 
 

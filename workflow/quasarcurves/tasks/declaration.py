@@ -21,13 +21,18 @@ import h5py
 from quasarcurves.tasks.own_file import path_of
 from quasarcurves.training.cost import Cost
 from quasarcurves.training.run_settings import TaskSettings
+from quasarcurves.training.settings import LOSS
 from quasarcurves.training.suggestions import nearest
 
 NEEDED = ("examples", "model", "loss")
 """Functions that a task file has to have."""
 
-_TAKES = {"loss": ("targets", "outputs"), "measure": ("targets", "outputs")}
-"""Number of arguments of those that are called with arrays."""
+_TAKES = {
+    "loss": ("targets", "outputs"),
+    "measure": ("targets", "outputs"),
+    "draw": ("axes", "inputs", "target", "output"),
+}
+"""Arguments of those that are called with arrays."""
 
 _DIRECTIONS = ("higher", "lower")
 
@@ -44,9 +49,6 @@ _COST = Cost(
     with_keras=True,
 )
 """What a small convolutional network takes. Whoever knows better says so in a profile of Snakemake."""
-
-LOSS = "loss"
-"""The test-set metric that every task has."""
 
 
 @dataclass(frozen=True)
@@ -105,21 +107,19 @@ class Declaration:
         whole["required"] = [key for key in whole["required"] if key != "data"]
         targets = whole["properties"]["learning_curve"]["properties"]["targets"]
         targets |= {"properties": {}, "additionalProperties": {"type": "number"}}
+        best = whole["properties"]["training"]["properties"]["best"]
+        del best["enum"]
+        best |= {"type": "string"} if self.measured is None else {"enum": [LOSS, *self.measured]}
         return whole
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Refuse what QuasarNET alone can do, and targets of metrics that there are not.
+        """Refuse targets of metrics that there are not.
 
         Raises
         ------
         ValueError
             Names the key.
         """
-        if config["training"]["best"] != LOSS:
-            raise ValueError(
-                f"training.best is {config['training']['best']!r}, which the task {self.name} cannot tell, expected "
-                f"{LOSS!r}: the validation loss"
-            )
         for metric in config["learning_curve"]["targets"]:
             known = self.measured
             if known is not None and metric not in (known := ["test_loss", *known]):

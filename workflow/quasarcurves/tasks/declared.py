@@ -24,6 +24,8 @@ class Declared(Protocol):
         What the settings of its runs say of it; None for the usual task.
     example, examples : str
         What one example is called, and several.
+    draws : bool
+        Whether a function of the task file draws an example.
     scores : str
         What is measured of a model on the test set.
     better : mapping of str to str
@@ -44,6 +46,10 @@ class Declared(Protocol):
 
     @property
     def examples(self) -> str:
+        """See above."""
+
+    @property
+    def draws(self) -> bool:
         """See above."""
 
     @property

@@ -45,4 +45,5 @@ def measure(targets, outputs):
 def draw(axes, inputs, target, output):
     """Draw an image with its digit and what it was taken for."""
     axes.imshow(inputs[..., 0], cmap="gray_r")
+    axes.set_axis_off()
     axes.set_title(f"{target}, taken for {np.argmax(output)}")

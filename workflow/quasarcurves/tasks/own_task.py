@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.spectra.subsets import load_target_ids
 from quasarcurves.tasks import own_examples
 from quasarcurves.tasks.own_file import TaskError, TaskFile
+from quasarcurves.training.plan import Score
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
+from quasarcurves.training.settings import LOSS
 
 _CHECKED = 2, 5
 """Examples that model and loss are tried on: two numbers, so that a fixed batch size is found out."""
@@ -117,8 +120,28 @@ class OwnTask:
         if not np.isfinite(values.astype(np.float32)).all():
             raise TaskError(f"{what} returned {values[~np.isfinite(values)][0]} {about}, expected finite numbers")
 
-    def validation_score(self, examples: Path, rows: np.ndarray, decides: bool) -> None:
-        """Return nothing: the validation loss chooses the best weights."""
+    def validation_score(self, examples: Path, rows: np.ndarray, best: str) -> Score | None:
+        """Return the measure of the file that the best weights are chosen by, if they are not by the loss."""
+        if best == LOSS:
+            return None
+        targets = self.load(examples, rows)[1:]
+        better = self.file.constant("BETTER", {}).get(best, "higher")
+        return Score(best, partial(self._measured, best, targets if len(targets) > 1 else targets[0]), better)
+
+    def _measured(self, name: str, targets: Any, outputs: np.ndarray) -> float:
+        """Return one measure of the file: its number, or the mean of its values; NaN where it is not finite.
+
+        Raises
+        ------
+        TaskError
+            If `measure` does not return it.
+        """
+        found = self.file.call("measure", targets, np.asarray(outputs, np.float32))
+        if not isinstance(found, Mapping) or name not in found:
+            has = ", ".join(map(repr, found)) if isinstance(found, Mapping) else type(found).__name__
+            raise TaskError(f"{self.file.name}: measure() returned {has}, expected {name!r}, which training.best is")
+        value = float(np.mean(np.asarray(found[name], np.float64)))
+        return value if np.isfinite(value) else np.nan
 
     def describe(self, examples: Path, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the group of each example."""

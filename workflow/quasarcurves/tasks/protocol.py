@@ -14,6 +14,8 @@ from quasarcurves.training.snapshots import Snapshot
 if TYPE_CHECKING:
     import keras
 
+    from quasarcurves.training.plan import Score
+
 
 class Task(Protocol):
     """What is trained on prepared examples.
@@ -57,10 +59,10 @@ class Task(Protocol):
     def check(self, model: keras.Model, data: tuple[np.ndarray, ...]) -> None:
         """Refuse a model or a loss that does not fit the examples, on a few of them."""
 
-    def validation_score(self, examples: Path, rows: np.ndarray, decides: bool) -> Callable[[np.ndarray], float] | None:
-        """Return what computes a score from the outputs for the validation examples, the higher the better.
+    def validation_score(self, examples: Path, rows: np.ndarray, best: str) -> Score | None:
+        """Return what is measured on the validation examples besides the loss; None if nothing is.
 
-        None if the task has none. `decides`: whether the best weights are to be chosen by it.
+        `best`: what the best weights are chosen by, "loss" or the name of the score.
         """
 
     def describe(self, examples: Path, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -29,10 +29,10 @@ class History:
     Parameters
     ----------
     epochs : mapping of str to (epochs,) array
-        `loss` (mean over the spectra of the epoch, as trained), `loss_<part>`, `val_loss` (NaN where not computed),
-        `val_crossing` (crossing point of purity and completeness on the validation set, computed where `val_loss` is;
-        NaN where the set cannot tell), `learning_rate`, `step` (steps done by the end of the epoch), `seconds`
-        (training steps only).
+        `loss` (mean over the examples of the epoch, as trained), `loss_<part>`, `val_loss` (NaN where not computed),
+        `val_<score>` where the task has one (computed with `val_loss`, NaN where the set cannot tell; `val_crossing`
+        of QuasarNET: purity and completeness where they are equal), `learning_rate`, `step` (steps done by the end of
+        the epoch), `seconds` (training steps only).
     steps : mapping of str to (steps,) array
         `loss` and further measures (`training.measures`), one value per optimizer step.
     params : mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from quasarcurves.training import backends
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import step_record
-from quasarcurves.training.plan import Learner, Plan
+from quasarcurves.training.plan import Learner, Plan, Score
 from quasarcurves.training.record import Record
 from quasarcurves.training.snapshots import Snapshots
 
@@ -41,9 +41,8 @@ class Trainer:
         Measured along the way.
     snapshots : Snapshots, optional
         Taken along the way.
-    crossing : callable, optional
-        The model's outputs for all validation examples -> the crossing point of purity and completeness, NaN where it
-        cannot be told. Computed with the validation loss.
+    score : Score, optional
+        Measured with the validation loss.
     """
 
     def __init__(
@@ -54,14 +53,14 @@ class Trainer:
         validation: Sequence[np.ndarray] | None = None,
         curvature: Curvature | None = None,
         snapshots: Snapshots | None = None,
-        crossing: Callable[[np.ndarray], float] | None = None,
+        score: Score | None = None,
     ) -> None:
         learner.optimizer.build(learner.weights)
         self.learner, self.plan = learner, plan
         self.data, self.validation = data, validation
-        self.record = Record()
+        self.record = Record(score=score.name if score else "")
         self.snapshots = snapshots
-        self.crossing = crossing
+        self.score = score
         self.measures = step_record(learner.optimizer) if plan.measures is None else plan.measures
         self._curvature = curvature
         self._measured: dict[str, float] = {}
@@ -75,6 +74,10 @@ class Trainer:
     def finish(self) -> None:
         """End a training by itself: see `SynchronizedTrainers.finish`."""
         self.alone.finish()
+
+    def decides(self, score: float) -> float | None:
+        """Return what chooses the best weights, the higher the better; None if the validation loss does."""
+        return None if self.score is None or self.plan.best != self.score.name else self.score.sign * score
 
     @cached_property
     def alone(self) -> SynchronizedTrainers:
@@ -238,23 +241,24 @@ class SynchronizedTrainers:
                 trainer.snapshots.after_epoch(trainer.record.epochs["loss"])
 
     def _validate(self, live: Sequence[Trainer]) -> None:
-        """Compute the validation losses and crossing points after the last epoch done, and keep the best weights."""
+        """Compute the validation losses and scores after the last epoch done, and keep the best weights."""
         losses = self.program.validation_losses() if live else None
         if losses is None:
             return
-        for trainer, loss, crossing in zip(self.trainers, losses, self._crossings(), strict=True):
+        for trainer, loss, score in zip(self.trainers, losses, self._scores(), strict=True):
             if trainer in live:
-                record = trainer.record
-                record.validate(loss, crossing)
-                if record.is_best(trainer.plan.best):
-                    self.put_back()
-                    record.keep(trainer.learner.model.get_weights())
+                trainer.record.validate(loss, score)
+                trainer.record.keep_if_best(trainer.decides(score), partial(self._weights, trainer))
 
-    def _crossings(self) -> list[float]:
-        if all(trainer.crossing is None for trainer in self.trainers):
+    def _weights(self, trainer: Trainer) -> list[np.ndarray]:
+        self.put_back()
+        return trainer.learner.model.get_weights()
+
+    def _scores(self) -> list[float]:
+        if all(trainer.score is None for trainer in self.trainers):
             return [np.nan] * len(self.trainers)
         outputs = zip(self.trainers, self.program.validation_outputs(), strict=True)
-        return [np.nan if trainer.crossing is None else trainer.crossing(each) for trainer, each in outputs]
+        return [np.nan if trainer.score is None else trainer.score.measure(each) for trainer, each in outputs]
 
 
 class _Alone:

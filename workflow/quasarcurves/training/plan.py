@@ -67,6 +67,29 @@ class Learner:
 
 
 @dataclass(frozen=True)
+class Score:
+    """What is measured on the validation set besides the loss.
+
+    Parameters
+    ----------
+    name : str
+        The record has it as `val_<name>`.
+    measure : callable
+        The model's outputs for all validation examples -> the score; NaN where it cannot be told.
+    better : {"higher", "lower"}
+    """
+
+    name: str
+    measure: Callable[[np.ndarray], float]
+    better: str = "higher"
+
+    @property
+    def sign(self) -> int:
+        """Return what makes the better score the higher number."""
+        return 1 if self.better == "higher" else -1
+
+
+@dataclass(frozen=True)
 class Plan:
     """How it is trained.
 
@@ -81,8 +104,8 @@ class Plan:
         Epochs between computations of the validation loss. The last epoch is always validated.
     measures : sequence of Measure, optional
         What is recorded per step; all that the optimizer has (`measures.step_record`) unless given.
-    best : {"loss", "crossing"}
-        Which weights are kept as the best: see `record.Record.is_best`.
+    best : str
+        Which weights are kept as the best, by "loss" or by the score of that name: see `record.Record.is_best`.
     """
 
     epochs: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,12 +33,14 @@ class Record:
         Time they took.
     curvature : dict of str to list
         The record of the curvature: a number per measurement.
-    best_loss, best_crossing : float
-        Validation loss, and crossing point, of the best weights so far.
+    best_loss, best_score : float
+        Validation loss, and score (the higher the better), of the best weights so far.
     best_weights : list of arrays
         The model's weights there; empty before the first validation.
     diverged_step : int or None
         First step (from 0) whose loss was not finite.
+    score : str
+        Name of what is measured on the validation set besides the loss; empty if nothing is.
     """
 
     epoch: int = 0
@@ -49,9 +51,10 @@ class Record:
     epoch_seconds: float = 0.0
     curvature: dict[str, list[float]] = field(default_factory=dict)
     best_loss: float = np.inf
-    best_crossing: float = -np.inf
+    best_score: float = -np.inf
     best_weights: list[np.ndarray] = field(default_factory=list)
     diverged_step: int | None = None
+    score: str = ""
 
     @property
     def step_in_epoch(self) -> int:
@@ -107,7 +110,7 @@ class Record:
             "loss": means.sum(),
             **{f"loss_{name}": mean for name, mean in zip(parts, means, strict=True)},
             "val_loss": np.nan,
-            "val_crossing": np.nan,
+            **({f"val_{self.score}": np.nan} if self.score else {}),
             "learning_rate": learning_rate,
             "step": self.step,
             "seconds": self.epoch_seconds,
@@ -117,35 +120,34 @@ class Record:
         self.epoch += 1
         self.epoch_parts, self.epoch_sizes, self.epoch_seconds = [], [], 0.0
 
-    def validate(self, loss: float, crossing: float) -> None:
+    def validate(self, loss: float, score: float) -> None:
         """Record what the validation set says of the last epoch."""
-        self.epochs["val_loss"][-1], self.epochs["val_crossing"][-1] = loss, crossing
+        self.epochs["val_loss"][-1] = loss
+        if self.score:
+            self.epochs[f"val_{self.score}"][-1] = score
 
-    def is_best(self, by: str) -> bool:
-        """Whether the last epoch is the best so far.
+    def keep_if_best(self, score: float | None, weights: Callable[[], list[np.ndarray]]) -> None:
+        """Keep the weights after the last epoch, if they are the best so far.
 
-        By "loss": its validation loss is the lowest. By "crossing": its crossing point is the highest; of equal ones
-        the lower validation loss decides, and any is higher than one that could not be told.
+        Parameters
+        ----------
+        score : float or None
+            The higher the better; of equal ones the lower validation loss decides, and any is better than one that
+            could not be told. None if the validation loss alone decides.
+        weights : callable
+            Returns them.
         """
-        loss, crossing = self.epochs["val_loss"][-1], self.epochs["val_crossing"][-1]
-        if by == "loss":
-            return loss < self.best_loss
-        return (_known(crossing), -loss) > (self.best_crossing, -self.best_loss)
-
-    def keep(self, weights: list[np.ndarray]) -> None:
-        """Keep weights as the best so far, with what the validation set says of them."""
-        self.best_loss, self.best_crossing = self.epochs["val_loss"][-1], _known(self.epochs["val_crossing"][-1])
-        self.best_weights = weights
+        loss = self.epochs["val_loss"][-1]
+        rank = 0.0 if score is None else -np.inf if np.isnan(score) else score
+        before = 0.0 if score is None else self.best_score
+        if (rank, -loss) > (before, -self.best_loss):
+            self.best_loss, self.best_score = loss, rank
+            self.best_weights = weights()
 
     def history(self) -> History:
         """Return the record as arrays: float32 but for the step number and the seconds."""
         steps = {name: np.concatenate(parts) for name, parts in self.steps.items()}
         return History(_columns(self.epochs), steps, curvature=_columns(self.curvature))
-
-
-def _known(crossing: float) -> float:
-    """Return a crossing point; below all others where it could not be told."""
-    return -np.inf if np.isnan(crossing) else crossing
 
 
 def _columns(lists: Mapping[str, list[float]]) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def capture(trainer: Trainer, resumed: list[int]) -> State:
         "step": record.step_in_epoch,
         "epoch_seconds": record.epoch_seconds,
         "best_loss": record.best_loss,
-        "best_crossing": record.best_crossing,
+        "best_score": record.best_score,
         "diverged_step": record.diverged_step,
         "resumed": resumed,
     }
@@ -72,9 +72,10 @@ def restore(trainer: Trainer, state: State) -> None:
         epoch_seconds=values["epoch_seconds"],
         curvature={name: list(column) for name, column in state.group("curvature").items()},
         best_loss=values["best_loss"],
-        best_crossing=values["best_crossing"],
+        best_score=values["best_score"],
         best_weights=state.sequence("best"),
         diverged_step=values["diverged_step"],
+        score=trainer.record.score,
     )
     if trainer.snapshots:
         taken = values["snapshots"].items()

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+LOSS = "loss"
+"""What the best weights are chosen by, unless a study names a score of its task."""
+
 
 def steps_per_epoch(n: int, batch_size: int, last_batch: str) -> int:
     """Return the number of optimizer steps in an epoch of n examples; 0 if all of them are dropped.
@@ -40,9 +43,8 @@ class TrainingSettings:
         What to do with an incomplete last batch.
     validate_every : int
         Epochs between computations of the validation loss.
-    best : {"loss", "crossing"}
-        Whether the weights kept as the best are those of the lowest validation loss, or of the highest crossing point
-        of purity and completeness on the validation set.
+    best : str
+        What the weights kept as the best are chosen by: "loss", or a score of the task on the validation set.
     backend : {"tensorflow", "jax"}
         Backend of Keras.
     precision : {"float32", "mixed_bfloat16"}
