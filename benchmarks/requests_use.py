@@ -55,13 +55,13 @@ def run_of(path: Path) -> Run:
 
 def jobs(folder: Path, study: Study) -> pd.DataFrame:
     """Give a row per job: its rule, what it asked for and what it used."""
-    n_spectra = study.n_spectra(folder / "data" / "spectra.h5")
+    n_examples = study.n_examples(folder / "data" / "spectra.h5")
     rows = []
     for path in sorted((folder / "benchmarks").rglob("*.tsv")):
         rule = path.relative_to(folder / "benchmarks").parts[0].removesuffix(".tsv")
         run = run_of(path) if rule in ("train", "evaluate") else None
         used = pd.read_csv(path, sep="\t", na_values="NA").iloc[0]
-        asked = study.resources(rule, n_spectra, run)
+        asked = study.resources(rule, n_examples, run)
         rows.append({"rule": rule, **asked, **used[["s", "max_rss", "mean_load", "cpu_time"]].to_dict()})
     return pd.DataFrame(rows)
 

@@ -88,10 +88,10 @@ def test_spectra_of_files_are_counted_once_they_are_prepared(snakemake, smoke_co
     path.write_text(yaml.safe_dump(smoke_config | {"data": data}))
     study = Study.load(path)
     spectra = tmp_path / study.results / "data" / "spectra.h5"
-    before = study.n_spectra(spectra)
+    before = study.n_examples(spectra)
     result = snakemake(tmp_path, "--cores", 1, "--configfile", path, "--until", "draw_subset")
     assert result.returncode == 0, result.stdout
-    after = study.n_spectra(spectra)
+    after = study.n_examples(spectra)
     assert before > 15_000
     assert 300 < after < 500  # 400, and what else is in the file
     asked_for = {int(found["mem_mb"]) for rule, found in asked(result.stdout) if rule == "draw_subset"}

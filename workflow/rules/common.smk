@@ -166,7 +166,7 @@ def request(wildcards, attempt, rulename):
         run = study.pack(float(wildcards.fraction))[0]
     # GPUs are given out by a profile: `set-resources` with gpu or gres
     gpu = not {"gpu", "gres"}.isdisjoint(workflow.resource_settings.overwrite_resources.get(rulename, {}))
-    return study.resources(name, study.n_spectra(Path(at(FILES["spectra"].path))), run, attempt, gpu)
+    return study.resources(name, study.n_examples(Path(at(FILES["spectra"].path))), run, attempt, gpu)
 
 
 def mem_mb(wildcards, attempt, rulename):

@@ -233,7 +233,7 @@ def test_sizes_of_a_study(monkeypatch):
     watched = replace(STEPS["find_spikes"], need=lambda sizes: seen.append(sizes) or Need(1, 1))
     monkeypatch.setattr("quasarcurves.study.study.STEPS", {**STEPS, "find_spikes": watched})
     study = Study.from_config(config)
-    assert study.n_spectra(Path("not/made/yet.h5")) == 1000
+    assert study.n_examples(Path("not/made/yet.h5")) == 1000
     study.resources("find_spikes", 1000)
     # 25 and 7 steps per epoch; 10 epochs each, or 40 and 143
     assert seen == [
@@ -251,11 +251,11 @@ def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path
     }
     study = Study.from_config(SMALL | {"data": {"source": "quasarnet_fits", **pair}})
     # before they are prepared, from the files they come from
-    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(made_up_survey.ROWS, rel=0.05)
+    assert study.n_examples(tmp_path / "spectra.h5") == pytest.approx(made_up_survey.ROWS, rel=0.05)
     n = 3000
     columns = {name: np.zeros(n) for name in ("z", "label", "bal", "target_id", "snr")}
     Spectra(np.zeros((n, 443)), **columns).save(tmp_path / "spectra.h5")
-    assert study.n_spectra(tmp_path / "spectra.h5") == pytest.approx(n, rel=0.03)
+    assert study.n_examples(tmp_path / "spectra.h5") == pytest.approx(n, rel=0.03)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "studies").glob("*.yaml")), ids=lambda path: path.stem)
@@ -266,7 +266,7 @@ def test_studies_ask_for_what_a_cluster_has(path):
         config["data"] = {"source": "simulated", "n_spectra": config["data"].get("n_spectra", 627_000)}
     study = Study.from_config(config)
     for run in study.runs:
-        request = study.resources("train", study.n_spectra(Path("not/made/yet.h5")), run)
+        request = study.resources("train", study.n_examples(Path("not/made/yet.h5")), run)
         assert 1000 < request["mem_mb"] < 10_000
         assert 5 <= request["runtime"] < 7 * 24 * 60
 

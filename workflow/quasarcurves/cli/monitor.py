@@ -188,7 +188,7 @@ def plan(view: StudyView) -> str:
     todo = f"all {every} trainings" if trainings == every else f"{trainings} of {every} trainings"
     why = "up to date" if view.log.all_asked else "up to date or not asked for"
     rest = f", {every - trainings} {why}" if trainings < every else ""
-    time_left, cost = in_words(view.seconds_left() or 0), forecast(view.study, view.n_spectra)
+    time_left, cost = in_words(view.seconds_left() or 0), forecast(view.study, view.n_examples)
     memory, disk = size_words(1e6 * cost.memory_mb(view.cores)), size_words(cost.disk_bytes)
     return (
         f"Study {name}: {todo} to do{rest}; {steps}; {time_left} on {view.cores} cores, "

@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run or _DRY_RUN & set(further):
         return monitor.ask([*command, "--dry-run"] if options.dry_run else command)
     _require_backend(study)
-    if unanswered := limits.warning(study, study.n_spectra(study.results / "data" / "spectra.h5")):
+    if unanswered := limits.warning(study, study.n_examples(study.results / "data" / "spectra.h5")):
         _LOG.warning(unanswered)
     code = monitor.run(study, command)
     found = status.standings(study)

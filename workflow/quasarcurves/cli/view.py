@@ -71,12 +71,12 @@ class StudyView:
         self.reports: dict[Run, progress.Report] = {}
         self._written: dict[Run, float] = {}
         self._missing: dict[tuple[str, int], bool] = {}
-        self.n_spectra = self._count_spectra()
+        self.n_examples = self._count_examples()
 
     def update(self) -> None:
         """Read log and progress files again."""
         self.log.update()
-        self.n_spectra = self._count_spectra()
+        self.n_examples = self._count_examples()
         for run in self.study.runs:
             folder = self.study.results / "state" / run.name
             written = _written(folder / progress.FILE_NAME)
@@ -221,10 +221,10 @@ class StudyView:
             run = Run(float(each["fraction"]), int(each["replicate"]), each["optimizer"])
         if run and run.optimizer not in self.study.optimizers:  # of a study that was changed since
             return 0.0
-        return forecast.expected_seconds(self.study, step, self.n_spectra, run)
+        return forecast.expected_seconds(self.study, step, self.n_examples, run)
 
-    def _count_spectra(self) -> int:
-        return self.study.n_spectra(self.study.results / "data" / "spectra.h5")
+    def _count_examples(self) -> int:
+        return self.study.n_examples(self.study.results / "data" / "spectra.h5")
 
     def _size(self, step: Step) -> int:
         """Trainings in one job, or 1."""

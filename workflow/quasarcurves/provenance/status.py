@@ -83,14 +83,14 @@ def was_run(study: Study) -> bool:
 
 
 def data_content(study: Study) -> str:
-    """Return a hash of the content of the files that the spectra are read from."""
+    """Return a hash of the content of the files that the examples are read from."""
     return fingerprint.digest_files(study.data_files(), study.results / "state" / "input_hashes.json")
 
 
 def prepared_from(study: Study) -> Path:
-    """Return the file that holds this hash as it was when the spectra were prepared.
+    """Return the file that holds this hash as it was when the examples were prepared.
 
-    It is no part of the receipt: other bytes that give the same spectra rerun nothing that reads these.
+    It is no part of the receipt: other bytes that give the same examples rerun nothing that reads these.
     """
     return study.results / "state" / "prepared_from"
 

@@ -47,7 +47,7 @@ def rate_of(study: Study, optimizer: str) -> float | None:
     return float(RATES[low] * (rate / low) ** power)
 
 
-def of_spikes(study: Study, n_spectra: int) -> Iterator[str]:
+def of_spikes(study: Study, n_examples: int) -> Iterator[str]:
     """Yield lines on the spikes to expect at the largest training set of each optimizer, and what they can show."""
     known = {name: rate for name in study.optimizers if (rate := rate_of(study, name))}
     if not known:
@@ -55,7 +55,7 @@ def of_spikes(study: Study, n_spectra: int) -> Iterator[str]:
         return
     replicates = study.config["study"]["replicates"]
     reference = "adam" if "adam" in known else next(iter(known))
-    steps = _settled_steps(study, reference, n_spectra)
+    steps = _settled_steps(study, reference, n_examples)
     expected = known[reference] * steps / 1000
     yield (
         f"Spikes to expect of {reference} at its largest training set: about {expected * replicates:.2g} in "
@@ -65,8 +65,8 @@ def of_spikes(study: Study, n_spectra: int) -> Iterator[str]:
         yield _of_cures(expected, replicates, len(study.optimizers) - 1)
 
 
-def _settled_steps(study: Study, optimizer: str, n_spectra: int) -> int:
-    n_train = max(run.n_train(n_spectra) for run in study.runs if run.optimizer == optimizer)
+def _settled_steps(study: Study, optimizer: str, n_examples: int) -> int:
+    n_train = max(run.n_train(n_examples) for run in study.runs if run.optimizer == optimizer)
     settings = study.training_settings(optimizer)
     return max(0, settings.n_steps(n_train) - SETTLED_EPOCH * settings.steps_per_epoch(n_train))
 

@@ -99,16 +99,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def forecast(study: Study, n_spectra: int) -> Forecast:
+def forecast(study: Study, n_examples: int) -> Forecast:
     """Estimate what a study takes from nothing to its last figure.
 
     Parameters
     ----------
     study : Study
-    n_spectra : int
+    n_examples : int
         Prepared spectra, roughly.
     """
-    jobs = list(_jobs(study, n_spectra))
+    jobs = list(_jobs(study, n_examples))
     stages: dict[str, tuple[list[float], int]] = {}
     for step, seconds, _ in jobs:
         stages.setdefault(stage_of(step), ([], threads_of(study, step)))[0].append(seconds)
@@ -119,11 +119,11 @@ def forecast(study: Study, n_spectra: int) -> Forecast:
         training_seconds=sum(seconds for step, seconds, _ in jobs if stage_of(step) in TRAINS),
         stages=stages,
         job_mb=max(mb for _, _, mb in jobs),
-        disk=_disk(study, n_spectra, len(jobs)),
+        disk=_disk(study, n_examples, len(jobs)),
     )
 
 
-def _jobs(study: Study, n_spectra: int) -> Iterator[tuple[Step, float, float]]:
+def _jobs(study: Study, n_examples: int) -> Iterator[tuple[Step, float, float]]:
     """Yield the step, the seconds and the memory (MB) of every job."""
     packs = {fraction: study.pack(fraction) for fraction in study.fractions} if study.packs else {}
     for step in study.steps:
@@ -133,7 +133,7 @@ def _jobs(study: Study, n_spectra: int) -> Iterator[tuple[Step, float, float]]:
                 run = packs[each["fraction"]][0]
             elif step.name == "train" and run in packs.get(each["fraction"], ()):
                 continue
-            yield step, expected_seconds(study, step, n_spectra, run), study.need(step.name, n_spectra, run).mb
+            yield step, expected_seconds(study, step, n_examples, run), study.need(step.name, n_examples, run).mb
 
 
 def stage_of(step: Step) -> str:
@@ -141,10 +141,10 @@ def stage_of(step: Step) -> str:
     return _STAGE_OF.get(step.name, "figures" if step.figure else "tables")
 
 
-def expected_seconds(study: Study, step: Step, n_spectra: int, run: Run | None = None) -> float:
+def expected_seconds(study: Study, step: Step, n_examples: int, run: Run | None = None) -> float:
     """Return the time that a job is expected to take; `run` as `Study.need` has it."""
     share = 1 if stage_of(step) in TRAINS else _OTHER_STEPS
-    return _JOB_SECONDS + share * study.need(step.name, n_spectra, run).seconds
+    return _JOB_SECONDS + share * study.need(step.name, n_examples, run).seconds
 
 
 def stage_seconds(seconds: Sequence[float], at_once: int) -> float:
@@ -177,23 +177,25 @@ def in_words(seconds: float) -> str:
     return f"about {hours} h {minutes:02d} min" if hours < 10 else f"about {round(seconds / 3600):,} h"
 
 
-def _disk(study: Study, n_spectra: int, jobs: int) -> dict[str, float]:
+def _disk(study: Study, n_examples: int, jobs: int) -> dict[str, float]:
     subsets, cost = study.config["subsets"], study.cost
     example = cost.example_bytes + 30
-    rows = [run.n_train(n_spectra) for run in {run.subset: run for run in study.runs}.values()]
-    shared = (subsets["test_fraction"] + subsets["validation_fraction"]) * n_spectra
-    lengths = [(study.training_settings(run.optimizer), run.n_train(n_spectra)) for run in study.runs]
+    rows = [run.n_train(n_examples) for run in {run.subset: run for run in study.runs}.values()]
+    shared = (subsets["test_fraction"] + subsets["validation_fraction"]) * n_examples
+    lengths = [(study.training_settings(run.optimizer), run.n_train(n_examples)) for run in study.runs]
     steps = sum(settings.n_steps(n_train) for settings, n_train in lengths)
     epochs = sum(settings.n_epochs(n_train) for settings, n_train in lengths)
     runs, weights = len(study.runs), 4.0 * cost.parameters
     models = 2 + 2 * study.config["diagnosis"]["snapshots"]
-    tested = subsets["test_fraction"] * n_spectra * cost.output_bytes
+    tested = subsets["test_fraction"] * n_examples * cost.output_bytes
     histories = runs * _HISTORY_BYTES + _HISTORY_STEP_BYTES * steps
     kept = study.config["training"]["keep_state"]
     figures = sum(len(study.wildcards(step.per)) for step in study.steps if step.figure)
     has_page = any(file.path == "index.html" for step in study.steps for file in step.makes)
     return {
-        "spectra and subsets": n_spectra * example + 4 * (sum(rows) + shared * len(rows)) + 2e3 * len(rows),
+        f"{study.task.examples} and subsets": n_examples * example
+        + 4 * (sum(rows) + shared * len(rows))
+        + 2e3 * len(rows),
         "models": runs * models * (_MODEL_BYTES + weights),
         "histories, each and together": 2 * histories,
         "predictions": runs * (_PREDICTIONS_BYTES + models * tested),

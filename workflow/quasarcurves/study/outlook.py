@@ -234,12 +234,12 @@ def _of_the_test_set(tested: SetSize, kind: Kind | None) -> Iterator[str]:
     )
 
 
-def _of_replays(study: Study, n_spectra: int) -> Iterator[str]:
+def _of_replays(study: Study, n_examples: int) -> Iterator[str]:
     if not study.replays:
         return
     settings, runs = study.replay_settings, study.replayed_runs
-    seconds = study.replay_jobs * sum(study.seconds("replay", n_spectra, run) for run in runs)
-    forks = grid_forks(study, n_spectra)
+    seconds = study.replay_jobs * sum(study.seconds("replay", n_examples, run) for run in runs)
+    forks = grid_forks(study, n_examples)
     yield (
         f"Replays of {count(len(runs), 'training')}: {count(forks, 'fork')} on the grid of each, and more for its "
         f"spikes; {len(settings.arms)} arms with {count(settings.replays, 'replay')} of {settings.steps:,} steps at "
@@ -260,14 +260,14 @@ def _of_replays(study: Study, n_spectra: int) -> Iterator[str]:
     )
 
 
-def grid_forks(study: Study, n_spectra: int) -> int:
+def grid_forks(study: Study, n_examples: int) -> int:
     """Return the forks on the grid of the longest training replayed, if no spike hides one."""
     settings = study.replay_settings
     if not settings.every:
         return 0
     found = []
     for run in study.replayed_runs:
-        training, n_train = study.training_settings(run.optimizer), run.n_train(n_spectra)
+        training, n_train = study.training_settings(run.optimizer), run.n_train(n_examples)
         first = max(1, settings.after_epoch * training.steps_per_epoch(n_train))
         found.append(
             len(range(-(-first // settings.every) * settings.every, training.n_steps(n_train), settings.every))

@@ -63,7 +63,7 @@ class Run:
     Parameters
     ----------
     fraction : float
-        Size of the training set as a share of all spectra.
+        Size of the training set as a share of all examples.
     replicate : int
         Counted from 0.
     optimizer : str
@@ -79,9 +79,9 @@ class Run:
         """Name of the subset it trains on, as it stands in paths."""
         return f"f{self.fraction}_r{self.replicate}"
 
-    def n_train(self, n_spectra: int) -> int:
-        """Return the number of spectra it trains on, of all that are prepared; roughly, where objects have several."""
-        return round(self.fraction * n_spectra)
+    def n_train(self, n_examples: int) -> int:
+        """Return the number of examples it trains on, of all that are prepared; roughly, where objects have several."""
+        return round(self.fraction * n_examples)
 
     @property
     def name(self) -> str:
@@ -108,7 +108,7 @@ class Study:
         Raises
         ------
         StudyError
-            With every fault that can be known before any spectrum is read.
+            With every fault that can be known before any example is read.
         """
         with SCHEMA.open() as file:
             schema = yaml.safe_load(file)
@@ -221,7 +221,7 @@ class Study:
         available = subsets.available_fraction(subset["test_fraction"], subset["validation_fraction"])
         shares = (
             f"test_fraction {subset['test_fraction']} and validation_fraction {subset['validation_fraction']} "
-            f"leave {available:g} of the spectra"
+            f"leave {available:g} of the {self.task.examples}"
         )
         for fraction in self.fractions:
             if fraction > available:
@@ -241,22 +241,24 @@ class Study:
             )
 
     def _check_known_sizes(self) -> None:
-        """Refuse sets without spectra, and epochs without a whole batch, where the number of spectra is known."""
+        """Refuse sets without examples, and epochs without a whole batch, where the number of examples is known."""
         n = self.task.known_examples(self.config["data"])
         if n is None:
             return
         share = self.config["subsets"]["test_fraction"]
         if not self._share(n, "test_fraction"):
-            raise StudyError(f"subsets.test_fraction: {share:g} of {n} spectra are none, expected a test set")
+            raise StudyError(
+                f"subsets.test_fraction: {share:g} of {n} {self.task.examples} are none, expected a test set"
+            )
         for run in self.runs:
             if not run.n_train(n):
                 raise StudyError(
-                    f"subsets.fractions: {run.fraction:g} of {n} spectra are none, expected a training set"
+                    f"subsets.fractions: {run.fraction:g} of {n} {self.task.examples} are none, expected a training set"
                 )
             training = self.training_settings(run.optimizer)
             if training.last_batch == "drop" and training.batch_size > run.n_train(n):
                 raise StudyError(
-                    f"training.last_batch is 'drop' and batches of {run.optimizer} have {training.batch_size} spectra, "
+                    f"training.last_batch is 'drop' and a batch of {run.optimizer} has {training.batch_size} examples, "
                     f"expected at most the {run.n_train(n)} of a training set: an epoch would have no step"
                 )
 
@@ -396,7 +398,7 @@ class Study:
         return self.task.data(self.config, self.seed)
 
     def data_files(self) -> list[Path]:
-        """Files that the examples are read from; none for simulated spectra."""
+        """Files that the examples are read from; none where they are simulated."""
         return self.task.files(self.data)
 
     @property
@@ -450,7 +452,7 @@ class Study:
         return self.results / FILES["spectra"].path
 
     def run_settings(self, run: Run) -> RunSettings:
-        """Everything but the spectra that a run's result depends on."""
+        """Everything but the examples that a run's result depends on."""
         specs, diagnosis = self.config["optimizers"], self.config["diagnosis"]
         spec = specs[run.optimizer]
         curvature = CurvatureSettings(diagnosis["curvature_every"], diagnosis["probe_size"], diagnosis["batches"])
@@ -507,21 +509,21 @@ class Study:
         every = (f"{subset}/{optimizer}" for subset, optimizer in product(self.subset_names, self.optimizers))
         return [name for name in every if name not in names]
 
-    def n_spectra(self, spectra: Path) -> int:
+    def n_examples(self, spectra: Path) -> int:
         """Return the number of prepared examples, from their file, or a rough guess before there is one."""
         known = self.task.known_examples(self.config["data"])
         return self.task.count(spectra, self.data, self._source_bytes) if known is None else known
 
     def resources(
-        self, rule: str, n_spectra: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
+        self, rule: str, n_examples: int, run: Run | None = None, attempt: int = 1, gpu: bool = False
     ) -> dict[str, int]:
         """Return the memory (`mem_mb`, MB) and time (`runtime`, minutes) to ask for.
 
         Parameters
         ----------
         rule : str
-        n_spectra : int
-            Prepared spectra.
+        n_examples : int
+            Prepared examples.
         run : Run, optional
             For rules train and evaluate; one of the pack for rule train_pack.
         attempt : int
@@ -529,75 +531,75 @@ class Study:
         gpu : bool
             Whether the job is given one.
         """
-        return resources.request(rule, self.need(rule, n_spectra, run), len(self.runs), attempt, gpu)
+        return resources.request(rule, self.need(rule, n_examples, run), len(self.runs), attempt, gpu)
 
-    def seconds(self, rule: str, n_spectra: int, run: Run) -> float:
+    def seconds(self, rule: str, n_examples: int, run: Run) -> float:
         """Return the time that a training, or a job of replays, of a run is expected to take."""
-        return self.need(rule, n_spectra, run).seconds
+        return self.need(rule, n_examples, run).seconds
 
-    def need(self, rule: str, n_spectra: int, run: Run | None = None) -> Need:
+    def need(self, rule: str, n_examples: int, run: Run | None = None) -> Need:
         """Return the memory and time that a job is expected to take; `run` as `resources` has it."""
         # replicates need the same, and thousands of jobs ask
-        key = rule, n_spectra, run and (run.fraction, run.optimizer)
+        key = rule, n_examples, run and (run.fraction, run.optimizer)
         if key not in self._needs:
-            self._needs[key] = self._estimated_need(rule, n_spectra, run)
+            self._needs[key] = self._estimated_need(rule, n_examples, run)
         return self._needs[key]
 
     @cached_property
     def _needs(self) -> dict[tuple, Need]:
         return {}
 
-    def _estimated_need(self, rule: str, n_spectra: int, run: Run | None) -> Need:
+    def _estimated_need(self, rule: str, n_examples: int, run: Run | None) -> Need:
         need = STEPS[rule].need
         if rule == "prepare_spectra" and not self.usual:
             return _PREPARING
         if need:
-            return need(self._sizes(n_spectra))
+            return need(self._sizes(n_examples))
         if run is None:
             raise ValueError(f"the need of {rule} depends on the run, and none is given")
-        return self._need_of_run(rule, n_spectra, run)
+        return self._need_of_run(rule, n_examples, run)
 
-    def _need_of_run(self, rule: str, n_spectra: int, run: Run) -> Need:
+    def _need_of_run(self, rule: str, n_examples: int, run: Run) -> Need:
         """Estimate the need of a training, of a pack of them, or of an evaluation."""
-        training, n_validation = self.config["training"], self._share(n_spectra, "validation_fraction")
+        training, n_validation = self.config["training"], self._share(n_examples, "validation_fraction")
         if rule == "train":
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
             return resources.training_need(
-                self.run_settings(run), self.cost, run.n_train(n_spectra), n_validation, **how
+                self.run_settings(run), self.cost, run.n_train(n_examples), n_validation, **how
             )
         if rule == "train_pack":
-            alone = [self.need("train", n_spectra, each) for each in self.pack(run.fraction)]
-            each = run.n_train(n_spectra) + n_validation
+            alone = [self.need("train", n_examples, each) for each in self.pack(run.fraction)]
+            each = run.n_train(n_examples) + n_validation
             return resources.pack_need(
-                alone, self.cost, each, min(self.config["study"]["replicates"] * each, n_spectra)
+                alone, self.cost, each, min(self.config["study"]["replicates"] * each, n_examples)
             )
         if rule == "replay":
             how = {"jobs": self.replay_jobs, "threads": training["threads"]}
-            again = self.need("train", n_spectra, run)
-            replayed, n_train = self.run_settings(run), run.n_train(n_spectra)
+            again = self.need("train", n_examples, run)
+            replayed, n_train = self.run_settings(run), run.n_train(n_examples)
             return resources.replay_need(again, replayed, self.cost, self.replay_settings, n_train, **how)
         if rule == "magnify_spikes":
-            again, looked_at = self.need("train", n_spectra, run), self.run_settings(run)
+            again, looked_at = self.need("train", n_examples, run), self.run_settings(run)
             how = {"spikes": self.magnified_spikes, "threads": training["threads"]}
-            return resources.microscope_need(again, looked_at, self.cost, run.n_train(n_spectra), **how)
+            return resources.microscope_need(again, looked_at, self.cost, run.n_train(n_examples), **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
-        return resources.evaluation_need(self.cost, n_spectra, self._share(n_spectra, "test_fraction"), models)
+        return resources.evaluation_need(self.cost, n_examples, self._share(n_examples, "test_fraction"), models)
 
-    def _share(self, n_spectra: int, name: str) -> int:
-        return round(self.config["subsets"][name] * n_spectra)
+    def _share(self, n_examples: int, name: str) -> int:
+        return round(self.config["subsets"][name] * n_examples)
 
-    def _sizes(self, n_spectra: int) -> Sizes:
+    def _sizes(self, n_examples: int) -> Sizes:
         """What the needs of the steps after the trainings grow with."""
         groups = [
-            (self.training_settings(optimizer), round(fraction * n_spectra))
+            (self.training_settings(optimizer), round(fraction * n_examples))
             for fraction, optimizer in dict.fromkeys((run.fraction, run.optimizer) for run in self.runs)
         ]
         steps = [settings.n_steps(n_train) for settings, n_train in groups]
         epochs = [settings.n_epochs(n_train) for settings, n_train in groups]
         replicates = self.config["study"]["replicates"]
         return Sizes(
-            spectra=n_spectra,
-            tested=self._share(n_spectra, "test_fraction"),
+            spectra=n_examples,
+            tested=self._share(n_examples, "test_fraction"),
             source_bytes=self._source_bytes,
             runs=len(self.runs),
             replicates=replicates,

@@ -1,1 +1,1 @@
-"""What commands share: how one is declared, its progress bar, the files it may write."""
+"""What commands share: how one is declared, and the files it may write."""

@@ -65,7 +65,7 @@ class Plan:
     Parameters
     ----------
     label : (rounds,) array
-        Spectra to label in each round, as long as the target is not met.
+        Examples to label in each round, as long as the target is not met.
     chance_of_missing : float
         That the target is missed after the last round.
     expected_cost : float
@@ -85,7 +85,7 @@ def plan(required: np.ndarray, have: float, costs: Costs) -> Plan:
     required : (b,) array
         Draws of the number of examples that the target takes; infinite if it is never met.
     have : float
-        Spectra labelled today.
+        Examples labelled today.
     costs : Costs
 
     Returns

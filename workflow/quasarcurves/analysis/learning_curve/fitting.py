@@ -96,7 +96,7 @@ class LearningCurve:
         Training-set sizes.
     target : float or None
     n_required : float
-        Spectra at which the curve reaches the target; infinite if it does not, NaN without a target.
+        Examples at which the curve reaches the target; infinite if it does not, NaN without a target.
     interval : tuple of float
         Its 90 % interval. 0 if the smallest size may do already; infinite if the target may never be reached.
     floor, floor_interval

@@ -1,6 +1,6 @@
 """Test metrics of pairs of models on the same objects: how far apart they are, with intervals over objects and runs.
 
-The test set is one, so a hard spectrum is hard for both models of a pair. What one object does to the difference of a
+The test set is one, so a hard example is hard for both models of a pair. What one object does to the difference of a
 pair is known to first order (the infinitesimal jackknife; Davison & Hinkley 1997, Bootstrap Methods, section 2.7), so
 that the difference over objects has a standard error without any draw.
 """

@@ -160,9 +160,9 @@ def locking(
     runs have other lengths than these, a rate that changes in time would look like one that depends on the size. Each
     null is tested by permuting the counts of runs, so that it does not matter how far runs differ.
 
-    log(spikes per step) = a + b log(steps per epoch) + c log(number of spectra) + ...: spikes locked to steps have all
+    log(spikes per step) = a + b log(steps per epoch) + c log(number of examples) + ...: spikes locked to steps have all
     slopes 0. At one batch size the covariates are collinear: one that those before it determine is left out, and a
-    dependence on the number of spectra looks like one on epochs.
+    dependence on the number of examples looks like one on epochs.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def trends(runs: pd.DataFrame, spikes: pd.DataFrame) -> pd.DataFrame:
     """Trends over the runs of each optimizer and scale: a row each.
 
     Optimizers that differ in batch size or memory alone (their `family` is the same) are also pooled, in a row under
-    the name of the family: only they tell steps, epochs, spectra and the optimizer's memory apart.
+    the name of the family: only they tell steps, epochs, sizes and the optimizer's memory apart.
 
     Parameters
     ----------

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from quasarcurves.quasarnet.cli.bar import bar
 from quasarcurves.quasarnet.cli.models import add_choice, model_file, quiet_tensorflow
 from quasarcurves.spectra import sources
-from quasarcurves.terminal.bar import bar
 from quasarcurves.terminal.command import Command, add_configfile
 from quasarcurves.terminal.outputs import add_overwrite
 

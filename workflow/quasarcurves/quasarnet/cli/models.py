@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quasarcurves.quasarnet.cli.bar import bar
 from quasarcurves.spectra import sources
 from quasarcurves.study import Study
-from quasarcurves.terminal.bar import bar
 from quasarcurves.terminal.command import Command, add_configfile, add_study, load_study
 from quasarcurves.terminal.outputs import add_overwrite, check_output
 
