@@ -51,8 +51,10 @@ PURITY: set[Job] = {("plot_purity_completeness", "adam"), ("plot_purity_complete
 GALLERY: set[Job] = {("choose_examples",), ("plot_gallery", "adam"), ("plot_gallery", "amsgrad")}
 LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curve",), ("write_answer",)}
 METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
-OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | METRICS | TABLES
-OF_PREDICTIONS = TEST_LOSSES | STOPPING | JUDGE | CURES | METRICS | GALLERY | TABLES
+CALIBRATION: set[Job] = {("measure_calibration",), ("plot_calibration", "adam"), ("plot_calibration", "amsgrad")}
+SCORES = METRICS | CALIBRATION
+OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | SCORES | TABLES
+OF_PREDICTIONS = TEST_LOSSES | STOPPING | JUDGE | CURES | SCORES | GALLERY | TABLES
 DOWNSTREAM = OF_HISTORIES | OF_PREDICTIONS
 
 
@@ -70,6 +72,7 @@ def plots_of(optimizer: str) -> set[Job]:
             "plot_detected_spikes",
             "plot_aligned",
             "plot_purity_completeness",
+            "plot_calibration",
             "plot_gallery",
         )
     }

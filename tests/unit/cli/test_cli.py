@@ -1,6 +1,7 @@
 """The command line: its help, and its commands on models, each as a user calls it."""
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,27 @@ def test_predict_with_a_run_of_the_study(call, folder):
     # the bar
     assert "25 spectra" in errors
     assert "100%" in errors
+
+
+def test_probabilities_of_a_run_are_those_of_its_study_and_go_with_an_export(call, folder):
+    """Before the study has measured its calibration, that is said."""
+    arguments = ("predict", "--calibrated", "coadd-1.fits", "--overwrite")
+    status, _, errors = call(*arguments, "--model", RUN.name, "--out", "run.fits")
+    assert status == 1 and "calibration.json: no such file; the study makes it" in errors
+    file = folder / "results" / "smoke" / "calibration.json"
+    scaling = {"slope": 0.5, "offset": 1.0, "n": 60, "quasars": 30}
+    file.write_text(json.dumps({RUN.name: {"final": {"1": scaling, "2": None}, "best": {"1": None, "2": None}}}))
+    try:
+        assert call(*arguments, "--model", RUN.name, "--out", "run.fits")[0] == 0
+        assert call("export", RUN.name, "--quasarnp", "scaled.h5", "--overwrite")[0] == 0
+        assert call(*arguments, "--model", "scaled.h5", "--out", "file.fits")[0] == 0
+        status, _, errors = call(*arguments, "--model", RUN.name, "--n-detect", "2", "--out", "two.fits")
+        assert status == 1 and "not calibrated for 2 lines (for 1)" in errors
+    finally:
+        file.unlink()
+    tables = [Table.read(folder / name, hdu=1) for name in ("run.fits", "file.fits")]
+    assert tables[0].meta["CALSLOPE"] == 0.5
+    np.testing.assert_array_equal(tables[0]["P_QSO"], tables[1]["P_QSO"])
 
 
 def test_predict_with_the_best_model_of_a_run(call, folder):

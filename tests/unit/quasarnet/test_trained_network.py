@@ -2,12 +2,15 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from quasarcurves.quasarnet import model_files, network
+from quasarcurves.quasarnet.calibration import Scaling
 from quasarcurves.quasarnet.export import from_quasarnp
 from quasarcurves.quasarnet.objective import LINES, decode
 from quasarcurves.quasarnet.trained_network import Trained
@@ -45,6 +48,31 @@ def test_a_file_brings_back_network_lines_and_name(trained, tmp_path, name):
     assert again.id == trained.id
     for found, expected in zip(again.model.get_weights(), trained.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["model.keras", "weights.h5"])
+def test_a_file_brings_back_how_its_confidences_are_scaled(trained, tmp_path, name):
+    scalings = {"1": Scaling(0.5, 1.25, 200, 90), "2": Scaling(0.7, -2.0, 200, 90)}
+    calibrated = replace(trained, scalings=scalings)
+    calibrated.save(tmp_path / name)
+    again = Trained.load(tmp_path / name)
+    assert again.scalings == scalings
+    assert again.id == trained.id
+    trained.save(tmp_path / f"plain_{name}")
+    assert Trained.load(tmp_path / f"plain_{name}").scalings == {}
+
+
+def test_scalings_that_are_none_are_refused_with_the_file(trained, tmp_path):
+    path = tmp_path / "weights.h5"
+    trained.save(path)
+    for values in ({"1": {"slope": "steep"}}, [1]):
+        with h5py.File(path, "a") as file:
+            name = next(
+                key for key, value in file.attrs.items() if "bal_lines" in str(value) and "layers" not in str(value)
+            )
+            file.attrs[name] = json.dumps({**json.loads(file.attrs[name]), "scalings": values})
+        with pytest.raises(ValueError, match=r"weights.h5: scalings: expected"):
+            Trained.load(path)
 
 
 def test_the_content_of_a_file_tells_its_format(trained, tmp_path):

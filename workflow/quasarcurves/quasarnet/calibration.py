@@ -3,18 +3,28 @@
 The expected calibration error (Naeini et al. 2015, AAAI 29, 2901) is the mean distance between confidence and the share
 of quasars, over bins. It is never 0 for finitely many spectra, even if each confidence is the probability. So it comes
 with what it would be then: labels are drawn by the confidences themselves.
+
+Confidences are made probabilities by two numbers, fitted on spectra that the network has not been trained on: a slope
+and an offset of their logits (Platt 1999; a slope alone is one over the temperature of Guo et al. 2017,
+arXiv:1706.04599). The order of spectra stays, and with it purity against completeness.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import scipy
 
 BINS = 10
 """Bins of equally many spectra."""
+
+FEWEST = 10
+"""Quasars, and others, that a scaling is fitted on at least."""
+
+_END = 1e-7
 
 DRAWS = 499
 LEVEL = 0.95
@@ -41,6 +51,51 @@ class Reliability:
     share: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """From confidence to probability: p = 1 / (1 + exp(-(slope logit(c) + offset))).
+
+    Parameters
+    ----------
+    slope, offset : float
+        The slope is not below 0; 1 and 0 change nothing.
+    n, quasars : int
+        Spectra that it was fitted on, and quasars among them.
+    """
+
+    slope: float
+    offset: float
+    n: int
+    quasars: int
+
+    def apply(self, confidence: np.ndarray) -> np.ndarray:
+        """Return probabilities (n,) float64 of confidences (n,); NaN where these are not finite."""
+        return scipy.special.expit(self.slope * _logit(confidence) + self.offset)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Scaling:
+        """Return the scaling that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
+        try:
+            found = cls(float(values["slope"]), float(values["offset"]), int(values["n"]), int(values["quasars"]))
+        except (TypeError, KeyError, ValueError, OverflowError):
+            found = None
+        if found is None or not (np.isfinite([found.slope, found.offset]).all() and found.slope >= 0):
+            raise ValueError(
+                f"expected slope (0 or more), offset, n and quasars of a scaling, found {str(values)[:80]}"
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -127,6 +182,45 @@ def expected_error(
     return Calibration(
         error, float(low), float(high), float(np.mean(by_chance)), float(np.quantile(by_chance, LEVEL)), n
     )
+
+
+def fit(confidence: np.ndarray, is_quasar: np.ndarray) -> Scaling | None:
+    """Fit slope and offset by maximum likelihood.
+
+    Labels are drawn a little towards each other (Platt 1999, section 2.2): the slope of a network that makes no mistake
+    on these spectra would have no end.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        0 to 1; spectra whose confidence is not finite are left out.
+    is_quasar : (n,) bool array
+
+    Returns
+    -------
+    Scaling or None
+        None where there are fewer than `FEWEST` quasars, or others.
+    """
+    known = np.isfinite(confidence)
+    label, logit = np.asarray(is_quasar, bool)[known], _logit(np.asarray(confidence)[known])
+    quasars, others = int(label.sum()), int((~label).sum())
+    if min(quasars, others) < FEWEST:
+        return None
+    target = np.where(label, (quasars + 1) / (quasars + 2), 1 / (others + 2))
+
+    def cost(at: np.ndarray) -> tuple[float, np.ndarray]:
+        score = at[0] * logit + at[1]
+        off = scipy.special.expit(score) - target
+        # log(1 + exp(score)) - target score is the negative log likelihood
+        return float(np.mean(np.logaddexp(0, score) - target * score)), np.array([np.mean(off * logit), np.mean(off)])
+
+    found = scipy.optimize.minimize(cost, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)])
+    return Scaling(float(found.x[0]), float(found.x[1]), len(label), quasars)
+
+
+def _logit(confidence: np.ndarray) -> np.ndarray:
+    """Logit of confidences, which float32 rounds to 0 and 1 at the ends."""
+    return scipy.special.logit(np.clip(np.asarray(confidence, np.float64), _END, 1 - _END))
 
 
 def _error(confidence: np.ndarray, label: np.ndarray, weights: np.ndarray, bins: int) -> float:

@@ -22,6 +22,8 @@ _COLUMNS = ("confidence", "z_line", "z_best", "bal_confidence", "bal_z_line")
 class Evaluator:
     """A trained network with what its outputs mean: see `tasks.protocol.Evaluator`."""
 
+    calibrates = True
+
     def __init__(self, network: NumpyNetwork, settings: NetworkSettings) -> None:
         self._network, self._settings = network, settings
 

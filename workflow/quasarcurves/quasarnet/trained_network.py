@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from quasarcurves.quasarnet import export, model_files
+from quasarcurves.quasarnet.calibration import Scaling
 from quasarcurves.quasarnet.foreign_files import check_keras
 from quasarcurves.quasarnet.objective import LINES, Decoded, decode, rest_wavelengths
 from quasarcurves.spectra.grid import LOGARITHMIC, Grid
@@ -37,6 +38,8 @@ class Trained:
         Of the run that made it, or of its file.
     grid : Grid
         That of the spectra it takes.
+    scalings : mapping of str to Scaling
+        What makes its confidences probabilities, by the number of lines that a quasar needs; empty if nothing is known.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Trained:
     bal_lines: Sequence[str]
     name: str = ""
     grid: Grid = LOGARITHMIC
+    scalings: Mapping[str, Scaling] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rest_wavelengths([*self.lines, *self.bal_lines])
@@ -88,7 +92,9 @@ class Trained:
 
     def save(self, path: str | Path) -> None:
         """Write to a Keras file if the name ends in `.keras`, else in QuasarNP's layout."""
-        about = {"lines": list(self.lines), "bal_lines": list(self.bal_lines), "name": self.name}
+        about: dict[str, Any] = {"lines": list(self.lines), "bal_lines": list(self.bal_lines), "name": self.name}
+        if self.scalings:
+            about["scalings"] = {name: scaling.to_json() for name, scaling in self.scalings.items()}
         if Path(path).suffix == ".keras":
             of_grid = {} if self.grid == LOGARITHMIC else {"grid": self.grid.to_json()}
             model_files.save_keras(self.model, path, about | of_grid)
@@ -124,7 +130,17 @@ class Trained:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
         _require_finite(model, path)
         about = about or _published(model, path)
-        return cls(model, about["lines"], about["bal_lines"], about.get("name") or path.name, grid)
+        name = about.get("name") or path.name
+        return cls(model, about["lines"], about["bal_lines"], name, grid, _scalings(about.get("scalings", {}), path))
+
+
+def _scalings(values: Any, path: Path) -> dict[str, Scaling]:
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: scalings: expected some by number of lines, found {str(values)[:80]}")
+    try:
+        return {name: Scaling.from_json(each) for name, each in values.items()}
+    except ValueError as error:
+        raise ValueError(f"{path}: scalings: {error}") from None
 
 
 def _require_finite(model: keras.Model, path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Apply a run's models to the test set, example by example; the only step that reads the test set."""
+"""Apply a run's models to the test set, example by example; the only step that reads the test set.
+
+Where confidences can be calibrated, models are applied to the validation set too, for that alone.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from quasarcurves.training.run_settings import EvaluationSettings
 _ROWS = 2048
 """Examples in memory at a time."""
 
-SNAPSHOTS = "snapshots"
-"""The group of predictions that holds those of snapshots; all other groups are models."""
+SNAPSHOTS, VALIDATION = "snapshots", "validation"
+"""The groups of predictions that hold those of snapshots, and those for the validation set; others are models."""
 
 
 def evaluate(
@@ -45,19 +48,25 @@ def evaluate(
         HDF5 file written: `row` and `target_id` (n,); for each model a group with the columns that its task predicts
         (`Evaluator.predict`), `loss` (n,) among them; `run` as an attribute. Snapshots are in groups such as
         `snapshots/1_before` and `snapshots/1_peak`, with the same columns and the attributes `epoch`, `loss` (of
-        training) and `ratio`.
+        training) and `ratio`. The group `validation` has `row`, and groups of models for the validation set, where
+        the task calibrates its models.
     snapshots : Path, optional
         File of `training.snapshots.save`. Snapshots are applied with the moving statistics of batch normalisation that
         they had: as the models of trainings stopped there.
     threads : int
     """
-    rows, evaluator = Subset.load(subset).test, None  # of any model: snapshots are of the same network
+    sets, evaluator = Subset.load(subset), None  # of any model: snapshots are of the same network
+    rows, held_out = sets.test, sets.validation
     with whole_file(predictions) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["run"] = json.dumps(run.to_json())
         file["row"], file["target_id"] = rows, load_target_ids(spectra)[rows]
         for name, path in models.items():
             evaluator = tasks.evaluator(run.task, run.network, path, threads)
             _apply(evaluator, spectra, rows, file.create_group(name))
+            if evaluator.calibrates and len(held_out):
+                validation = file.require_group(VALIDATION)
+                validation.require_dataset("row", held_out.shape, held_out.dtype)[:] = held_out
+                _apply(evaluator, spectra, held_out, validation.create_group(name))
         for name, snapshot in taken.load(snapshots).items() if snapshots else ():
             assert evaluator is not None
             group = file.create_group(f"{SNAPSHOTS}/{name}")

@@ -233,6 +233,10 @@ _STEPS = (
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="draws_examples", makes=(
         _table("worst_examples", "the examples of the largest loss, of each optimizer at its largest size: which, their loss, and in how many replicates they are among the worst."),
         File("worst_arrays", "worst_examples.h5"))),
+    Step("measure_calibration", lambda s: Need(153 + 8e-3 * s.tested, 2 + 0.5 * s.runs + 4e-4 * s.scored),
+        reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
+        _table("calibration", "a row per run, model, number of lines and sample: how far confidences are from probabilities, what chance alone gives, and the same after they are scaled by what the validation set says."),
+        _table("reliability"), File("scalings", "calibration.json"))),
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
@@ -295,7 +299,9 @@ _STEPS = (
     _plot("gallery", ("examples", "confusion", "error_counts", "redshift_counts", "spectra"), "the worst spectra of the test set",
         "Test set", lambda s: Need(190 + 1e-3 * s.tested, 6 + 0.02 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
     _plot("worst_examples", ("worst_examples", "worst_arrays"), "the worst examples of the test set", "Test set",
-        lambda s: Need(640, 12), per="optimizer", when="draws_examples"),
+        lambda s: Need(640 + 1e-3 * s.tested, 12 + 0.01 * s.runs), per="optimizer", when="draws_examples"),
+    _plot("calibration", ("calibration", "reliability"), "do confidences mean probabilities", "Test set",
+        lambda s: Need(195 + 0.1 * s.runs, 5 + 0.02 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",

@@ -583,7 +583,10 @@ class Study:
             how = {"spikes": self.magnified_spikes, "threads": training["threads"]}
             return resources.microscope_need(again, looked_at, self.cost, run.n_train(n_examples), **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
-        return resources.evaluation_need(self.cost, n_examples, self._share(n_examples, "test_fraction"), models)
+        n = self._share(n_examples, "test_fraction")
+        # confidences are calibrated on the validation set
+        n += self._share(n_examples, "validation_fraction") if self.usual else 0
+        return resources.evaluation_need(self.cost, n_examples, n, models)
 
     def _share(self, n_examples: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_examples)

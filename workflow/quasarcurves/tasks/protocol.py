@@ -73,7 +73,17 @@ class Task(Protocol):
 
 
 class Evaluator(Protocol):
-    """A trained model that is applied to examples."""
+    """A trained model that is applied to examples.
+
+    Attributes
+    ----------
+    calibrates : bool
+        Whether what it says is to be calibrated on the validation set.
+    """
+
+    @property
+    def calibrates(self) -> bool:
+        """See above."""
 
     def with_snapshot(self, snapshot: Snapshot) -> Evaluator:
         """Return what applies the same model with the weights of a snapshot."""

@@ -1,14 +1,17 @@
 """Classifying spectra: tables against a network applied by hand, for every source."""
 
 import tracemalloc
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from scipy.special import expit, logit
 
 from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.calibration import Scaling
 from quasarcurves.quasarnet.objective import LINES, decode
 from quasarcurves.quasarnet.steps.prediction import predict
 from quasarcurves.quasarnet.trained_network import Trained
@@ -54,6 +57,33 @@ def test_a_coadd_as_by_hand(survey, tmp_path):
     np.testing.assert_allclose(table["C_BAL_CIV"][rows], expected.bal_confidence[:, 0], rtol=0, atol=1e-5)
     assert (counts.spectra, counts.quasars, counts.unusable) == (25, table["IS_QSO"].sum(), 1)
     assert 0 < counts.quasars < 24
+
+
+def test_probabilities_are_the_scaled_confidences_and_call_the_quasars(trained, desi, tmp_path):
+    scalings = {"1": Scaling(0.5, -1.0, 200, 90), "2": Scaling(2.0, 0.0, 200, 90)}
+    calibrated = replace(trained, scalings=scalings)
+    predict(calibrated, desi, tmp_path / "qn.fits", n_detect=2, threshold=0.3, calibrated=True)
+    table, plain = read(tmp_path / "qn.fits"), tmp_path / "plain.fits"
+    predict(calibrated, desi, plain, n_detect=2, threshold=0.3)
+    assert set(table.colnames) - set(read(plain).colnames) == {"P_QSO"}
+    second = np.sort(np.stack([table[f"C_{name}"] for name in NAMES]), axis=0)[-2].astype(np.float64)
+    known = table["FLAG"] == 0
+    expected = expit(2.0 * logit(np.clip(second, 1e-7, 1 - 1e-7)))
+    np.testing.assert_allclose(table["P_QSO"][known], expected[known], atol=1e-5)
+    np.testing.assert_array_equal(table["IS_QSO"], known & (table["P_QSO"] > 0.3))
+    assert np.isnan(table["P_QSO"][~known]).all() and (~known).any()
+    header = fits.getheader(tmp_path / "qn.fits", 1)
+    assert (header["CALSLOPE"], header["CALOFFS"], header["CALN"]) == (2.0, 0.0, 200)
+    assert "CALSLOPE" not in fits.getheader(plain, 1)
+
+
+def test_a_network_that_is_not_calibrated_is_refused(trained, desi, tmp_path):
+    with pytest.raises(ValueError, match=r"not calibrated for 3 lines \(for 1\)"):
+        predict(
+            replace(trained, scalings={"1": Scaling(0.5, -1.0, 200, 90)}), desi, tmp_path / "qn.fits", n_detect=3,
+            calibrated=True,
+        )  # fmt: skip
+    assert not (tmp_path / "qn.fits").exists()
 
 
 def test_a_spectrum_without_signal_keeps_its_row(trained, desi, tmp_path):

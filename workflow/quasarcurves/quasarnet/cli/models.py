@@ -9,17 +9,21 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quasarcurves.quasarnet.cli.bar import bar
 from quasarcurves.spectra import sources
 from quasarcurves.study import Study
+from quasarcurves.study.steps import FILES
 from quasarcurves.terminal.command import Command, add_configfile, add_study, load_study
 from quasarcurves.terminal.outputs import add_overwrite, check_output
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from quasarcurves.quasarnet.trained_network import Trained
 
 _WORST = 12
 _MOST = 100
@@ -70,6 +74,12 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threshold", type=float, default=0.5, help="confidence that a line needs (default: 0.5)")
     parser.add_argument("--n-detect", type=int, default=1, help="lines that a quasar needs (default: 1)")
+    parser.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="say the probability of being a quasar, P_QSO, and hold that against the threshold; for a run of a study, "
+        "or a file exported of one",
+    )
     add_overwrite(parser)
     add_choice(parser, "--weights")
     add_configfile(parser)
@@ -90,8 +100,10 @@ def _predict(options: argparse.Namespace) -> int:
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
 
     trained, criterion = Trained.load(path), {"threshold": options.threshold, "n_detect": options.n_detect}
+    if options.calibrated:
+        trained = _with_scalings(trained, options.model, options)
     with bar() as progress:
-        counts = predict(trained, config, options.out, **criterion, progress=progress)
+        counts = predict(trained, config, options.out, **criterion, calibrated=options.calibrated, progress=progress)
     print(
         f"{options.out}: {counts.spectra} spectra, {counts.quasars} quasars, {counts.unusable} without signal "
         f"({trained.name}, id {trained.id})"
@@ -154,6 +166,8 @@ def _export(options: argparse.Namespace) -> int:
     from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
 
     trained = Trained.load(path)
+    if not Path(options.run).is_file() and _scalings(options).is_file():
+        trained = _with_scalings(trained, options.run, options)
     trained.save(options.quasarnp)
     print(f"{options.quasarnp}: {trained.name}, id {trained.id}")
     if not trained.is_published_form:
@@ -176,6 +190,19 @@ def _import(options: argparse.Namespace) -> int:
     trained.save(options.out)
     print(f"{options.out}: {trained.name}, id {trained.id}")
     return 0
+
+
+def _scalings(options: argparse.Namespace) -> Path:
+    return Study.load(options.configfile).results / FILES["scalings"].path
+
+
+def _with_scalings(trained: Trained, run_or_file: str, options: argparse.Namespace) -> Trained:
+    """Add what its study knows of how to calibrate a network; a file knows itself."""
+    from quasarcurves.quasarnet.analysis.calibrate import scalings_of  # noqa: PLC0415  (imports pandas)
+
+    if Path(run_or_file).is_file():
+        return trained
+    return replace(trained, scalings=scalings_of(_scalings(options), run_or_file, options.weights))
 
 
 def add_choice(parser: argparse.ArgumentParser, name: str) -> None:

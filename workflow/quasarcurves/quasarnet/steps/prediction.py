@@ -13,6 +13,8 @@ from astropy.io import fits
 
 from quasarcurves import __version__
 from quasarcurves.files import whole_file
+from quasarcurves.quasarnet.analysis.test_set import Predicted
+from quasarcurves.quasarnet.calibration import FEWEST, Scaling
 from quasarcurves.quasarnet.objective import Decoded
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra.grid import median_snr, normalise
@@ -28,7 +30,8 @@ _ROWS = 512
 _NOTES = (
     "One row per spectrum read, in the order of the files; exposures of one target in a DESI file are one.",
     "ZBEST: redshift of the most confident emission line, whether or not it is a quasar.",
-    "IS_QSO: at least NDETECT emission lines have a confidence above THRESH.",
+    "IS_QSO: at least NDETECT emission lines have a confidence above THRESH; P_QSO is, where there is one.",
+    "P_QSO: probability of being a quasar, by the confidence of the NDETECT-th most confident line.",
     "C_*, Z_*: confidence and redshift of each line. C_BAL_*, Z_BAL_*: of broad absorption.",
     "SNR: median signal-to-noise ratio per bin of the network's grid.",
     "FLAG: 0 classified, 1 ivar is 0 everywhere, 2 flux is constant. If not 0 nothing else is said.",
@@ -57,6 +60,7 @@ def predict(
     *,
     threshold: float = 0.5,
     n_detect: int = 1,
+    calibrated: bool = False,
     rows: int = _ROWS,
     progress: Callable[[float, int], None] = lambda done, spectra: None,
 ) -> Counts:
@@ -71,6 +75,8 @@ def predict(
         FITS file written: a table with a row per spectrum, columns as its header explains.
     threshold, n_detect : float, int
         A quasar has at least `n_detect` emission lines with a confidence above `threshold`.
+    calibrated : bool
+        Whether to say the probability of being a quasar as well, P_QSO, and to hold that against the threshold.
     rows : int
         Input spectra at a time: bounds the memory needed.
     progress : callable
@@ -79,12 +85,13 @@ def predict(
     Raises
     ------
     ValueError, OSError
-        If a file cannot be read, with its name.
+        If a file cannot be read, with its name, or nothing is known of how to calibrate the network.
     """
-    columns = _columns(trained)
+    rule = _Rule(threshold, n_detect, scaling_of(trained, n_detect) if calibrated else None)
+    columns = _columns(trained, calibrated)
     counts = Counts(0, 0, 0)
     with whole_file(out) as temporary, TemporaryFile(dir=temporary.parent) as staging:
-        for done, table in _tables(trained, config, columns, rows, (threshold, n_detect)):
+        for done, table in _tables(trained, config, columns, rows, rule):
             table.tofile(staging)
             counts = Counts(
                 counts.spectra + len(table),
@@ -94,11 +101,37 @@ def predict(
             progress(done, counts.spectra)
         table = np.memmap(staging, columns, "r", shape=(counts.spectra,)) if counts.spectra else np.empty(0, columns)
         hdu = fits.BinTableHDU(table, name=EXTENSION)
-        hdu.header.update(_cards(trained, config, threshold, n_detect))
+        hdu.header.update(_cards(trained, config, rule))
         for note in _NOTES:
             hdu.header.add_comment(note)
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(temporary)
     return counts
+
+
+def scaling_of(trained: Trained, n_detect: int) -> Scaling:
+    """Return what makes confidences probabilities, for a number of lines.
+
+    Raises
+    ------
+    ValueError
+        If the network does not know.
+    """
+    if str(n_detect) not in trained.scalings:
+        known = ", ".join(trained.scalings) or "none"
+        raise ValueError(
+            f"{trained.name}: not calibrated for {n_detect} lines (for {known}); expected a run of a study whose "
+            f"validation set has {FEWEST} quasars and {FEWEST} others at least, or a file exported of one"
+        )
+    return trained.scalings[str(n_detect)]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What makes a quasar: lines above a threshold or, where there is a scaling, a probability above it."""
+
+    threshold: float
+    n_detect: int
+    scaling: Scaling | None
 
 
 def column_names(trained: Trained) -> dict[str, list[str]]:
@@ -118,11 +151,11 @@ def column_names(trained: Trained) -> dict[str, list[str]]:
     }
 
 
-def _columns(trained: Trained) -> np.dtype:
+def _columns(trained: Trained, calibrated: bool) -> np.dtype:
     """Columns of the table, in the byte order of FITS."""
     names = column_names(trained)
     return np.dtype([
-        ("TARGETID", ">i8"), ("ZBEST", ">f8"), ("IS_QSO", "?"),
+        ("TARGETID", ">i8"), ("ZBEST", ">f8"), ("IS_QSO", "?"), *([("P_QSO", ">f4")] if calibrated else []),
         *((name, ">f4") for name in names["confidence"]), *((name, ">f8") for name in names["z_line"]),
         *((name, ">f4") for name in names["bal_confidence"]), *((name, ">f8") for name in names["bal_z_line"]),
         ("SNR", ">f4"), ("FLAG", ">i2"),
@@ -130,7 +163,7 @@ def _columns(trained: Trained) -> np.dtype:
 
 
 def _tables(
-    trained: Trained, config: Mapping[str, Any], columns: np.dtype, rows: int, criterion: tuple[float, int]
+    trained: Trained, config: Mapping[str, Any], columns: np.dtype, rows: int, rule: _Rule
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the share of the input that has been read, and the part of the table that it gave."""
     for binned in read_binned({**config, "grid": trained.grid.to_json()}, rows):
@@ -139,7 +172,7 @@ def _tables(
         table["TARGETID"] = binned.key
         table["SNR"] = median_snr(binned.flux, binned.ivar)
         table["FLAG"] = np.select([usable, ~(binned.ivar > 0).any(axis=1)], [CLASSIFIED, NO_IVAR], CONSTANT)
-        _fill(table, trained.apply(flux), column_names(trained), criterion)
+        _fill(table, trained.apply(flux), column_names(trained), rule)
         for name in columns.names or ():
             if columns[name].kind == "f" and name != "SNR":
                 table[name][~usable] = np.nan
@@ -147,16 +180,26 @@ def _tables(
         yield binned.done, table
 
 
-def _fill(table: np.ndarray, decoded: Decoded, names: Mapping[str, list[str]], criterion: tuple[float, int]) -> None:
-    table["ZBEST"], table["IS_QSO"] = decoded.z_best, decoded.is_quasar(*criterion)
+def _fill(table: np.ndarray, decoded: Decoded, names: Mapping[str, list[str]], rule: _Rule) -> None:
+    table["ZBEST"] = decoded.z_best
+    if rule.scaling is None:
+        table["IS_QSO"] = decoded.is_quasar(rule.threshold, rule.n_detect)
+    else:
+        score = Predicted(decoded.confidence, decoded.z_best, decoded.bal_confidence).score(rule.n_detect)
+        table["P_QSO"] = rule.scaling.apply(score)
+        table["IS_QSO"] = table["P_QSO"] > rule.threshold
     for attribute, of_lines in names.items():
         for name, values in zip(of_lines, getattr(decoded, attribute).T, strict=True):
             table[name] = values
 
 
-def _cards(
-    trained: Trained, config: Mapping[str, Any], threshold: float, n_detect: int
-) -> list[tuple[str, object, str]]:
+def _cards(trained: Trained, config: Mapping[str, Any], rule: _Rule) -> list[tuple[str, object, str]]:
+    scaling = rule.scaling
+    scaled = [] if scaling is None else [
+        ("CALSLOPE", scaling.slope, "P_QSO: slope of the logit of the confidence"),
+        ("CALOFFS", scaling.offset, "P_QSO: offset of the same"),
+        ("CALN", scaling.n, "spectra that both were fitted on"),
+    ]  # fmt: skip
     return [
         # a header holds ASCII only
         ("MODEL", trained.name.encode("ascii", "replace").decode(), "run or file of the network"),
@@ -165,8 +208,9 @@ def _cards(
         # no room for more on this card
         ("LINES", ",".join(trained.lines), ""),
         ("BALLINES", ",".join(trained.bal_lines), "lines of broad absorption"),
-        ("THRESH", threshold, "confidence that a line needs"),
-        ("NDETECT", n_detect, "lines that a quasar needs"),
+        ("THRESH", rule.threshold, "confidence that a line needs" if scaling is None else "P_QSO that a quasar needs"),
+        ("NDETECT", rule.n_detect, "lines that a quasar needs"),
+        *scaled,
         ("SOURCE", config["source"], "format of the spectra"),
         ("CREATOR", f"quasarcurves {__version__}", ""),
     ]
