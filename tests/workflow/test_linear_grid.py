@@ -94,6 +94,10 @@ def test_networks_on_different_grids_are_compared(folder, made_up, monkeypatch, 
     changes, scores = pd.read_csv("grids/changes.csv"), pd.read_csv("grids/scores.csv")
     assert f" {len(changes)} change (" in said
     assert {"completeness", "purity"} <= set(scores["metric"])
+    equal = pd.read_csv("grids/thresholds.csv").set_index("metric")
+    at_rule = scores[scores["sample"] == "all"].set_index("metric")["before"]
+    assert equal["target"].to_dict() == pytest.approx(at_rule[equal.index].to_dict(), abs=1e-6)
+    assert "network in use" in said
     for each, which in ((trained, "before"), (Trained.load("other.keras"), "after")):
         config = {"source": "sdss", "spectra": sdss[0], "grid": each.grid.to_json()}
         binned = next(sources.read_binned(config, 100))

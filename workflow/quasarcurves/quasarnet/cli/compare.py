@@ -68,6 +68,8 @@ def _compare(options: argparse.Namespace) -> int:
     print(found.sentence)
     for name, each in zip(found.names, found.calibrations or (), strict=False):
         print(calibration_words(name, each))
+    for line in found.threshold_words:
+        print(line)
     for path in comparison.write(found, networks, config, options.out, options.n):
         print(path)
     return 0

@@ -38,6 +38,7 @@ def write(
     known: int,
     calibrations: tuple[Calibration, Calibration] | None,
     reliabilities: tuple[Reliability, Reliability] | None,
+    thresholds: Sequence[str],
     facts: Mapping[str, str],
 ) -> None:
     """Write the page.
@@ -61,6 +62,8 @@ def write(
         Spectra of known truth.
     calibrations, reliabilities : pairs, optional
         Of both networks.
+    thresholds : sequence of str
+        With which thresholds the second equals the first.
     facts : mapping of str to str
         How it was made.
     """
@@ -72,6 +75,7 @@ def write(
             after=names[1],
             sentence=sentence,
             known=f"{known:,}",
+            thresholds=thresholds,
             scores=[] if scores is None else [_row(row) for row in tables.records(scores)],
             calibrations=[
                 comparison.calibration_words(name, each) for name, each in zip(names, calibrations or (), strict=False)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
-from quasarcurves.quasarnet.analysis import comparison
+from quasarcurves.quasarnet.analysis import comparison, thresholds
 from quasarcurves.quasarnet.analysis.comparison import Rule, Said
 from quasarcurves.quasarnet.analysis.test_set import Predicted, Tested
 from quasarcurves.quasarnet.calibration import Calibration, Reliability
@@ -71,6 +71,8 @@ class Comparison:
         Of `comparison.scores`.
     calibrations, reliabilities : pairs, optional
         Of both networks.
+    thresholds : DataFrame, optional
+        Of `thresholds.transferred`.
     """
 
     names: tuple[str, str]
@@ -84,6 +86,13 @@ class Comparison:
     scores: pd.DataFrame | None = None
     calibrations: tuple[Calibration, Calibration] | None = None
     reliabilities: tuple[Reliability, Reliability] | None = None
+    thresholds: pd.DataFrame | None = None
+
+    @property
+    def threshold_words(self) -> list[str]:
+        """With which thresholds the second network equals the first."""
+        rows = [] if self.thresholds is None else tables.records(self.thresholds)
+        return [thresholds.words(row, self.names[1]) for row in rows]
 
     @property
     def sentence(self) -> str:
@@ -196,6 +205,9 @@ def _scored(found: Comparison, said: tuple[Said, Said], tested: Tested, known: n
         scores=comparison.scores(part[0], part[1], found.rule, truth),
         calibrations=(off[0], off[1]),
         reliabilities=(curves[0], curves[1]),
+        thresholds=thresholds.transferred(
+            part[0].predicted, part[1].predicted, found.rule.threshold, found.rule.n_detect, found.rule.dv_max, truth
+        ),
     )
 
 
@@ -220,7 +232,8 @@ def write(
         The files, the page first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = {"changes": found.changes} | ({} if found.scores is None else {"scores": found.scores})
+    made = {"changes": found.changes, "scores": found.scores, "thresholds": found.thresholds}
+    written = {name: table for name, table in made.items() if table is not None}
     for name, table in written.items():
         tables.write(table, folder / f"{name}.csv")
     shown = found.changes.groupby("kind", sort=False).head(most)
@@ -236,6 +249,7 @@ def write(
         known=found.known,
         calibrations=found.calibrations,
         reliabilities=found.reliabilities,
+        thresholds=found.threshold_words,
         facts={
             **{
                 when: f"{name}, id {number}, on {network.grid}"
