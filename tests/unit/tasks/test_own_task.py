@@ -81,6 +81,11 @@ def test_several_targets_are_a_tuple(task):
     ("old", "new", "expected"),
     [
         ("return keras.Sequential(", "return (", "mine.py: model() returned list, expected a keras.Model"),
+        (
+            "keras.Input((3,)),",
+            "",
+            "mine.py: model() returned a model whose weights are not made yet, expected one that",
+        ),
         ("keras.Input((3,))", "keras.Input((4,))", "mine.py: model(): the model does not take inputs of shape (2, 3)"),
         ("outputs[:, 0] - targets", "outputs - targets", "mine.py: loss() returned the shape (2, 2) for targets of"),
         ("return ops.square(", "return ops.mean(", "mine.py: loss() returned the shape ()"),

@@ -55,6 +55,12 @@ class OwnTask:
         what = f"{self.file.name}: model()"
         if not isinstance(model, keras.Model):
             raise TaskError(f"{what} returned {type(model).__name__}, expected a keras.Model")
+        if not model.built:
+            # its weights are saved and read back where there are no examples
+            raise TaskError(
+                f"{what} returned a model whose weights are not made yet, expected one that knows its inputs: begin "
+                "with keras.Input((...)), or call it once, on zeros of their shape"
+            )
         return model
 
     def build_plain(self) -> keras.Model:
