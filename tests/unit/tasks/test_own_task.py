@@ -93,6 +93,16 @@ def test_several_targets_are_a_tuple(task):
         ("return ops.square(outputs[:, 0]", "return ops.log(outputs[:, 0] * 0 - 1 + 0 *", "expected finite numbers"),
         ("outputs[:, 0]", "outputs[:, 0, 0]", "mine.py: loss() failed in line 14 of mine.py"),
         ("units=4", "width=4", "mine.py: model() failed"),
+        (
+            "return ops.square(",
+            "return keras.random.uniform(targets.shape) * ops.square(",
+            "random numbers without a seed",
+        ),
+        (
+            "layers.BatchNormalization()",
+            "layers.Lambda(lambda x: x + keras.random.normal((3,)), output_shape=(3,))",
+            "mine.py: model() or loss() draws random numbers without a seed",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(task, old, new, expected):

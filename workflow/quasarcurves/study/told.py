@@ -13,7 +13,8 @@ SCORED = ("compute_metrics", "compare_stopping", "compare_optimizers", "measure_
 """Steps that measure models on the test set as the task does."""
 
 DESCRIBED = (
-    "fit_learning_curves", "write_answer", "plot_aligned", "plot_cures", "plot_curvature", "plot_detected_spikes",
+    "compute_hazards", "fit_learning_curves", "write_answer", "plot_aligned", "plot_cures", "plot_curvature",
+    "plot_detected_spikes",
     "plot_hazard", "plot_interventions", "plot_learning_curve", "plot_loss_by_fraction", "plot_loss_by_optimizer",
     "plot_spike_cost", "plot_spike_statistics", "plot_train_validation",
 )  # fmt: skip
