@@ -1,8 +1,12 @@
 """Model and loss of a task file: what is built of them, and what is refused before the first step."""
 
+from functools import partial
+
+import jax
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from quasarcurves import tasks
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
@@ -110,6 +114,17 @@ def test_what_does_not_fit_is_refused(task, old, new, expected):
         own = task((old, new), units=3)
         own.check(own.build(1), DATA)
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("compiled", [partial(tf.function, autograph=False), jax.jit], ids=["tensorflow", "jax"])
+@pytest.mark.parametrize("line", ["return np.square(outputs)", "return outputs if outputs[0] > 0 else -outputs"])
+def test_what_cannot_be_compiled_is_said_with_its_line(task, compiled, line):
+    old = "return ops.square(outputs[:, 0] - targets)"
+    file = task((old, line), ("import keras\n", "import keras\nimport numpy as np\n")).file
+    with pytest.raises(ValueError) as error:
+        compiled(lambda given: file.call("loss", given, given))(DATA[1])
+    expected = f"mine.py: loss() failed in line 15 of mine.py (`{line}`), expected keras.ops in place of NumPy"
+    assert str(error.value).startswith(expected)
 
 
 def test_a_saved_model_says_what_is_trained_and_is_read_back(task, tmp_path):
