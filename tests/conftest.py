@@ -23,6 +23,8 @@ _LONGEST_FIRST = (
     "test_deploy.py",
     "test_recipes.py",
     "test_pack.py",
+    "test_own_task_study.py",
+    "test_own_task_packed.py",
     "test_studies.py",
     "run everything",
     "test_jax.py",

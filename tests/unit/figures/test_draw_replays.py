@@ -8,7 +8,7 @@ from tests.support.planted_replays import make
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import hazards, interventions, survival
 from quasarcurves.analysis.replays.hazards import level
-from quasarcurves.analysis.replays.words import ARMS as WORDS
+from quasarcurves.analysis.replays.words import in_words
 from quasarcurves.figures import hazard
 from quasarcurves.figures import interventions as forest
 
@@ -42,14 +42,15 @@ def test_hazards_are_those_of_the_table(made, legible):
 
 def test_ratios_are_those_of_the_table(made, legible):
     table = interventions.compare(made)
-    figure = forest.draw(table)
+    figure = forest.draw(table, "digits")
     text = legible(figure)
     axes = figure.axes[0]
+    assert "10 worst digits left out" in text
     assert "AMSGrad from here: cannot be had: Adam without amsgrad has no maximum" in text
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert sorted(names) == sorted(WORDS[arm] for arm in ARMS)
+    assert sorted(names) == sorted(in_words(arm, "digits") for arm in ARMS)
     points = [line for line in axes.lines if line.get_marker() == "o"]
-    expected = table.assign(arm=table["arm"].map(WORDS)).set_index("arm")["ratio"]
+    expected = table.assign(arm=[in_words(arm, "digits") for arm in table["arm"]]).set_index("arm")["ratio"]
     for line in points:
         name = names[int(line.get_ydata()[0])]
         assert line.get_xdata()[0] == pytest.approx(expected[name])

@@ -1,5 +1,6 @@
 """Arms of replays: each changes what it says, on a small network, and nothing else."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -263,4 +264,14 @@ def test_batches_larger_than_the_training_set_cannot_be_had(adam):
     few = Setup(adam.setup.run, adam.setup.learner, np.arange(40), adam.setup.variants)
     assert ARMS["batch_x4"].unfit(few) == "the training set has 40 examples, fewer than 64"
     assert ARMS["norm_256"].unfit(few) == "the training set has 40 examples, fewer than 256"
-    assert ARMS["worst_out"].unfit(few) == ""
+    assert ARMS["worst_out"].unfit(few) == ARMS["random_out"].unfit(few) == ""
+    fewest = replace(few, places=np.arange(10))
+    for name in ("worst_out", "random_out"):
+        assert ARMS[name].unfit(fewest) == "the training set has 10 examples, and 10 are left out"
+
+
+def test_a_model_without_batch_normalisation_cannot_have_it_wider(adam):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.LayerNormalization(), keras.layers.Dense(1)])
+    within = keras.Sequential([keras.Input((3,)), keras.Sequential([keras.layers.BatchNormalization()])])
+    for one, why in ((model, "the model has no BatchNormalization"), (within, "")):
+        assert ARMS["norm_256"].unfit(replace(adam.setup, learner=replace(adam.setup.learner, model=one))) == why

@@ -1,9 +1,13 @@
 """Model and loss of a task file: what is built of them, and what is refused before the first step."""
 
+from functools import partial
+
 import h5py
+import jax
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from quasarcurves import tasks
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
@@ -82,6 +86,11 @@ def test_several_targets_are_a_tuple(task):
     ("old", "new", "expected"),
     [
         ("return keras.Sequential(", "return (", "mine.py: model() returned list, expected a keras.Model"),
+        (
+            "keras.Input((3,)),",
+            "",
+            "mine.py: model() returned a model whose weights are not made yet, expected one that",
+        ),
         ("keras.Input((3,))", "keras.Input((4,))", "mine.py: model(): the model does not take inputs of shape (2, 3)"),
         ("outputs[:, 0] - targets", "outputs - targets", "mine.py: loss() returned the shape (2, 2) for targets of"),
         ("return ops.square(", "return ops.mean(", "mine.py: loss() returned the shape ()"),
@@ -89,6 +98,16 @@ def test_several_targets_are_a_tuple(task):
         ("return ops.square(outputs[:, 0]", "return ops.log(outputs[:, 0] * 0 - 1 + 0 *", "expected finite numbers"),
         ("outputs[:, 0]", "outputs[:, 0, 0]", "mine.py: loss() failed in line 14 of mine.py"),
         ("units=4", "width=4", "mine.py: model() failed"),
+        (
+            "return ops.square(",
+            "return keras.random.uniform(targets.shape) * ops.square(",
+            "random numbers without a seed",
+        ),
+        (
+            "layers.BatchNormalization()",
+            "layers.Lambda(lambda x: x + keras.random.normal((3,)), output_shape=(3,))",
+            "mine.py: model() or loss() draws random numbers without a seed",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(task, old, new, expected):
@@ -96,6 +115,17 @@ def test_what_does_not_fit_is_refused(task, old, new, expected):
         own = task((old, new), units=3)
         own.check(own.build(1), DATA)
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("compiled", [partial(tf.function, autograph=False), jax.jit], ids=["tensorflow", "jax"])
+@pytest.mark.parametrize("line", ["return np.square(outputs)", "return outputs if outputs[0] > 0 else -outputs"])
+def test_what_cannot_be_compiled_is_said_with_its_line(task, compiled, line):
+    old = "return ops.square(outputs[:, 0] - targets)"
+    file = task((old, line), ("import keras\n", "import keras\nimport numpy as np\n")).file
+    with pytest.raises(ValueError) as error:
+        compiled(lambda given: file.call("loss", given, given))(DATA[1])
+    expected = f"mine.py: loss() failed in line 15 of mine.py (`{line}`), expected keras.ops in place of NumPy"
+    assert str(error.value).startswith(expected)
 
 
 def test_a_saved_model_says_what_is_trained_and_is_read_back(task, tmp_path):

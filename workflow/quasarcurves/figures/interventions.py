@@ -33,6 +33,9 @@ _ROW, _FRAME = 0.17, 1.25
 _LEAST, _MOST = 0.02, 20.0
 """The panel's limits go no farther."""
 
+_BESIDE = 1.02
+"""Of the width: where numbers begin, clear of the arrows at the panel's end."""
+
 _COLORS = {LOWERS: style.OKABE_ITO[0], RAISES: style.OKABE_ITO[1]}
 
 
@@ -72,17 +75,19 @@ def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame, examples: 
         axes.axvline(limit, color="0.6", linewidth=0.7, linestyle=dashes, zorder=0)
     for y, row in enumerate(tables.records(shown)):
         _draw_arm(axes, y, row, low, high)
-    axes.set_yticks(range(len(shown)), [in_words(arm) for arm in shown["arm"]])
+    axes.set_yticks(range(len(shown)), [in_words(arm, examples) for arm in shown["arm"]])
     axes.set_ylim(-0.7, len(shown) - 0.3 if len(shown) else 0.5)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(_title(keys, rows, shown["verdict"], examples))
     axes.set_xlabel(
-        "\n".join(["hazard over that as it is (filled: differs from 1, given all arms)", *_notes(rows[absent])])
+        "\n".join(
+            ["hazard over that as it is (filled: differs from 1, given all arms)", *_notes(rows[absent], examples)]
+        )
     )
     axes.text(
-        1.01, len(shown) - 0.3, "spikes / as it is", transform=axes.get_yaxis_transform(), fontsize=7, va="bottom"
+        _BESIDE, len(shown) - 0.3, "spikes / as it is", transform=axes.get_yaxis_transform(), fontsize=7, va="bottom"
     )
 
 
@@ -104,9 +109,11 @@ def _limits(shown: pd.DataFrame) -> tuple[float, float]:
 def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) -> None:
     color = _COLORS.get(row["verdict"], "0.35")
     label = f"{row['events']:,.0f} / {row['events_as_it_is']:,.0f}"
-    axes.text(1.01, y, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center")
+    axes.text(_BESIDE, y, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center")
     if np.isnan(row["ratio"]):
-        axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, va="center", ha="center", color=color)
+        # on a ground of its own: a line of the panel may pass there
+        place = {"va": "center", "ha": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
+        axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, color=color, **place)
         return
     ends = np.clip([row["ratio_low"], row["ratio_high"]], low, high)
     axes.plot(ends, [y, y], color=color, linewidth=0.9)
@@ -118,8 +125,8 @@ def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) 
         axes.plot(row["ratio"], y, "o", color=color, markerfacecolor=face, markersize=4.5)
 
 
-def _notes(absent: pd.DataFrame) -> list[str]:
-    texts = (f"{in_words(row['arm'])}: {row['verdict']}" for row in tables.records(absent))
+def _notes(absent: pd.DataFrame, examples: str) -> list[str]:
+    texts = (f"{in_words(row['arm'], examples)}: {row['verdict']}" for row in tables.records(absent))
     return [line for text in texts for line in textwrap.wrap(text, 80)]
 
 

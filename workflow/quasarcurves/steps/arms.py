@@ -253,7 +253,7 @@ class Batch(Arm):
 
 
 class WholeBatch(Arm):
-    """All training spectra in each batch."""
+    """All training examples in each batch."""
 
     def batch_size(self, setup: Setup) -> int:
         """Return the size of the training set."""
@@ -261,21 +261,23 @@ class WholeBatch(Arm):
 
 
 class WiderNormalisation(Arm):
-    """Batch normalisation takes its statistics of 256 spectra; the loss is that of the batch alone."""
+    """Batch normalisation takes its statistics of 256 examples; the loss is that of the batch alone."""
 
     def unfit(self, setup: Setup) -> str:
-        """Return whether the training set is smaller."""
-        n = len(setup.places)
+        """Return whether nothing is normalised so, or the training set is smaller."""
+        layers, n = setup.learner.model._flatten_layers(), len(setup.places)
+        if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
+            return "the model has no BatchNormalization"
         return f"the training set has {n} examples, fewer than {_STATISTICS_SIZE}" if n < _STATISTICS_SIZE else ""
 
     def variant(self, setup: Setup) -> Learner:
-        """Return the learner whose loss is that of the first spectra of what it is given."""
+        """Return the learner whose loss is that of the first examples of what it is given."""
         own, size = setup.learner.loss, self.batch_size(setup)
         learner = replace(setup.learner, loss=lambda outputs, *targets: own(outputs, *targets)[:size])
         return _with_optimizer(learner, _built_anew(setup))
 
     def batches(self, examples: np.ndarray, setup: Setup, fork: Fork, rng: np.random.Generator) -> np.ndarray:
-        """Cut examples into batches, and add other spectra to each."""
+        """Cut examples into batches, and add other examples to each."""
         own = super().batches(examples, setup, fork, rng)
         more = [
             rng.choice(np.setdiff1d(setup.places, batch), _STATISTICS_SIZE - batch.size, replace=False) for batch in own
@@ -321,8 +323,17 @@ class Float64(_OtherComputation):
         return "JAX computes in float32 here" if keras.backend.backend() == "jax" else super().unfit(setup)
 
 
-class WorstOut(Arm):
-    """The 10 spectra of largest loss at the fork are left out."""
+class _LeftOut(Arm):
+    """10 examples are left out."""
+
+    def unfit(self, setup: Setup) -> str:
+        """Return whether nothing would be left."""
+        n = len(setup.places)
+        return f"the training set has {n} examples, and {_LEFT_OUT} are left out" if n <= _LEFT_OUT else ""
+
+
+class WorstOut(_LeftOut):
+    """The 10 examples of largest loss at the fork are left out."""
 
     def batches(self, examples: np.ndarray, setup: Setup, fork: Fork, rng: np.random.Generator) -> np.ndarray:
         """Cut what is left of the examples into batches."""
@@ -330,8 +341,8 @@ class WorstOut(Arm):
         return super().batches(examples[~np.isin(examples, worst)], setup, fork, rng)
 
 
-class RandomOut(Arm):
-    """10 spectra at random are left out: what `WorstOut` is compared with."""
+class RandomOut(_LeftOut):
+    """10 examples at random are left out: what `WorstOut` is compared with."""
 
     def batches(self, examples: np.ndarray, setup: Setup, fork: Fork, rng: np.random.Generator) -> np.ndarray:
         """Cut what is left of the examples into batches."""
@@ -340,7 +351,7 @@ class RandomOut(Arm):
 
 
 class Redealt(Arm):
-    """The training's own spectra in their own time, dealt out anew among 8 batches."""
+    """The training's own examples in their own time, dealt out anew among 8 batches."""
 
     def batches(self, examples: np.ndarray, setup: Setup, fork: Fork, rng: np.random.Generator) -> np.ndarray:
         """Deal out anew what the training itself saw next."""

@@ -1,4 +1,4 @@
-"""Sustained spikes of one run, step by step: what the steps of a rise are like, and which spectra carry it.
+"""Sustained spikes of one run, step by step: what the steps of a rise are like, and which examples carry it.
 
 The training is gone through again, and its losses are compared with its record on the way and afterwards: looking
 closely must not change it. Offsets count from the onset, the first step of the growth (`spikes.splitting`): at offset 0
@@ -32,19 +32,19 @@ FIRST, LAST = -100, 20
 """Offsets of the steps that are measured."""
 
 BEFORE = 32
-"""Steps before the onset at which the loss of each spectrum is that before the rise."""
+"""Steps before the onset at which the loss of each example is that before the rise."""
 
 LISTED = 20
-"""Spectra listed of a spike."""
+"""Examples listed of a spike."""
 
 _PROBE, _BATCHES = 256, 8
-"""Spectra of the probe, and batches that the batch sharpness is of."""
+"""Examples of the probe, and batches that the batch sharpness is of."""
 
 _CHECKED = 64
 """Steps after the last look that are compared with the record."""
 
 _LOSSES = 8
-"""Tag that keeps the batches that the losses of spectra are taken in apart from other random draws."""
+"""Tag that keeps the batches that the losses of examples are taken in apart from other random draws."""
 
 _RECORDED = ("loss", "square_over_past")
 """Measures that the record has of every step."""
@@ -56,10 +56,9 @@ MEASURES = [
 
 STEP_COLUMNS = ["onset", "peak", "height_ratio", "offset", *MEASURES]
 
-SPECTRA_COLUMNS = [
-    "onset", "peak", "rank", "row", "target_id", "label", "z", "snr", "loss_before", "loss_onset", "loss_peak", "share",
-    "cumulated", "n_half",
-]  # fmt: skip
+PLACES = ["onset", "peak", "rank", "row"]
+LOSSES = ["loss_before", "loss_onset", "loss_peak", "share", "cumulated", "n_half"]
+"""Columns of an example that carries a spike; between them stands what its task says of it."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class MicroscopeJob:
     number : int
         Sustained spikes, the tallest first.
     spectra, subset, history : Path
-        Read: the prepared spectra, the rows to train on, the record of the training.
+        Read: the prepared examples, the rows to train on, the record of the training.
     matched : Path or None
         History of the run whose effective step this one is held to.
     """
@@ -88,7 +87,7 @@ class MicroscopeJob:
 
 
 def magnify(job: MicroscopeJob, steps: Path, spectra: Path, listed: int = LISTED) -> None:
-    """Look at the tallest sustained spikes of a run and write a row per step, and a row per spectrum that carries one.
+    """Look at the tallest sustained spikes of a run and write a row per step, and a row per example that carries one.
 
     Parameters
     ----------
@@ -96,7 +95,7 @@ def magnify(job: MicroscopeJob, steps: Path, spectra: Path, listed: int = LISTED
     steps, spectra : Path
         CSV files written; without a spike they have no row.
     listed : int
-        Spectra of each spike.
+        Examples of each spike.
 
     Raises
     ------
@@ -110,11 +109,16 @@ def magnify(job: MicroscopeJob, steps: Path, spectra: Path, listed: int = LISTED
     own = {key: getattr(job.run, key) for key in tables.RUN_KEYS}
     name = f"f{job.run.fraction}_r{job.run.replicate}/{job.run.optimizer}"
     keys = {"run": name, **own, "n_train": history.params["outcome"]["n_train"]}
-    step_rows, spectrum_rows = _look(job, history, spikes, listed) if len(spikes) else ([], [])
-    for rows, columns, path in ((step_rows, STEP_COLUMNS, steps), (spectrum_rows, SPECTRA_COLUMNS, spectra)):
+    step_rows, example_rows = _look(job, history, spikes, listed) if len(spikes) else ([], [])
+    of_examples = [*PLACES, *_known(job, np.zeros(0, int)), *LOSSES]
+    for rows, columns, path in ((step_rows, STEP_COLUMNS, steps), (example_rows, of_examples, spectra)):
         table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
-        # what is said of an example depends on the task
-        tables.write(table.assign(**keys)[[*keys, *(name for name in columns if name in table)]], path)
+        tables.write(table.assign(**keys)[[*keys, *columns]], path)
+
+
+def _known(job: MicroscopeJob, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the task says of examples."""
+    return tasks.trained(job.run.task, job.run.network).describe(job.spectra, rows)
 
 
 def chosen(spikes: pd.DataFrame, number: int) -> pd.DataFrame:
@@ -126,12 +130,12 @@ def chosen(spikes: pd.DataFrame, number: int) -> pd.DataFrame:
 def _look(
     job: MicroscopeJob, history: History, spikes: pd.DataFrame, listed: int
 ) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
-    """Return the rows of the steps and of the spectra, a table per spike each."""
+    """Return the rows of the steps and of the examples, a table per spike each."""
     microscope, n = _Microscope(job, history), len(history.steps["loss"])
     looks = [_Look(spike, n) for spike in tables.records(spikes)]
     with StopSignals() as stop:
         microscope.go_through(looks, stop.raise_if_received)
-    return [microscope.steps(look) for look in looks], [microscope.spectra(look, listed) for look in looks]
+    return [microscope.steps(look) for look in looks], [microscope.examples(look, listed) for look in looks]
 
 
 class _Look:
@@ -159,7 +163,7 @@ class _Microscope:
         self._job, self._history = job, history
         rows = Subset.load(job.subset)
         trainer = build_trainer(job.spectra, rows, job.run, job.matched)
-        # the examples are the training set's own, in the order of the rows of the spectra
+        # the examples are the training set's own, in the order of their rows
         self._rows, self._places = np.sort(rows.train), np.sort(np.asarray(trainer.plan.order(0)))
         settings = CurvatureSettings(1, _PROBE, _BATCHES)
         # built on the model as it was initialised
@@ -204,12 +208,11 @@ class _Microscope:
         known = {"onset": look.onset, "peak": look.peak, "height_ratio": look.height_ratio}
         return table.assign(**known, offset=np.array(look.measured) - look.onset)
 
-    def spectra(self, look: _Look, listed: int) -> pd.DataFrame:
-        """Return a row per spectrum that carries a spike."""
+    def examples(self, look: _Look, listed: int) -> pd.DataFrame:
+        """Return a row per example that carries a spike."""
         before, onset, peak = (self._losses[step] for step in look.listed)
         table = carriers.carriers(before, peak).head(listed)
         place = table["place"].to_numpy()
         rows = self._rows[place]
-        known = tasks.trained(self._job.run.task, self._job.run.network).describe(self._job.spectra, rows)
         losses = {"loss_before": before[place], "loss_onset": onset[place], "loss_peak": peak[place]}
-        return table.assign(onset=look.onset, peak=look.peak, row=rows, **known, **losses)
+        return table.assign(onset=look.onset, peak=look.peak, row=rows, **_known(self._job, rows), **losses)

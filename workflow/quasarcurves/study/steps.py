@@ -200,7 +200,7 @@ _STEPS = (
     Step("collect_microscopes", lambda s: Need(150, 2 + 0.02 * s.runs), light=True,
         reads=("magnified_steps", "magnified_spectra"), when="magnifies_spikes", makes=(
         _table("microscope"),
-        _table("spike_spectra", "a row per sustained spike and spectrum that carries it, the largest share of the rise first: which spectrum, its losses before, at the onset and at the peak; ``n_half`` spectra make up half of the rise. It is no list of wrong labels: with 1 % of the labels of a simulated set made wrong, 3 of the 37 carriers of one spike had one, and none of the 6 of another."))),
+        _table("spike_spectra", "a row per sustained spike and example that carries it, the largest share of the rise first: which one, its losses before, at the onset and at the peak; ``n_half`` of them make up half of the rise. It is no list of wrong labels: with 1 % of the labels of a simulated set made wrong, 3 of the 37 carriers of one spike had one, and none of the 6 of another."))),
     Step("evaluate", per="run", reads=("spectra", "subset", "model", "best", "snapshots"),
         makes=(File("predictions", f"{_RUN}/predictions.h5"),)),
     Step("collect_histories", lambda s: Need(155 + 6e-4 * s.longest_epochs + 0.03 * s.runs, 3 + 3e-6 * s.steps),
@@ -265,7 +265,7 @@ _STEPS = (
         _table("cures_overall", "a row per optimizer and reference: the same over all fractions together."))),
     Step("fit_learning_curves", lambda s: Need(149 + 0.01 * s.runs, 3 + 0.1 * s.runs),
         reads=("runs", "test_losses", "test_metrics", "convergence"), makes=(
-        _table("learning_curve", "a row per optimizer and metric: the gain per doubling seen, the fitted curve, spectra needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say; how many to label next, where costs are given."),
+        _table("learning_curve", "a row per optimizer and metric: the gain per doubling seen, the fitted curve, examples needed for the target, floor and gain from doubling with 90 % intervals, or why the data cannot say; how many to label next, where costs are given."),
         _table("learning_curve_errors"), _table("learning_curve_bands"))),
     Step("write_answer", lambda s: Need(151, 3), light=True,
         reads=("runs", "spikes", "spike_statistics", "spike_trends", "hypotheses", "cures", "cures_overall", "convergence", "stopping", "learning_curve", "interventions", "replay_findings"),

@@ -16,7 +16,8 @@ RUNS_TASK = (*SCORED, "plot_worst_examples")
 """Steps that call functions of the task file, which may import Keras."""
 
 DESCRIBED = (
-    "fit_learning_curves", "write_answer", "plot_aligned", "plot_cures", "plot_curvature", "plot_detected_spikes",
+    "compute_hazards", "fit_learning_curves", "write_answer", "plot_aligned", "plot_cures", "plot_curvature",
+    "plot_detected_spikes",
     "plot_hazard", "plot_interventions", "plot_learning_curve", "plot_loss_by_fraction", "plot_loss_by_optimizer",
     "plot_spike_cost", "plot_spike_statistics", "plot_train_validation",
 )  # fmt: skip

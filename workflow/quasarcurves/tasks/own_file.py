@@ -26,6 +26,9 @@ _MOST = 600
 
 _END = object()
 
+_COMPILED = ("Tracer", "symbolic")
+"""Words in the errors of JAX and TensorFlow about what has no value yet, while a program is compiled."""
+
 
 def path_of(name: str) -> Path:
     """Return the task file that a study names.
@@ -130,7 +133,10 @@ class _Blame:
         if isinstance(error, ModuleNotFoundError):
             raise TaskError(f"{self._what}: {error}{_hint(error.name)}") from error
         line = _line_in(self._path, trace)
-        raise TaskError(f"{self._what} failed{line}: {type(error).__name__}: {_cut(str(error))}") from error
+        said = f"{type(error).__name__}: {_cut(str(error))}"
+        hint = ", expected keras.ops in place of NumPy and of `if`: a training compiles it"
+        found = any(word in said for word in _COMPILED)
+        raise TaskError(f"{self._what} failed{line}{hint if found else ''}: {said}") from error
 
 
 def _cut(text: str) -> str:

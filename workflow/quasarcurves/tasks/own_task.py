@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.spectra.subsets import load_target_ids
@@ -58,6 +60,12 @@ class OwnTask:
         what = f"{self.file.name}: model()"
         if not isinstance(model, keras.Model):
             raise TaskError(f"{what} returned {type(model).__name__}, expected a keras.Model")
+        if not model.built:
+            # its weights are saved and read back where there are no examples
+            raise TaskError(
+                f"{what} returned a model whose weights are not made yet, expected one that knows its inputs: begin "
+                "with keras.Input((...)), or call it once, on zeros of their shape"
+            )
         return model
 
     def build_plain(self) -> keras.Model:
@@ -76,12 +84,19 @@ class OwnTask:
         Raises
         ------
         TaskError
-            If the model does not take them, has several outputs, or the loss is no finite number for each.
+            If the model does not take them, has several outputs, or the loss is no finite number for each; or if one of
+            them draws random numbers that no state of a training keeps.
         """
         inputs, *targets = data
         for n in {min(n, len(inputs)) for n in _CHECKED}:
             outputs = self._outputs(model, inputs[:n])
             self._check_loss(outputs, [each[:n] for each in targets], n)
+        # Keras makes it when it is first drawn from, and none is left since the model was built
+        if global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is not None:
+            raise TaskError(
+                f"{self.file.name}: model() or loss() draws random numbers without a seed, so that no training could "
+                "be gone on with; expected seed=keras.random.SeedGenerator(), made once and held by a layer"
+            )
         if not model.trainable_variables:
             raise TaskError(f"{self.file.name}: model() returned a model without trainable weights")
 

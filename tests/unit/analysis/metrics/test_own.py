@@ -273,6 +273,7 @@ def test_a_metric_that_one_model_lacks():
         ([1.0], "returned list, expected a dict from names to numbers or arrays"),
         ({"m": np.zeros((40, 2))}, r"m: expected a number or an array of shape \(40,\), found shape \(40, 2\)"),
         ({"m": np.zeros(39)}, r"m: expected a number or an array of shape \(40,\), found shape \(39,\)"),
+        ({"m": [[1.0], [2.0, 3.0]]}, r"m: expected a number or 40 values, found \[\[1.0\], \[2.0, 3.0\]\]"),
         ({"m": "good"}, "m: expected a number or 40 values, found"),
         ({"m": None}, "m: expected a number or 40 values, found object None"),
         ({3: 1.0}, "returned the name 3, expected a word of letters, digits and _"),
@@ -284,6 +285,27 @@ def test_a_metric_that_one_model_lacks():
 def test_what_measure_must_not_return(values, message):
     with pytest.raises(ValueError, match=rf"t.py: measure\(\).*{message}"):
         _ = scored(values).found
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [
+        ({"m": np.ones(40), "r": 1.0}, "m: a value per example, r: a number"),
+        ({"m": 1.0}, "m: a number"),
+        ({"r": 1.0, "m": 1.0, "more": np.ones(40)}, "r: a number, m: a number, more: a value per example"),
+        ({}, "nothing"),
+    ],
+)
+def test_all_models_are_measured_alike(other, found):
+    answers = iter([{"m": 1.0, "r": 0.5}, {"r": np.nan, "m": 2.0}, other])
+    truth = OwnTestSet(OwnScorer(lambda targets, outputs: next(answers), name="t.py"), np.arange(40), np.arange(40))
+    first, alike, last = (OwnScored(truth, np.zeros(40), np.ones(40)) for _ in range(3))
+    assert list(first.found) == ["loss", "m", "r"]
+    assert np.isnan(alike.value("r"))
+    with pytest.raises(ValueError) as error:
+        _ = last.found
+    expected = "m: a number, r: a number, as for another model"
+    assert str(error.value) == f"t.py: measure() returned {found}; expected {expected}"
 
 
 @pytest.fixture

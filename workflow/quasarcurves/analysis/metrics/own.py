@@ -140,6 +140,31 @@ class OwnTestSet:
                 raise ValueError(f"{group.file.filename}: {group.name}: expected {name} of {n} examples, found {found}")
         return OwnScored(self, group["outputs"][:], group[LOSS][:].astype(np.float64))
 
+    @cached_property
+    def _forms(self) -> dict[str, str]:
+        """What is measured of the first model that is scored, in words, by name."""
+        return {}
+
+    def check_alike(self, measured: Mapping[str, np.ndarray]) -> None:
+        """Refuse a model of which other things are measured than of the first.
+
+        Raises
+        ------
+        ValueError
+            If names differ, or one is a number and the other a value per example.
+        """
+        forms = {name: "a value per example" if values.ndim else "a number" for name, values in measured.items()}
+        if not self._forms:
+            self._forms.update(forms)
+        if forms != self._forms:
+            expected, found = (
+                ", ".join(f"{name}: {form}" for name, form in each.items()) for each in (self._forms, forms)
+            )
+            raise ValueError(
+                f"{self.scorer.name}: measure() returned {found or 'nothing'}; expected {expected or 'nothing'}, "
+                "as for another model"
+            )
+
     def at(self, rows: np.ndarray) -> Any:
         """Return the targets of some rows."""
         return tuple(each[rows] for each in self.targets) if isinstance(self.targets, tuple) else self.targets[rows]
@@ -168,7 +193,9 @@ class OwnScored:
     @cached_property
     def found(self) -> dict[str, np.ndarray]:
         """Return every metric, the loss first: its number, or (n,) values."""
-        return {LOSS: self.loss, **self._measured(np.arange(len(self.loss)))}
+        measured = self._measured(np.arange(len(self.loss)))
+        self.truth.check_alike(measured)
+        return {LOSS: self.loss, **measured}
 
     def value(self, name: str) -> float:
         """Return the value of a metric."""
@@ -245,7 +272,10 @@ def _rows_of(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def _as_values(value: Any, n: int, what: str) -> np.ndarray:
-    values = np.asarray(value)
+    try:
+        values = np.asarray(value)
+    except ValueError:  # rows of several lengths
+        raise ValueError(f"{what}: expected a number or {n} values, found {value!r:.100}") from None
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{what}: expected a number or {n} values, found {values.dtype} {value!r:.100}")
     if values.shape not in ((), (n,)):

@@ -1,4 +1,4 @@
-"""Carriers of a spike: the spectra whose own losses make up its rise."""
+"""Carriers of a spike: the examples whose own losses make up its rise."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ HALF = 0.5
 
 
 def carriers(before: np.ndarray, peak: np.ndarray) -> pd.DataFrame:
-    """Rank spectra by what they add to the rise of the loss.
+    """Rank examples by what they add to the rise of the loss.
 
     Parameters
     ----------
     before, peak : (n,) array
-        Loss of each spectrum before the spike and at its peak.
+        Loss of each example before the spike and at its peak.
 
     Returns
     -------
     DataFrame
-        A row per spectrum, that of the largest rise first:
+        A row per example, that of the largest rise first:
 
-        - place: of the spectrum in `before`
+        - place: of the example in `before`
         - rank: from 1
-        - share: its rise over that of all together, which is negative for a spectrum whose loss falls; NaN if the loss
+        - share: its rise over that of all together, which is negative for an example whose loss falls; NaN if the loss
           does not rise in all
-        - cumulated: share of all spectra up to this rank
-        - n_half: the fewest spectra that make up half of the rise, the same in each row; 0 if the loss does not rise
+        - cumulated: share of all examples up to this rank
+        - n_half: the fewest examples that make up half of the rise, the same in each row; 0 if the loss does not rise
 
     Raises
     ------

@@ -57,6 +57,7 @@ class Rule:
     Parameters
     ----------
     name, asked : str
+        As all texts, with {examples} where the task says what they are called.
     claims : (str, str)
         What is said if it holds, and if it fails.
     alternatives : sequence of sequences of Condition
@@ -93,9 +94,9 @@ RULES = (
         [[Condition("m_0", below=A_HALF, above=TWICE)]],
     ),
     Rule(
-        "few spectra carry it",
-        "does leaving out the 10 worst spectra lower the hazard to under a half of that without 10 random ones?",
-        ("a few spectra carry the spikes", "leaving out the worst spectra does not halve the hazard"),
+        "few {examples} carry it",
+        "does leaving out the 10 worst {examples} lower the hazard to under a half of that without 10 random ones?",
+        ("a few {examples} carry the spikes", "leaving out the worst {examples} does not halve the hazard"),
         [[Condition("worst_out", "random_out", below=A_HALF)]],
     ),
     Rule(
@@ -109,8 +110,8 @@ RULES = (
 ORDER = "the order of batches decides"
 
 
-def judge(outcomes: Outcomes) -> pd.DataFrame:
-    """Return a row per optimizer, n_train, learning_rate and rule, with `COLUMNS`.
+def judge(outcomes: Outcomes, examples: str = "examples") -> pd.DataFrame:
+    """Return a row per optimizer, n_train, learning_rate and rule, with `COLUMNS`; `examples` is what they are called.
 
     - rule, asked, answer: yes, no or cannot say
     - estimate, low, high: of the condition that decides: the ratio of hazards with its 95 % interval; for `ORDER` the
@@ -119,7 +120,7 @@ def judge(outcomes: Outcomes) -> pd.DataFrame:
     """
     rows = []
     for keys, group in outcomes.groups():
-        rows += [keys | row for row in (*(_judged(rule, group) for rule in RULES), order(group))]
+        rows += [keys | row for row in (*(_judged(rule, group, examples) for rule in RULES), order(group))]
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
@@ -138,7 +139,7 @@ class _Found:
         return f"{what.arm} has {number(ratio.value)} {times} ({number(ratio.low)} to {number(ratio.high)})"
 
 
-def _judged(rule: Rule, group: Outcomes) -> dict[str, Any]:
+def _judged(rule: Rule, group: Outcomes, examples: str) -> dict[str, Any]:
     """Return the row of a rule; arms that were not replayed say nothing."""
     replayed = {arm for arm in group.arms if not group.note(arm)}
     found, missing = [], []
@@ -155,7 +156,8 @@ def _judged(rule: Rule, group: Outcomes) -> dict[str, Any]:
     # the part on which the answer hangs: the first that has that answer itself
     decides = next((_telling(some) for some, part in zip(found, parts, strict=True) if some and part == answer), None)
     ratio = decides.ratio if decides else Ratio(np.nan, np.nan, np.nan, np.nan, 0)
-    row = {"rule": rule.name, "asked": rule.asked, "answer": answer, "sentence": f"{says}: {'; '.join(texts)}."}
+    row = {"rule": rule.name, "asked": rule.asked, "sentence": f"{says}: {'; '.join(texts)}."}
+    row = {name: text.format(examples=examples) for name, text in row.items()} | {"answer": answer}
     return row | {"estimate": ratio.value, "low": ratio.low, "high": ratio.high}
 
 

@@ -26,6 +26,7 @@ def write(
     survivals: Path,
     hazard_model: Path,
     replay_findings: Path,
+    examples: str = "examples",
 ) -> None:
     """Join the replays of all jobs and write what they come to.
 
@@ -38,6 +39,8 @@ def write(
     hazards, interventions, survivals, hazard_model, replay_findings : Path
         CSV: the tables of `hazards.per_fork`, `interventions.compare`, `survival.curves`, `hazard_model.fit` and
         `findings.judge`.
+    examples : str
+        What several examples are called.
 
     Raises
     ------
@@ -52,4 +55,4 @@ def write(
     tables.write(of_arms.compare(found), interventions)
     tables.write(survival.curves(found), survivals)
     tables.write(model.fit(found), hazard_model)
-    tables.write(rules.judge(found), replay_findings)
+    tables.write(rules.judge(found, examples), replay_findings)

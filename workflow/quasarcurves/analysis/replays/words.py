@@ -21,17 +21,24 @@ ARMS: Mapping[str, str] = {
     "batch_x0.5": "batch size x 0.5",
     "batch_x2": "batch size x 2",
     "batch_x4": "batch size x 4",
-    "batch_all": "all spectra in a batch",
-    "norm_256": "normalised by 256 spectra",
+    "batch_all": "all {examples} in a batch",
+    "norm_256": "normalised by 256 {examples}",
     "logits": "loss without its clip",
     "float64": "in float64",
-    "worst_out": "10 worst spectra left out",
-    "random_out": "10 random spectra left out",
+    "worst_out": "10 worst {examples} left out",
+    "random_out": "10 random {examples} left out",
     "re_dealt": "batches dealt out anew",
     "pushed": "weights pushed at random",
 }
 
 
-def in_words(arm: str) -> str:
-    """Return an arm of the study's file in words; one that is not known as it stands."""
-    return ARMS.get(arm, arm)
+def in_words(arm: str, examples: str) -> str:
+    """Return an arm of the study's file in words; one that is not known as it stands.
+
+    Parameters
+    ----------
+    arm : str
+    examples : str
+        What several examples are called.
+    """
+    return ARMS[arm].format(examples=examples) if arm in ARMS else arm

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, copy_in_float32, update
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Learner
@@ -186,7 +186,7 @@ def outputs_of(learner: Learner, x: np.ndarray) -> Callable[[list[Any], list[Any
 
 def compile_derivatives(learner: Learner) -> Derivatives:
     """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
-    exact = replace(learner, model=keras.models.clone_model(learner.model, clone_function=_in_float32))
+    exact = replace(learner, model=copy_in_float32(learner.model, type))
 
     def differentiated(weights: list[Any], others: list[Any], batch: Sequence[Any]) -> list[Any]:
         # the model's other variables, such as moving means, are not updated
@@ -234,8 +234,3 @@ def _cut(learner: Learner, state: Sequence[Any]) -> tuple[list[Any], list[Any], 
     first = len(learner.model.trainable_variables)
     second = first + len(learner.model.non_trainable_variables)
     return list(state[:first]), list(state[first:second]), list(state[second:])
-
-
-def _in_float32(layer: keras.Layer) -> keras.Layer:
-    # curvature is a small difference: float32 whatever precision the training has
-    return type(layer).from_config({**layer.get_config(), "dtype": "float32"})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -75,3 +76,35 @@ def update(
     optimizer.apply(gradients, weights)
     step = Step(loss, gradients, learner.model, optimizer, weights, rate, before, preconditioner_of(optimizer))
     return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step
+
+
+def copy_in_float32(model: keras.Model, class_of: Callable[[keras.Layer], type[keras.Layer]]) -> keras.Model:
+    """Return a model that computes as another does, in float32: curvature is a small difference.
+
+    A model that Keras cannot copy layer by layer, such as one that is a class, stands for itself if it is in float32.
+
+    Parameters
+    ----------
+    model : keras.Model
+    class_of : callable
+        layer -> class of its copy.
+
+    Raises
+    ------
+    ValueError
+        If it can neither be copied nor stand for itself.
+    """
+
+    def copied(layer: keras.Layer) -> keras.Layer:
+        return class_of(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    try:
+        return keras.models.clone_model(model, clone_function=copied, recursive=True)
+    except Exception as error:  # whatever the constructor of a layer of one's own raises
+        computed = sorted({layer.compute_dtype for layer in model._flatten_layers()})
+        if computed == ["float32"]:
+            return model
+        raise ValueError(
+            f"curvature is measured in float32, and the model computes in {', '.join(computed)}; expected layers that "
+            f"Keras can copy by their get_config(), or training.precision float32, found: {str(error)[:300]}"
+        ) from error

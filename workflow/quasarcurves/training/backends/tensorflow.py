@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, update
+from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, copy_in_float32, update
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Learner
@@ -60,7 +60,7 @@ def compile_steps(
             outputs, moved = learner.model.stateless_call(learner.parted(values), _tensors(others), x, training=True)
             parts = tf.reduce_mean(learner.loss(outputs, *targets), axis=0)
             loss = tf.reduce_sum(parts)
-        gradients = tape.gradient(loss, values, unconnected_gradients=_ZERO)
+        gradients = _gradients(tape, loss, values)
         _assign(others, moved)
         values, step = update(learner, measures, loss, gradients, before)
         return parts, values, step.after if moves else before
@@ -95,6 +95,12 @@ def compile_steps(
 
 def _tensors(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
     return [tf.convert_to_tensor(variable) for variable in variables]
+
+
+def _gradients(tape: tf.GradientTape, target: Any, sources: Sequence[tf.Tensor], along: Any = None) -> list[tf.Tensor]:
+    found = tape.gradient(target, sources, along, unconnected_gradients=_ZERO)
+    # that of an embedding is of the rows that were looked up, and is made whole here
+    return [tf.convert_to_tensor(gradient) for gradient in found]
 
 
 def _assign(variables: Sequence[keras.Variable], values: Sequence[tf.Tensor]) -> None:
@@ -146,18 +152,20 @@ def compile_outputs(learner: Learner, x: np.ndarray) -> Callable[[], np.ndarray]
 
 def compile_derivatives(learner: Learner) -> Derivatives:
     """Compile gradient, products with the Hessian, and outputs: of each shape of examples once."""
-    model = keras.models.clone_model(learner.model, clone_function=_twice_differentiable)
+    model = copy_in_float32(learner.model, _plain)
 
     def called(weights: Sequence[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
         # stateless: neither the running means of batch normalisation nor the random generators of dropout move
-        return model.stateless_call(weights, _tensors(learner.model.non_trainable_variables), x, training=True)[0]
+        others = _tensors(learner.model.non_trainable_variables)
+        with _differentiable_moments():
+            return model.stateless_call(weights, others, x, training=True)[0]
 
     def differentiated(weights: Sequence[tf.Tensor], examples: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         x, *targets = examples
         with tf.GradientTape() as tape:
             tape.watch(weights)
             loss = tf.reduce_sum(tf.reduce_mean(learner.loss(called(weights, x), *targets), axis=0))
-        return tape.gradient(loss, weights, unconnected_gradients=_ZERO)
+        return _gradients(tape, loss, weights)
 
     @_compiled()
     def gradient(examples: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -169,7 +177,7 @@ def compile_derivatives(learner: Learner) -> Derivatives:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             gradients = differentiated(weights, examples)
-        return flat(tape.gradient(gradients, weights, like(vector, weights), unconnected_gradients=_ZERO))
+        return flat(_gradients(tape, gradients, weights, like(vector, weights)))
 
     @_compiled()
     def outputs(examples: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -178,20 +186,26 @@ def compile_derivatives(learner: Learner) -> Derivatives:
     return Derivatives(gradient, product, outputs)
 
 
-class _BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation whose second derivatives are right too.
+@contextmanager
+def _differentiable_moments() -> Iterator[None]:
+    """Let layers that normalise have right second derivatives too, while a program is traced.
 
     `tf.nn.moments`, which Keras calls, treats the mean within the variance as a constant. First derivatives are right
     all the same, second ones are not.
     """
+    before, tf.nn.moments = tf.nn.moments, _moments
+    try:
+        yield
+    finally:
+        tf.nn.moments = before
 
-    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
-        mean = ops.mean(inputs, self._reduction_axes, keepdims=True)
-        variance = ops.mean(ops.square(inputs - mean), self._reduction_axes)
-        return ops.reshape(mean, variance.shape), variance
+
+def _moments(x: tf.Tensor, axes: Sequence[int], keepdims: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+    mean = tf.reduce_mean(x, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.square(x - mean), axes, keepdims=True)
+    return (mean, variance) if keepdims else (tf.squeeze(mean, axes), tf.squeeze(variance, axes))
 
 
-def _twice_differentiable(layer: keras.Layer) -> keras.Layer:
-    kind = _BatchNormalization if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
-    # curvature is a small difference: float32 whatever precision the training has
-    return kind.from_config({**layer.get_config(), "dtype": "float32"})
+def _plain(layer: keras.Layer) -> type[keras.Layer]:
+    """Return the class that computes as a layer does and can be differentiated twice."""
+    return keras.layers.BatchNormalization if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
