@@ -112,8 +112,8 @@ def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) 
     axes.text(_BESIDE, y, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center")
     if np.isnan(row["ratio"]):
         # on a ground of its own: a line of the panel may pass there
-        place = {"va": "center", "ha": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
-        axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, color=color, **place)
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, color=color, va="center", ha="center", bbox=ground)
         return
     ends = np.clip([row["ratio_low"], row["ratio_high"]], low, high)
     axes.plot(ends, [y, y], color=color, linewidth=0.9)
