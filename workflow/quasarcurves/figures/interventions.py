@@ -112,7 +112,11 @@ def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) 
     axes.text(_BESIDE, y, label, transform=axes.get_yaxis_transform(), fontsize=7, va="center")
     if np.isnan(row["ratio"]):
         # on a ground of its own: a line of the panel may pass there
-        place = {"va": "center", "ha": "center", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
+        place: dict[str, Any] = {
+            "va": "center",
+            "ha": "center",
+            "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1},
+        }
         axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, color=color, **place)
         return
     ends = np.clip([row["ratio_low"], row["ratio_high"]], low, high)
