@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.figures import style
+from quasarcurves.quasarnet.cost import flops_per_spectrum
 from quasarcurves.quasarnet.settings import NetworkSettings
-from quasarcurves.study.resources import flops_per_spectrum
 from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import TrainingSettings
 

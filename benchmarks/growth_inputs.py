@@ -20,9 +20,9 @@ from growth import OPTIMIZERS, layout
 from inference import build
 from training_use import USUAL, prepare
 
-from quasarcurves.spectra.grid import N_BINS
+from quasarcurves.spectra.grid import LOGARITHMIC, N_BINS
 from quasarcurves.spectra.subsets import Subset
-from quasarcurves.spectra.table import GRID, Spectra, write_chunks
+from quasarcurves.spectra.table import Spectra, write_chunks
 from quasarcurves.study.steps import FILES
 from quasarcurves.training.history import History
 
@@ -107,7 +107,7 @@ def tested(spectra: int, filters: int = 16) -> None:
 def identities(spectra: int) -> None:
     """Write what subsets are drawn from: whose spectra they are. The spectra themselves are left out."""
     with h5py.File("spectra.h5", "w") as file:
-        file.attrs["grid"] = json.dumps(GRID)
+        file.attrs["grid"] = json.dumps(LOGARITHMIC.to_json())
         file["target_id"] = np.arange(spectra, dtype=np.int64)
         # of a data set that nothing is written to, the file has only the shape
         file.create_dataset("flux", (spectra, N_BINS), np.float32)
@@ -129,6 +129,10 @@ def predictions(runs: int, spectra: int, spikes: int = 5) -> None:
             file["row"], file["target_id"] = np.arange(len(truth)), truth.target_id
             for name in ("final", "best"):
                 _predict(file.create_group(name), truth, run["fraction"], rng)
+            held_out = file.create_group("validation")
+            held_out["row"] = np.arange(len(truth))
+            for name in ("final", "best"):
+                _predict(held_out.create_group(name), truth, run["fraction"], rng)
             for spike in range(1, spikes + 1):
                 for moment in ("before", "peak"):
                     group = file.create_group(f"snapshots/{spike}_{moment}")

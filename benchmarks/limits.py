@@ -20,13 +20,13 @@ import numpy as np
 import tensorflow as tf
 from fit import BOXES, network
 
+from quasarcurves.quasarnet.cost import flops_per_spectrum
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.network import build
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
-from quasarcurves.study.resources import flops_per_spectrum
 from quasarcurves.training import optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss

@@ -17,12 +17,12 @@ import jax
 import keras
 import numpy as np
 
+from quasarcurves.quasarnet.cost import flops_per_spectrum
 from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
-from quasarcurves.study.resources import flops_per_spectrum
 from quasarcurves.training import backends, optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Learner, Plan

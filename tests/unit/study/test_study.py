@@ -599,7 +599,7 @@ def test_a_job_s_need_grows_with_its_replays_and_falls_with_its_jobs():
         ({"subsets__fractions": [0.4, 1e-4]}, ("subsets.fractions: 0.0001 of 400 spectra are none",)),
         (
             {"training": {"last_batch": "drop", "batch_size": 200}},
-            ("training.last_batch is 'drop'", "have 200 spectra", "at most the 160 of a training set"),
+            ("training.last_batch is 'drop'", "have 200, expected", "at most the 160 of a training set"),
         ),
     ],
 )

@@ -14,7 +14,8 @@ from quasarcurves.training import loop, optimizers
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.measures import Loss
-from quasarcurves.training.plan import Learner, Plan, Score
+from quasarcurves.training.plan import Learner, Plan
+from quasarcurves.training.score import Score
 
 PART_WEIGHTS = np.array([1.0, 0.5])
 

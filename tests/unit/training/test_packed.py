@@ -31,7 +31,8 @@ from keras import ops
 from quasarcurves.training import backends, loop, optimizers
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import SynchronizedTrainers, Trainer
-from quasarcurves.training.plan import Learner, Plan, Score
+from quasarcurves.training.plan import Learner, Plan
+from quasarcurves.training.score import Score
 from quasarcurves.training.resume import capture, restore
 from quasarcurves.training.snapshots import Limits, Snapshots
 

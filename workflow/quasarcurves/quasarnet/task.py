@@ -23,8 +23,8 @@ from quasarcurves.quasarnet.network import build_logits
 from quasarcurves.quasarnet.objective import decode
 from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.table import BAD, GALAXY, is_quasar, load_column
-from quasarcurves.training.plan import Score
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
+from quasarcurves.training.score import Score
 
 FEW_QUASARS = 30
 """With fewer quasars in the validation set its crossing point moves in steps of 3 % and more."""

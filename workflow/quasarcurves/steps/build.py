@@ -16,8 +16,9 @@ from quasarcurves.training import optimizers
 from quasarcurves.training.curvature import Curvature, drawn_batches
 from quasarcurves.training.history import History
 from quasarcurves.training.loop import Trainer
-from quasarcurves.training.plan import Learner, Plan, Score
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.run_settings import RunSettings
+from quasarcurves.training.score import Score
 from quasarcurves.training.settings import CurvatureSettings
 from quasarcurves.training.snapshots import Snapshots
 

@@ -258,7 +258,7 @@ class Study:
             training = self.training_settings(run.optimizer)
             if training.last_batch == "drop" and training.batch_size > run.n_train(n):
                 raise StudyError(
-                    f"training.last_batch is 'drop' and a batch of {run.optimizer} has {training.batch_size} examples, "
+                    f"training.last_batch is 'drop' and batches of {run.optimizer} have {training.batch_size}, "
                     f"expected at most the {run.n_train(n)} of a training set: an epoch would have no step"
                 )
 

@@ -17,8 +17,8 @@ from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.spectra.subsets import load_target_ids
 from quasarcurves.tasks import own_examples
 from quasarcurves.tasks.own_file import TaskError, TaskFile
-from quasarcurves.training.plan import Score
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
+from quasarcurves.training.score import Score
 from quasarcurves.training.settings import LOSS
 
 _CHECKED = 2, 5

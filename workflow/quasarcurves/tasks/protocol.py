@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from quasarcurves.training.run_settings import RunSettings
+from quasarcurves.training.score import Score
 from quasarcurves.training.snapshots import Snapshot
 
 if TYPE_CHECKING:
     import keras
-
-    from quasarcurves.training.plan import Score
 
 
 class Task(Protocol):

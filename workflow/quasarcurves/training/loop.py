@@ -17,8 +17,9 @@ import numpy as np
 from quasarcurves.training import backends
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import step_record
-from quasarcurves.training.plan import Learner, Plan, Score
+from quasarcurves.training.plan import Learner, Plan
 from quasarcurves.training.record import Record
+from quasarcurves.training.score import Score
 from quasarcurves.training.snapshots import Snapshots
 
 _BLOCK_SECONDS = 1.0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from quasarcurves.provenance import status
 from quasarcurves.quasarnet.figures.census import examples, histograms
 from quasarcurves.spectra import Spectra, census
 from quasarcurves.spectra.census import Census
+from quasarcurves.spectra.sources import read_chunks
+from quasarcurves.study import Study
 from quasarcurves.study.outlook import Kind, Seen, Shown, count
 
 
@@ -28,6 +32,14 @@ def look(chunks: Iterable[Spectra]) -> Seen:
         warnings=list(_wrong(found)),
         figures=_figures(found),
     )
+
+
+def of_study(study: Study) -> Seen:
+    """Return what the spectra of a study are, as they were prepared if they still are what it asks for."""
+    if status.is_current(study, "prepare_spectra"):
+        return look(census.of_file(study.prepared))
+    print("reading the spectra ...", file=sys.stderr)
+    return look(read_chunks(study.data))
 
 
 def about(found: Census) -> Iterator[str]:
