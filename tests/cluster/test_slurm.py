@@ -20,6 +20,8 @@ from cluster_study import ROOT, ClusterStudy
 from slurm_cluster import kill_tree, wait_for
 from slurm_page import follow
 
+from support import small_task
+
 pytestmark = pytest.mark.cluster
 
 EPOCHS = 400
@@ -44,10 +46,12 @@ OTHER_SITE = {
 
 
 def undisturbed(study: ClusterStudy) -> None:
-    """Nothing happens but another study in the same folder; the site wants --gres, constraints, and a command first."""
+    """Nothing happens but another study in the same folder; the site wants --gres, constraints, and a command first.
+
+    The other study is of a task file.
+    """
     other = ClusterStudy(study.cluster, study.folder, "other", study.profile)
-    settings = {**STUDY, "study": {"name": "other", "seed": 2}, "training": {"epochs": 20}}
-    (study.folder / "other.yaml").write_text(yaml.safe_dump(settings))
+    small_task.write(study.folder, "other", epochs=20)
     study.profile = profile(study.folder / "profile", OTHER_SITE)
     study.start()
     other.start()
@@ -58,6 +62,7 @@ def undisturbed(study: ClusterStudy) -> None:
     study.finish()
     other.finish()
     assert len(other.history.epochs["loss"]) == 20
+    assert other.history.params["task"]["name"] == "mine.py"
 
 
 def time_limit(study: ClusterStudy) -> None:

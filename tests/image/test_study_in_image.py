@@ -16,6 +16,7 @@ from containers import GROUP, IMAGE, ROOT, USER
 from quasarcurves.provenance import receipts
 from quasarcurves.spectra import Spectra
 from quasarcurves.training.history import History
+from support import small_task
 
 pytestmark = pytest.mark.image
 
@@ -104,6 +105,16 @@ def test_a_folders_own_study_is_run_without_being_named(image, folder):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     result = image.containers.study(folder, "-n", options=AS_ANYBODY)
     assert "results/mine/" in result.stdout, result.stdout
+
+
+def test_a_task_file_of_the_folder_is_studied(image, folder):
+    small_task.write(folder, "own")
+    result = image.containers.study(folder, "--configfile", "/work/own.yaml", "--cores", "2", options=AS_ANYBODY)
+    assert result.returncode == 0, result.stdout
+    results = folder / "results" / "own"
+    assert "distance" in pd.read_csv(results / "test_metrics.csv").columns
+    assert (results / "figures" / "worst_examples_adam.png").stat().st_size > 1000
+    assert "points" in (results / "answer.md").read_text()
 
 
 def test_a_study_that_is_wrong_is_refused_in_plain_words(image, folder):
