@@ -26,7 +26,7 @@ FEWEST = 10
 
 _END = 1e-7
 
-DRAWS = 499
+DRAWS, _AT_A_TIME = 199, 1_000_000
 LEVEL = 0.95
 _SEED = 1
 """Of the draws, the same for all networks."""
@@ -171,11 +171,18 @@ def expected_error(
     confidence, label, owner = confidence[order], label[order], np.asarray(target_id)[known][order]
     rng = np.random.default_rng(_SEED)
     ones = np.ones(n)
-    error = _error(confidence, label, ones, bins)
+    error = float(_errors(confidence, label, ones, bins))
     objects, index = np.unique(owner, return_inverse=True)
     # one draw per object: its spectra are of one class, so that repeats tell no more than one
-    by_chance = [_error(confidence, rng.random(len(objects))[index] < confidence, ones, bins) for _ in range(DRAWS)]
-    drawn = np.array([_error(confidence, label, times[index], bins) for times in _times_drawn(len(objects), rng)])
+    by_chance = np.concatenate(
+        [
+            _errors(confidence, rng.random((draws, len(objects)))[:, index] < confidence, ones, bins)
+            for draws in _parts(n)
+        ]
+    )
+    drawn = np.concatenate(
+        [_errors(confidence, label, _times_drawn(draws, len(objects), rng)[:, index], bins) for draws in _parts(n)]
+    )
     # a drawn set scatters about the one it is drawn from as that does about the truth, and adds as much to the error
     reach = np.quantile(drawn - drawn.mean(), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = np.clip(error + reach, 0, 1)
@@ -223,16 +230,31 @@ def _logit(confidence: np.ndarray) -> np.ndarray:
     return scipy.special.logit(np.clip(np.asarray(confidence, np.float64), _END, 1 - _END))
 
 
-def _error(confidence: np.ndarray, label: np.ndarray, weights: np.ndarray, bins: int) -> float:
-    """Expected calibration error of (n,) spectra in the order of their confidence, each of a weight."""
+def _errors(confidence: np.ndarray, label: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
+    """Return expected calibration errors (...) of n spectra in the order of their confidence.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+    label, weights : (n,) or (draws, n) arrays
+    bins : int
+    """
     starts = np.linspace(0, len(confidence), min(bins, len(confidence)) + 1).astype(int)[:-1]
-    return float(np.abs(np.add.reduceat(weights * (label - confidence), starts)).sum() / weights.sum())
+    sums = np.add.reduceat(weights * (label - confidence), starts, axis=-1)
+    return np.abs(sums).sum(axis=-1) / weights.sum(axis=-1)
 
 
-def _times_drawn(objects: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield, draw by draw, how often each of some objects is drawn."""
-    for _ in range(DRAWS):
-        yield np.bincount(rng.integers(objects, size=objects), minlength=objects)
+def _parts(n: int) -> Iterator[int]:
+    """Yield numbers of draws that are made at a time, `DRAWS` in all, so that the memory stays small."""
+    most = max(1, _AT_A_TIME // n)
+    for start in range(0, DRAWS, most):
+        yield min(most, DRAWS - start)
+
+
+def _times_drawn(draws: int, objects: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each of some objects is drawn, (draws, objects)."""
+    chosen = rng.integers(objects, size=(draws, objects)) + objects * np.arange(draws)[:, None]
+    return np.bincount(chosen.ravel(), minlength=draws * objects).reshape(draws, objects)
 
 
 def _wilson(k: int, n: int) -> tuple[float, float]:

@@ -233,7 +233,7 @@ _STEPS = (
         reads=("spectra", "predictions"), through=_ALL_PREDICTIONS, when="draws_examples", makes=(
         _table("worst_examples", "the examples of the largest loss, of each optimizer at its largest size: which, their loss, and in how many replicates they are among the worst."),
         File("worst_arrays", "worst_examples.h5"))),
-    Step("measure_calibration", lambda s: Need(153 + 8e-3 * s.tested, 2 + 0.5 * s.runs + 4e-4 * s.scored),
+    Step("measure_calibration", lambda s: Need(190 + 8e-3 * s.tested, 2 + 0.1 * s.runs + 2e-4 * s.scored),
         reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
         _table("calibration", "a row per run, model, number of lines and sample: how far confidences are from probabilities, what chance alone gives, and the same after they are scaled by what the validation set says."),
         _table("reliability"), File("scalings", "calibration.json"))),
