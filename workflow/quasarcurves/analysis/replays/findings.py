@@ -210,7 +210,8 @@ def order(group: Outcomes) -> dict[str, Any]:
     value, low, high = _part(s, g), _part(s_low, g_high), _part(s_high, g_low)
     answer = YES if high < A_HALF else NO if low > A_HALF else CANNOT_SAY
     says = {YES: f"Yes, {ORDER}", NO: "No, the state shortly before a spike decides"}
-    claim, places = says.get(answer, f"Whether {ORDER} is not settled"), " and ".join(f"{at:g}" for at in LATE)
+    there = [at for at in LATE if len(group.at(BEFORE, distances=(at,)).counts())]
+    claim, places = says.get(answer, f"Whether {ORDER} is not settled"), " and ".join(f"{at:g}" for at in there)
     text = (
         f"{claim}: of other orders from {places} steps before a spike {percent(s)} ({percent(s_low)} to "
         f"{percent(s_high)}) spike, of those from the grid {percent(g)} ({percent(g_low)} to {percent(g_high)})."
