@@ -85,3 +85,9 @@ def test_models_that_failed_are_left_out_and_small_test_sets_are_taken_whole(tmp
     assert table["optimizer"].unique().tolist() == ["adam"]
     assert table["row"].tolist() == ROWS[:3].tolist() and (table["replicates"] == 1).all()
     assert chosen(tmp_path, examples, runs[2:]).empty
+
+
+@pytest.mark.parametrize("largest_first", [True, False])
+def test_where_all_of_the_largest_size_failed_no_smaller_one_takes_its_place(tmp_path, examples, largest_first):
+    runs = [predicted(tmp_path, np.full(20, np.nan)), predicted(tmp_path, np.ones(20), fraction=0.2)]
+    assert chosen(tmp_path, examples, runs if largest_first else runs[::-1]).empty

@@ -58,27 +58,20 @@ def write(predictions: Iterable[Path], examples: Path, table: Path, arrays: Path
     table, arrays : Path
         The files to write, CSV and HDF5.
     """
-    by_optimizer: dict[str, list[_Run]] = {}
+    by_size: dict[str, dict[float, list[_Run]]] = {}
     rows = np.empty(0, int)
     for keys, file, rows in predicted_runs(predictions, lambda rows: rows):  # noqa: B007  (the last are those of all)
-        _add(by_optimizer.setdefault(keys["optimizer"], []), keys, file)
+        of_size = by_size.setdefault(keys["optimizer"], {}).setdefault(keys["fraction"], [])
+        loss = file[FINAL]["loss"][:].astype(np.float64)
+        if np.isfinite(loss).all():
+            of_size.append(_Run(keys, loss, Path(file.filename)))
+    largest = {name: sizes[max(sizes)] for name, sizes in by_size.items()}
     ids = load_target_ids(examples)[rows] if len(rows) else rows
-    chosen = {name: _choose(runs, rows, ids) for name, runs in by_optimizer.items() if runs}
+    chosen = {name: _choose(runs, rows, ids) for name, runs in largest.items() if runs}
     tables.write(pd.concat([pd.DataFrame(columns=COLUMNS), *chosen.values()], ignore_index=True), table)
     with whole_file(arrays) as temporary, h5py.File(temporary, "w") as out:
         for name, found in chosen.items():
-            _copy(out.create_group(name), found, by_optimizer[name], rows, examples)
-
-
-def _add(runs: list[_Run], keys: dict[str, Any], predictions: h5py.File) -> None:
-    """Keep a run if its size is the largest of its optimizer and all its losses are finite."""
-    if runs and keys["fraction"] < runs[0].keys["fraction"]:
-        return
-    if runs and keys["fraction"] > runs[0].keys["fraction"]:
-        runs.clear()
-    loss = predictions[FINAL]["loss"][:].astype(np.float64)
-    if np.isfinite(loss).all():
-        runs.append(_Run(keys, loss, Path(predictions.filename)))
+            _copy(out.create_group(name), found, largest[name], rows, examples)
 
 
 def _choose(runs: list[_Run], rows: np.ndarray, ids: np.ndarray) -> pd.DataFrame:
