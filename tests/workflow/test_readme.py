@@ -1,5 +1,6 @@
 """What README and the pages on studies and models say is true: commands exist, snippets are valid studies."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -70,6 +71,8 @@ def study_folder(data_folder, tmp_path):
 
     path = study.results / "runs" / run.name / "model.keras"
     save_keras(network.build(filters=3), path, about_run(study.run_settings(run), "final"))
+    scaling = {"slope": 1.0, "offset": 0.0, "n": 60, "quasars": 30}
+    (study.results / "calibration.json").write_text(json.dumps({run.name: {"final": {"1": scaling}}}))
 
 
 def test_there_is_an_example_of_every_command_on_models():

