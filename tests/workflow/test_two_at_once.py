@@ -33,7 +33,7 @@ def start(command, folder):
         [*command, "--until", "prepare_spectra"],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while not list((folder / ".snakemake" / "quasarcurves").glob("*.json")):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
@@ -51,7 +51,7 @@ def test_second_snakemake_is_refused(tmp_path, command):
     second = run(command, tmp_path)
     assert second.returncode != 0
     assert "cannot be locked" in second.stdout + second.stderr
-    output, _ = first.communicate(timeout=120)
+    output, _ = first.communicate(timeout=900)
     assert first.returncode == 0, output
     assert len(load_column(tmp_path / "results" / "smoke" / "data" / "spectra.h5", "z")) == 150_000
     assert not list((tmp_path / ".snakemake" / "quasarcurves").iterdir())
