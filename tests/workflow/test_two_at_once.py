@@ -48,7 +48,12 @@ def run(command, folder):
 @pytest.mark.slow
 def test_second_snakemake_is_refused(tmp_path, command):
     first = start(command, tmp_path)
-    second = run(command, tmp_path)
+    # however slow the machine is, the first one is still there when the second comes
+    os.killpg(first.pid, signal.SIGSTOP)
+    try:
+        second = run(command, tmp_path)
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
     assert second.returncode != 0
     assert "cannot be locked" in second.stdout + second.stderr
     output, _ = first.communicate(timeout=900)
