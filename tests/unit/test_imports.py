@@ -17,6 +17,7 @@ MAY_NEED = (
     "quasarcurves.quasarnet.model_files",
     "quasarcurves.quasarnet.steps.",
     "quasarcurves.quasarnet.convolution",
+    "quasarcurves.quasarnet.described_layers",
     "quasarcurves.quasarnet.export",
     "quasarcurves.quasarnet.fused_batch_norm",
     "quasarcurves.quasarnet.loss",

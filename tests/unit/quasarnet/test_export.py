@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from quasarcurves.quasarnet.export import from_quasarnp, read_about, read_grid, to_quasarnp
 from quasarcurves.quasarnet.network import build
+from quasarcurves.quasarnet.objective import LINES
+from quasarcurves.quasarnet.trained_network import BAL_LINES, Trained
 from quasarcurves.spectra.grid import GRIDS, Grid
 from support import keras2_weights
 
@@ -301,28 +303,75 @@ def test_what_the_configuration_says_counts_not_the_names_of_layers(weights_file
     np.testing.assert_allclose(rescaled[..., boxes:], -0.1 + 1.2 * plain[..., boxes:], rtol=0, atol=1e-6)
 
 
-def test_a_network_that_keras_3_has_saved_is_read(tmp_path):
-    """The layers of the training script that QuasarNET is published with, saved by today's Keras."""
+def as_the_training_script(activation=None, scaled=None, between=None, conv=None):
+    """Build the layers of the training script that QuasarNET is published with, in today's Keras, or others."""
     layers = keras.layers
+    activation = activation or (lambda: layers.Activation("relu"))
+    scaled = scaled or (lambda: layers.Rescaling(1.2, -0.1))
     x = image = keras.Input((443, 1))
     for i in range(1, 5):
-        x = layers.Conv1D(4, 10, strides=2, name=f"conv_{i}")(x)
+        x = layers.Conv1D(4, 10, strides=2, name=f"conv_{i}", **(conv or {}))(x)
         x = layers.BatchNormalization(name=f"batch_normalization_{i}")(x)
-        x = layers.Activation("relu")(x)
+        x = layers.Dropout(0.2)(activation()(x))
+    if between:
+        x = between()(x)
     x = layers.Dense(4, name="fc_common")(layers.Flatten()(x))
-    x = layers.Activation("relu")(layers.BatchNormalization(name="batch_normalization_5")(x))
+    x = activation()(layers.BatchNormalization(name="batch_normalization_5")(x))
     outputs = []
-    for k in range(3):
-        offset = layers.Dense(13, activation="sigmoid", name=f"fc_offset_{k}")(x)
-        offset = layers.Rescaling(1.2, -0.1)(offset)
+    for k in range(7):
+        offset = scaled()(layers.Dense(13, activation="sigmoid", name=f"fc_offset_{k}")(x))
         outputs.append(layers.Concatenate()([layers.Dense(13, activation="sigmoid", name=f"fc_box_{k}")(x), offset]))
     model = keras.Model(image, outputs)
     rng = np.random.default_rng(3)
-    model.set_weights([rng.uniform(0.1, 0.5, each.shape) for each in model.get_weights()])
-    model.save(tmp_path / "network.h5")
+    model.set_weights([rng.uniform(0.1, 0.5, each.shape) if each.ndim else each for each in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("name", ["network.h5", "network.keras"])
+@pytest.mark.parametrize("scaled", ["Rescaling", "Lambda"])
+def test_a_network_that_keras_3_has_saved_is_read(tmp_path, name, scaled):
+    """With seven outputs; the code of a Lambda is not run, which safe mode would refuse."""
+    model = as_the_training_script(
+        scaled=(lambda: keras.layers.Lambda(lambda x: -0.1 + x * 1.2)) if scaled == "Lambda" else None
+    )
+    model.save(tmp_path / name)
     flux = spectra()
     expected = np.stack([np.asarray(each) for each in model(flux[..., None])], axis=1)
-    np.testing.assert_allclose(outputs_of(from_quasarnp(tmp_path / "network.h5"), flux), expected, rtol=0, atol=1e-5)
+    found = Trained.load(tmp_path / name)
+    np.testing.assert_allclose(outputs_of(found.model, flux), expected, rtol=0, atol=1e-5)
+    assert ([*found.lines, *found.bal_lines], found.name) == ([*LINES, *BAL_LINES], name)
+    found.save(tmp_path / "again.h5")
+    np.testing.assert_allclose(forward(tmp_path / "again.h5", flux.astype(np.float64)), expected, rtol=0, atol=1e-5)
+
+
+OTHER_LAYERS = {
+    "activation": (
+        {"activation": lambda: keras.layers.Activation("tanh")},
+        r"activation_?\d* has activation 'tanh', expected 'relu'",
+    ),
+    "clipped": ({"activation": lambda: keras.layers.ReLU(6)}, r"has max_value 6.*, expected None"),
+    "leaky": (
+        {"activation": keras.layers.LeakyReLU},
+        r"to fc_box_0 lead .*batch_normalization_1, LeakyReLU.*; expected .*Activation",
+    ),
+    "one more": (
+        {"between": lambda: keras.layers.LayerNormalization(center=False, scale=False)},
+        r"lead .*LayerNormalization.*; expected",
+    ),
+    "twice": ({"conv": {"activation": "elu"}}, r"conv_1 has activation 'elu', expected 'linear'"),
+    "no biases": ({"conv": {"use_bias": False}}, r"conv_1.*bias"),
+    "scale": ({"scaled": lambda: keras.layers.Rescaling(1.1, -0.1)}, r"has scale and offset \(1\.1, -0\.1\)"),
+}
+"""Arguments of `as_the_training_script`, and the message."""
+
+
+@pytest.mark.parametrize("name", ["network.h5", "network.keras"])
+@pytest.mark.parametrize("other", OTHER_LAYERS)
+def test_other_layers_between_the_same_weights_are_refused(tmp_path, name, other):
+    other, message = OTHER_LAYERS[other]
+    as_the_training_script(**other).save(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"(?s)^{tmp_path}/{name}: .*{message}"):
+        from_quasarnp(tmp_path / name)
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

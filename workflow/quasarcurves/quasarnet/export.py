@@ -13,8 +13,10 @@ Keras opens them in safe mode. Reading runs nothing that a file holds: only numb
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,21 +29,19 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.described_layers import EPSILON, Described
 from quasarcurves.quasarnet.foreign_files import check_network
+from quasarcurves.quasarnet.keras_archive import Archive
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 from quasarcurves.spectra.grid import LOGARITHMIC, Grid, grid_with
 
 GRID = "model_grid"
 _WEIGHTS, _CONFIG, _ABOUT = "model_weights", "model_config", "quasarcurves"
 _RESCALED = "lambda"
-_RESCALING = ("Lambda", "Rescaling")
-"""Classes of layers that rescale offsets: QuasarNET's own is a Lambda of pickled code, which is not run."""
-
 _KERAS = {"backend": "tensorflow", "keras_version": "2.4.0"}
 """The version whose layout this is, that of the networks in use."""
 
 _NORM = "batch_normalization"
-_EPSILON = 1e-3
 _OF_LAYER, _OF_NORM = ("kernel", "bias"), ("gamma", "beta", "moving_mean", "moving_variance")
 
 _COMPARED = {
@@ -129,7 +129,8 @@ def from_quasarnp(path: str | Path) -> keras.Model:
     Parameters
     ----------
     path : str or Path
-        HDF5 file. Its layers are found by name; optimizer state and pickled functions in it are not looked at.
+        HDF5 file, or the archive that Keras 3 writes (`.keras`). Its layers are found by name; optimizer state and
+        pickled functions in it are not looked at.
 
     Returns
     -------
@@ -155,6 +156,11 @@ def from_quasarnp(path: str | Path) -> keras.Model:
     for (layer, variable), value in values.items():
         _variables(model, layer)[variable].assign(value)
     return model
+
+
+def has_separate_heads(path: str | Path) -> bool:
+    """Return whether an archive of Keras 3 has a layer for each head, as QuasarNET has, where `network` has one."""
+    return any(name.startswith("fc_box") for name in Archive.read(path).names)
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
@@ -253,34 +259,18 @@ def _size_in(file: h5py.File, path: str | Path) -> _Size:
             f"{path}: {_WEIGHTS} has weights of {', '.join(sorted(found)) or 'no layer'}; "
             f"expected {', '.join(sorted(expected))}"
         )
-    settings = _settings(file, path)
-    rates = [config["rate"] for config in settings.values() if config.get("class_name") == "Dropout"]
+    described = Described.read(file.attrs.get(_CONFIG), f"{path}: attribute {_CONFIG}")
     size = _Size(
         filters=_dataset(file, path, "conv_1", "kernel").shape[-1],
         layers=layers,
         boxes=_dataset(file, path, boxes[0], "bias").shape[-1],
         n_lines=n_lines,
-        dropout=rates[0] if rates else 0.0,
-        rescale_offsets=_rescales(settings, n_lines, path),
+        dropout=described.dropout,
+        rescale_offsets=described.rescales_offsets(n_lines),
         bins=_grid_in(file, path).n,
     )
-    _check_settings(settings, convolutions, norms, n_lines, path)
+    described.check(convolutions, norms, n_lines)
     return size
-
-
-def _rescales(settings: Mapping[str, Mapping], n_lines: int, path: str | Path) -> bool:
-    """Return whether the offsets of a file are rescaled; refuse it if only some are, or in another way."""
-    found = set()
-    for name, config in settings.items():
-        if config.get("class_name") in _RESCALING:
-            found |= set(re.findall(r'"fc_offset_(\d+)"', json.dumps(config["inbound_nodes"])))
-            scale = config.get("scale", OFFSET_SCALE), config.get("offset", OFFSET_SHIFT)
-            if scale != (OFFSET_SCALE, OFFSET_SHIFT):
-                expected = f"{OFFSET_SCALE} and {OFFSET_SHIFT}"
-                raise ValueError(f"{path}: {name} has scale and offset {scale}, expected {expected}")
-    if len(found) not in (0, n_lines):
-        raise ValueError(f"{path}: {len(found)} of {n_lines} offsets are rescaled, expected all or none")
-    return bool(found)
 
 
 def _found(file: h5py.File, path: str | Path, kind: str) -> list[str]:
@@ -291,39 +281,6 @@ def _found(file: h5py.File, path: str | Path, kind: str) -> list[str]:
         )
     matches = [re.fullmatch(rf"{kind}(?:_(\d+))?", name) for name in file[_WEIGHTS]]
     return [match[0] for match in sorted(filter(None, matches), key=lambda match: int(match[1] or 0))]
-
-
-def _settings(file: h5py.File, path: str | Path) -> dict[str, dict[str, Any]]:
-    """Return the settings of every layer by its name, from the attribute `model_config`."""
-    try:
-        layers = json.loads(file.attrs[_CONFIG])["config"]["layers"]
-        about = [{key: layer.get(key) for key in ("class_name", "inbound_nodes")} for layer in layers]
-        return {each["config"]["name"]: {**known, **each["config"]} for known, each in zip(about, layers, strict=True)}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: attribute {_CONFIG} cannot be read, expected JSON of its layers ({error!r})"
-        ) from error
-
-
-def _check_settings(
-    settings: Mapping[str, Mapping], convolutions: list[str], norms: list[str], n_lines: int, path: str | Path
-) -> None:
-    padding = network.padding_of(len(convolutions))
-    conv = {"padding": padding, "strides": [network.STRIDE], "kernel_size": [network.KERNEL_WIDTH]}
-    expected: dict[str, Mapping[str, Any]]
-    expected = {name: conv for name in convolutions} | {name: {"epsilon": _EPSILON} for name in norms}
-    # their outputs are read as probabilities and as places in a box
-    expected |= {f"fc_{kind}_{k}": {"activation": "sigmoid"} for kind in ("box", "offset") for k in range(n_lines)}
-    for name, wanted in expected.items():
-        if name not in settings:
-            raise ValueError(f"{path}: {_CONFIG} has no layer {name}, expected one with {wanted}")
-        for key, value in wanted.items():
-            found = settings[name].get(key, value)
-            if found != value:
-                raise ValueError(
-                    f"{path}: {_CONFIG} says that {name} has {key} {found!r}, expected {value!r} "
-                    f"in a network of {len(convolutions)} convolutions"
-                )
 
 
 def _grid_in(file: h5py.File, path: str | Path) -> Grid:
@@ -339,6 +296,10 @@ def _grid_in(file: h5py.File, path: str | Path) -> Grid:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[h5py.File]:
+    if zipfile.is_zipfile(path):
+        with _laid_out(Archive.read(path)) as file:
+            yield file
+        return
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
@@ -348,6 +309,17 @@ def _opened(path: str | Path) -> Iterator[h5py.File]:
     with file:
         check_network(file, path)
         yield file
+
+
+def _laid_out(archive: Archive) -> h5py.File:
+    """Return a Keras file in this layout: an HDF5 file in memory."""
+    file = h5py.File(io.BytesIO(), "w")
+    file.attrs[_CONFIG] = json.dumps({"config": archive.config})
+    group = file.create_group(_WEIGHTS)
+    for name, values in archive.weights.items():
+        layer, variable = name.split("/")
+        group[f"{layer}/{layer}/{variable}:0"] = values
+    return file
 
 
 def _dataset(file: h5py.File, path: str | Path, layer: str, variable: str) -> h5py.Dataset:
@@ -409,7 +381,7 @@ def _trunk(size: _Size) -> Iterator[dict[str, Any]]:
     for i, norm in enumerate(norms[:-1]):
         activation, dropout = (f"{name}_{i}" if i else name for name in ("activation", "dropout"))
         yield _layer("Conv1D", f"conv_{i + 1}", last, **convolution)
-        yield _layer("BatchNormalization", norm, f"conv_{i + 1}", axis=[2], epsilon=_EPSILON)
+        yield _layer("BatchNormalization", norm, f"conv_{i + 1}", axis=[2], epsilon=EPSILON)
         yield _layer("Activation", activation, norm, activation="relu")
         last = activation
         if size.dropout:
@@ -417,7 +389,7 @@ def _trunk(size: _Size) -> Iterator[dict[str, Any]]:
             last = dropout
     yield _layer("Flatten", "flatten", last)
     yield _layer("Dense", "fc_common", "flatten", units=size.filters, activation="linear")
-    yield _layer("BatchNormalization", norms[-1], "fc_common", axis=[1], epsilon=_EPSILON)
+    yield _layer("BatchNormalization", norms[-1], "fc_common", axis=[1], epsilon=EPSILON)
     yield _layer("Activation", "fc_activation", norms[-1], activation="relu")
 
 

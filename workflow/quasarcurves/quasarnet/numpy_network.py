@@ -6,26 +6,17 @@ normalisation by its moving statistics, no dropout. No code in the file is run.
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+
+from quasarcurves.quasarnet.keras_archive import VARIABLES, Archive
 
 _ROWS = 128
 """Spectra at a time: their patches for the convolutions stay within 60 MB at 100 filters."""
-
-_WEIGHTS = {
-    "Conv1D": ("kernel", "bias"),
-    "Dense": ("kernel", "bias"),
-    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
-}
-"""Variables of a layer, in the order of the file."""
 
 _NOTHING = {"InputLayer", "Dropout"}
 """Layers that change nothing in inference."""
@@ -55,18 +46,12 @@ class NumpyNetwork:
         ValueError
             If it is none, or holds anything but the layers of `network`, with the first of these.
         """
-        try:
-            with zipfile.ZipFile(path) as archive:
-                layers = json.loads(archive.read("config.json"))["config"]["layers"]
-                with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-                    kinds = {layer["config"]["name"]: layer["class_name"] for layer in layers}
-                    weights = _weights(file["layers"], kinds)
-        except (zipfile.BadZipFile, KeyError, TypeError, OSError) as error:
-            raise ValueError(f"{path}: cannot be read as a network of Keras ({error})") from error
+        archive = Archive.read(path)
+        layers = archive.config["layers"]
         strange = [layer for layer in layers if not _is_known(layer)]
         if strange:
             raise ValueError(f"{path}: layer {strange[0]['config']['name']!r} is none of QuasarNET as built here")
-        return cls(layers, weights)
+        return cls(layers, archive.weights)
 
     def with_weights(self, weights: Mapping[str, np.ndarray]) -> NumpyNetwork:
         """Return the same network with other weights.
@@ -95,22 +80,13 @@ class NumpyNetwork:
 
     def _of(self, layer: Mapping[str, Any]) -> list[np.ndarray]:
         name = layer["config"]["name"]
-        return [self.weights[f"{name}/{variable}"] for variable in _WEIGHTS.get(layer["class_name"], ())]
-
-
-def _weights(group: h5py.Group, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Read the weights by their paths; Keras's groups are numbered, and say in an attribute which layer they are."""
-    found = {}
-    for entry in group.values():
-        layer = entry["vars"].attrs["name"]
-        for i, variable in enumerate(_WEIGHTS.get(kinds[layer], ())):
-            found[f"{layer}/{variable}"] = entry["vars"][str(i)][()]
-    return found
+        return [self.weights[f"{name}/{variable}"] for variable in VARIABLES.get(layer["class_name"], ())]
 
 
 def _is_known(layer: Mapping[str, Any]) -> bool:
     kind, config = layer["class_name"], layer["config"]
-    expected = {"activation": "sigmoid" if kind == "Activation" else "linear", "use_bias": True, "center": True}
+    expected = {"activation": "sigmoid" if kind == "Activation" else "linear", "use_bias": True}
+    expected |= {"center": True, "scale": True} if kind == "BatchNormalization" else {}
     return kind in {*_LAYERS, *_NOTHING} and all(config.get(key, value) == value for key, value in expected.items())
 
 

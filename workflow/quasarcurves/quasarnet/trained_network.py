@@ -124,7 +124,8 @@ class Trained:
             about = model_files.read_about(path)
             if "task" in about:
                 raise ValueError(f"{path}: a model of the task {about['task']}, expected one of QuasarNET")
-            model = model_files.load_keras(path)
+            read = export.from_quasarnp if export.has_separate_heads(path) else model_files.load_keras
+            model = read(path)
             grid = Grid.from_json(about["grid"]) if "grid" in about else LOGARITHMIC
         else:
             raise ValueError(f"{path}: neither a Keras file (.keras) nor one of QuasarNP (.h5)")
