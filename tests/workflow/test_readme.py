@@ -12,7 +12,7 @@ import yaml
 from quasarcurves.study import Study
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("study", "studies", "spectra", "files", "changing", "classify", "models")
+PAGES = ("study", "studies", "spectra", "files", "changing", "classify", "models", "desi")
 TEXT = "\n".join([(ROOT / "README.md").read_text(), *((ROOT / "docs" / f"{page}.md").read_text() for page in PAGES)])
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 
@@ -56,7 +56,7 @@ def test_snippet_is_a_valid_study(text):
     assert len(next(sources.read_chunks(study.data, 64))) > 0
 
 
-COMMANDS = re.findall(r"^\.venv/bin/quasarcurves ((?:predict|export|import) [^#\n]*)", TEXT, re.MULTILINE)
+COMMANDS = re.findall(r"^\.venv/bin/quasarcurves ((?:predict|export|import|compare) [^#\n]*)", TEXT, re.MULTILINE)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def study_folder(data_folder, tmp_path):
 
 
 def test_there_is_an_example_of_every_command_on_models():
-    assert {command.split()[0] for command in COMMANDS} == {"predict", "export", "import"}
+    assert {command.split()[0] for command in COMMANDS} == {"predict", "export", "import", "compare"}
 
 
 @pytest.mark.usefixtures("study_folder")
@@ -91,7 +91,9 @@ def test_commands_on_models_run(command, tmp_path):
     if words[0] == "export":  # what it writes is there, for the other commands
         Path("weights.h5").unlink()
     assert cli.main(words) == 0
-    made = {"predict": "qn.fits", "export": "weights.h5", "import": "model.keras"}[words[0]]
+    made = {
+        "predict": "qn.fits", "export": "weights.h5", "import": "model.keras", "compare": "comparison/changes.csv",
+    }[words[0]]  # fmt: skip
     assert (tmp_path / made).stat().st_size > 0
 
 
