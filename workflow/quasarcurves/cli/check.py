@@ -40,7 +40,7 @@ def _seen(study: Study) -> Seen:
 
     print(f"running {study.task.name} ...", file=sys.stderr)
     assert study.task.settings is not None
-    return trial.try_task(study.task.settings, study.data, study.config["network"], study.backend)
+    return trial.try_task(study.task.settings, study.data, study.network, study.backend)
 
 
 CHECK = Command("check", "say what a study's examples are, what it takes and what it can show", _arguments, _check)

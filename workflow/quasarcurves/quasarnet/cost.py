@@ -46,6 +46,13 @@ def bins_after(layers: int, bins: int = N_BINS) -> list[int]:
     return lengths[1:]
 
 
+def kernel_shapes(network: NetworkSettings) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the kernels before the heads, by their layers."""
+    filters, lengths = network.filters, bins_after(network.layers, network.wavelength_grid.n)
+    shapes = {f"conv_{i}": (_KERNEL, filters if i > 1 else 1, filters) for i in range(1, network.layers + 1)}
+    return {**shapes, "fc_common": (lengths[-1] * filters, filters)}
+
+
 def flops_per_spectrum(network: NetworkSettings) -> float:
     """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
     filters, lengths = network.filters, bins_after(network.layers, network.wavelength_grid.n)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from quasarcurves.quasarnet import start
 from quasarcurves.quasarnet.cost import cost_of
-from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.settings import WARM_START, NetworkSettings
 from quasarcurves.spectra import sources
-from quasarcurves.spectra.grid import LOGARITHMIC, grid_of
+from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC, grid_of
 from quasarcurves.spectra.table import is_quasar, load_column
 from quasarcurves.training.cost import Cost
 
@@ -33,8 +35,20 @@ class Declared:
         return with_sources(schema, sources.schemas())
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Refuse what a source of spectra cannot read."""
+        """Refuse what a source of spectra cannot read, and a network that this one cannot start from."""
         sources.check(self.data(config, seed=0))
+        start.check(NetworkSettings.from_json(config["network"]))
+
+    def network(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the `network` block, with the hash of the file to start from."""
+        network = dict(config["network"])
+        if "start" in network:
+            network["start"] = asdict(start.start_of(network["start"]))
+        return network
+
+    def training_modules(self, network: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the module that reads the file to start from, if there is one."""
+        return (WARM_START,) if "start" in network else ()
 
     def data(self, config: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Return the `data` block as a source reads it: on the network's grid.
@@ -44,7 +58,7 @@ class Declared:
         data = dict(config["data"])
         if "seed" in sources.schemas()[data["source"]]["properties"]:
             data.setdefault("seed", seed)
-        grid = NetworkSettings.from_json(config["network"]).wavelength_grid
+        grid = GRIDS[config["network"]["grid"]]
         if grid != LOGARITHMIC:
             data["grid"] = grid.to_json()
         return data

@@ -13,6 +13,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+ABOUT = "quasarcurves.json"
+"""Member of the archive in which this library says what the outputs are; Keras ignores it."""
+
 VARIABLES = {
     "Conv1D": ("kernel", "bias"),
     "Dense": ("kernel", "bias"),
@@ -61,6 +64,12 @@ class Archive:
             raise
         except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(f"{path}: cannot be read as a network of Keras ({error})") from error
+
+
+def about_in(path: str | Path) -> dict[str, Any]:
+    """Return what a Keras file says of itself where this library wrote it; empty for files from elsewhere."""
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {}
 
 
 def _weights(group: h5py.Group, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:

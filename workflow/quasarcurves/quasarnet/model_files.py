@@ -17,10 +17,11 @@ import h5py
 import keras
 
 from quasarcurves.files import whole_file
+from quasarcurves.quasarnet.keras_archive import ABOUT, about_in
 from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC, LOGARITHMIC_SPACING
 from quasarcurves.training.run_settings import BEST, FINAL, RunSettings
 
-_ABOUT, _CONFIG, _METADATA = "quasarcurves.json", "config.json", "metadata.json"
+_CONFIG, _METADATA = "config.json", "metadata.json"
 
 
 def about_run(run: RunSettings, model: str) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def save_keras(model: keras.Model, path: str | Path, about: Mapping[str, Any]) -
         members[_CONFIG] = _numbered(members[_CONFIG])
         metadata = json.loads(members[_METADATA])
         del metadata["date_saved"]
-        members |= {_METADATA: json.dumps(metadata).encode(), _ABOUT: json.dumps(dict(about)).encode()}
+        members |= {_METADATA: json.dumps(metadata).encode(), ABOUT: json.dumps(dict(about)).encode()}
         with zipfile.ZipFile(temporary, "w") as archive:
             for name, content in members.items():
                 # of a name alone: a member with the date of 1980
@@ -89,10 +90,7 @@ def load_keras(path: str | Path) -> keras.Model:
 
 def read_about(path: Path) -> dict[str, Any]:
     """Return lines and run as a Keras file names them, else the history of the run beside it; empty if neither does."""
-    with zipfile.ZipFile(path) as archive:
-        if _ABOUT in archive.namelist():
-            return json.loads(archive.read(_ABOUT))
-    return _about_beside(path)
+    return about_in(path) or _about_beside(path)
 
 
 def _about_beside(path: Path) -> dict[str, Any]:

@@ -8,6 +8,25 @@ from typing import Any
 
 from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC_SPACING, Grid
 
+WARM_START = "quasarcurves.quasarnet.warm_start"
+"""Module that trainings from a file import; it is no part of others."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A file of weights to start from.
+
+    Parameters
+    ----------
+    file : str
+        As the study says it.
+    sha256 : str
+        Of its content: other weights make other runs.
+    """
+
+    file: str
+    sha256: str
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -27,6 +46,8 @@ class NetworkSettings:
         Share of activations dropped after each convolution.
     grid : {"logarithmic", "linear"}
         Wavelength grid of the spectra.
+    start : Start, optional
+        File whose weights training starts from; None: fresh ones.
     """
 
     filters: int
@@ -36,6 +57,7 @@ class NetworkSettings:
     bal_lines: tuple[str, ...]
     dropout: float = 0
     grid: str = LOGARITHMIC_SPACING
+    start: Start | None = None
 
     @property
     def n_lines(self) -> int:
@@ -50,15 +72,19 @@ class NetworkSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them, in the order of a study's canonical form.
 
-        The usual grid is left out: training states from before there was another fit.
+        The usual grid and the usual start are left out: training states from before there were others fit.
         """
         values = {**asdict(self), "lines": list(self.lines), "bal_lines": list(self.bal_lines)}
         if self.grid == LOGARITHMIC_SPACING:
             del values["grid"]
+        if self.start is None:
+            del values["start"]
         # sorted: files that hold the settings stay the same to the byte, however the class is written
         return dict(sorted(values.items()))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> NetworkSettings:
         """Return the settings that `to_json` wrote."""
-        return cls(**{**values, "lines": tuple(values["lines"]), "bal_lines": tuple(values["bal_lines"])})
+        start = Start(**values["start"]) if "start" in values else None
+        lines, bal_lines = tuple(values["lines"]), tuple(values["bal_lines"])
+        return cls(**{**values, "lines": lines, "bal_lines": bal_lines, "start": start})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from quasarcurves.quasarnet.metrics import crossing_of
 from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.quasarnet.network import build_logits
 from quasarcurves.quasarnet.objective import decode
-from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.settings import WARM_START, NetworkSettings
 from quasarcurves.spectra.table import BAD, GALAXY, is_quasar, load_column
 from quasarcurves.training.run_settings import RunSettings, TaskSettings
 from quasarcurves.training.score import Score
@@ -57,9 +58,16 @@ class QuasarNet:
         return load_examples(examples, rows, self.settings)
 
     def build(self, seed: int, precision: str = "float32") -> keras.Model:
-        """Build the network, of layers that are fast; initial weights depend on the seed and the backend."""
+        """Build the network, of layers that are fast.
+
+        Initial weights are those of the file that the study starts from, or depend on the seed and the backend.
+        """
         keras.utils.set_random_seed(seed)
-        return build_network(self.settings, precision=precision, **_fast_layers())
+        model = build_network(self.settings, precision=precision, **_fast_layers())
+        if self.settings.start:
+            # by its name: only for runs that do start from a file is it part of what the training depends on
+            import_module(WARM_START).take_weights(model, self.settings)
+        return model
 
     def build_plain(self) -> keras.Model:
         """Build the network with Keras's own layers in float32."""

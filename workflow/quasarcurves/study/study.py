@@ -36,6 +36,9 @@ from quasarcurves.training.settings import (
 _MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
 """Names that tables take for a missing value."""
 
+_NOT_PACKED = {"training", "match", "fractions", "from_scratch"}
+"""Keys of optimizers whose trainings are jobs of their own in any case."""
+
 _LENGTHS = {"epochs", "steps"}
 """Keys that say how long a training is; there may be one of them."""
 
@@ -124,7 +127,7 @@ class Study:
             study._check_best()
             study._check_pack()
             study._check_replays()
-            study.task.check({**study.config, "data": study.data})
+            study.task.check({**study.config, "data": study.data, "network": study.network})
         except FileNotFoundError as error:
             raise StudyError(f"{error}{_where_from(study.config['study'])}") from error
         except (ValueError, OSError) as error:
@@ -144,6 +147,8 @@ class Study:
             if "match" in spec:
                 optimizer_specs.check_match(specs, name)
             self._check_fractions(name)
+            if "from_scratch" in spec and "start" not in self.config["network"]:
+                raise StudyError(f"optimizers.{name}.from_scratch: expected network.start, without which all start so")
 
     def _check_fractions(self, optimizer: str) -> None:
         """Refuse fractions of an optimizer that the study, or the optimizer it is matched to, does not have."""
@@ -422,13 +427,14 @@ class Study:
         specs = [self.config["optimizers"][run.optimizer] for run in runs]
         own = {kind.module for kind in map(optimizer_specs.own_class, specs) if kind}
         backend = f"{_BACKENDS}.{'packed' if len(runs) > 1 else self.backend}"
-        return tasks.module_of("train", self.task.settings), backend, *sorted(own)
+        by_start = {name for run in runs for name in self.task.training_modules(self.network_of(run.optimizer))}
+        return tasks.module_of("train", self.task.settings), backend, *sorted(own | by_start)
 
     @cached_property
     def packed(self) -> list[str]:
         """Optimizers whose trainings on one fraction are one job: all that train as the study says, if it packs."""
         specs = self.config["optimizers"] if self.config["training"]["pack"] else {}
-        return [name for name, spec in specs.items() if not {"training", "match", "fractions"} & spec.keys()]
+        return [name for name, spec in specs.items() if not _NOT_PACKED & spec.keys()]
 
     def pack(self, fraction: float) -> list[Run]:
         """Runs of a fraction that are one job, those with the same optimizer one after the other."""
@@ -444,7 +450,17 @@ class Study:
     @cached_property
     def cost(self) -> Cost:
         """What an example costs."""
-        return self.task.cost(self.config["network"], self.prepared)
+        return self.task.cost(self.network, self.prepared)
+
+    @cached_property
+    def network(self) -> dict[str, Any]:
+        """The `network` block as runs have it."""
+        return self.task.network(self.config)
+
+    def network_of(self, optimizer: str) -> dict[str, Any]:
+        """Return the `network` block of an optimizer's runs: without the file to start from if it does not."""
+        scratch = self.config["optimizers"][optimizer].get("from_scratch", False)
+        return {key: value for key, value in self.network.items() if not (scratch and key == "start")}
 
     @property
     def prepared(self) -> Path:
@@ -463,7 +479,7 @@ class Study:
             replicate=run.replicate,
             optimizer=run.optimizer,
             optimizer_spec=_spec_alone(spec),
-            network=self.config["network"],
+            network=self.network_of(run.optimizer),
             training=self.training_settings(run.optimizer),
             matched_spec=_spec_alone(specs[spec["match"]]) if "match" in spec else None,
             diagnosis=curvature if self.measures_curvature else None,
@@ -477,7 +493,7 @@ class Study:
 
     def evaluation_params(self, run: Run) -> dict[str, Any]:
         """What is evaluated of a run, and how, as a command line has it."""
-        how = self.config["network"], self.task.settings
+        how = self.network_of(run.optimizer), self.task.settings
         return EvaluationSettings(run.fraction, run.replicate, run.optimizer, *how).to_json()
 
     def training_settings(self, optimizer: str) -> TrainingSettings:
@@ -641,7 +657,7 @@ def _where_from(block: Mapping[str, Any]) -> str:
 
 def _spec_alone(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes the optimizer, without how and on what it trains."""
-    return {key: value for key, value in spec.items() if key not in ("training", "fractions")}
+    return {key: value for key, value in spec.items() if key not in ("training", "fractions", "from_scratch")}
 
 
 def _check_names(optimizers: Mapping[str, Any]) -> None:

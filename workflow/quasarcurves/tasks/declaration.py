@@ -132,6 +132,14 @@ class Declaration:
         """Return the `data` block with the study's seed, where `examples` takes one and the block does not say it."""
         return {**({"seed": seed} if self.takes("examples", "seed") else {}), **config["data"]}
 
+    def network(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the `network` block."""
+        return dict(config["network"])
+
+    def training_modules(self, network: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return nothing: the file imports what it needs."""
+        return ()
+
     def files(self, data: Mapping[str, Any]) -> list[Path]:
         """Return the files that a `data` block names: a change of their content counts."""
         return [path for text in _texts(data) if (path := Path(text)).is_file()]

@@ -64,10 +64,16 @@ class Declared(Protocol):
         """Return the schema of a study with the keys of the task."""
 
     def check(self, config: Mapping[str, Any]) -> None:
-        """Refuse a study, complete as it is, that asks for what the task cannot do."""
+        """Refuse a study that asks for what the task cannot do: complete, `data` and `network` as returned below."""
 
     def data(self, config: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Return the `data` block of a study as preparing the examples takes it, with the seed if it needs one."""
+
+    def network(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the `network` block of a study as its runs have it: files that it names stand with their hashes."""
+
+    def training_modules(self, network: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the library's modules that training with such a block imports by name, besides that of the task."""
 
     def files(self, data: Mapping[str, Any]) -> list[Path]:
         """Return the files that the examples are read from."""
