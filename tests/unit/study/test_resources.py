@@ -259,11 +259,13 @@ def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "studies").glob("*.yaml")), ids=lambda path: path.stem)
-def test_studies_ask_for_what_a_cluster_has(path):
+def test_studies_ask_for_what_a_cluster_has(path, made_up):
     config = yaml.safe_load(path.read_text())
     # the files of real spectra are not here
     if "task" not in config:
         config["data"] = {"source": "simulated", "n_spectra": config["data"].get("n_spectra", 627_000)}
+    if "start" in config.get("network", {}):
+        config["network"]["start"] = str(made_up / "desi" / "test_weights.h5")
     study = Study.from_config(config)
     for run in study.runs:
         request = study.resources("train", study.n_examples(Path("not/made/yet.h5")), run)
