@@ -36,7 +36,7 @@ def _redshift_catalogue() -> bytes:
     from astropy.table import Table
 
     buffer = io.BytesIO()
-    table = Table({"TARGETID": range(25), "Z": [1.0] * 25, "SPECTYPE": ["QSO"] * 25})
+    table = Table({"TARGETID": range(20), "Z": [1.0] * 20, "SPECTYPE": ["QSO"] * 20})
     table.write(buffer, format="fits")
     return buffer.getvalue()
 
@@ -56,7 +56,9 @@ def test_snippet_is_a_valid_study(text):
     assert len(next(sources.read_chunks(study.data, 64))) > 0
 
 
-COMMANDS = re.findall(r"^\.venv/bin/quasarcurves ((?:predict|export|import|compare) [^#\n]*)", TEXT, re.MULTILINE)
+COMMANDS = re.findall(
+    r"^\.venv/bin/quasarcurves ((?:predict|export|import|compare|next-labels) [^#\n]*)", TEXT, re.MULTILINE
+)
 
 
 @pytest.fixture
@@ -69,14 +71,18 @@ def study_folder(data_folder, tmp_path):
     from quasarcurves.quasarnet import network
     from quasarcurves.quasarnet.model_files import about_run, save_keras
 
-    path = study.results / "runs" / run.name / "model.keras"
-    save_keras(network.build(filters=3), path, about_run(study.run_settings(run), "final"))
+    for each in study.runs:
+        path = study.results / "runs" / each.name / "model.keras"
+        if each.optimizer == run.optimizer and each.fraction == run.fraction:
+            save_keras(network.build(filters=3), path, about_run(study.run_settings(each), "final"))
     scaling = {"slope": 1.0, "offset": 0.0, "n": 60, "quasars": 30}
     (study.results / "calibration.json").write_text(json.dumps({run.name: {"final": {"1": scaling}}}))
 
 
 def test_there_is_an_example_of_every_command_on_models():
-    assert {command.split()[0] for command in COMMANDS} == {"predict", "export", "import", "compare"}
+    assert {command.split()[0] for command in COMMANDS} == {
+        "predict", "export", "import", "compare", "next-labels",
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("study_folder")
@@ -93,6 +99,7 @@ def test_commands_on_models_run(command, tmp_path):
     assert cli.main(words) == 0
     made = {
         "predict": "qn.fits", "export": "weights.h5", "import": "model.keras", "compare": "comparison/changes.csv",
+        "next-labels": "next.csv",
     }[words[0]]  # fmt: skip
     assert (tmp_path / made).stat().st_size > 0
 

@@ -8,7 +8,7 @@ import sys
 
 import quasarcurves
 from quasarcurves.cli import diagnose, results, studies
-from quasarcurves.quasarnet.cli import compare, models
+from quasarcurves.quasarnet.cli import compare, models, next_labels
 from quasarcurves.terminal.command import Command
 from quasarcurves.training.extras import install_hint
 from quasarcurves.training.keras_import import ignore_user_settings
@@ -17,7 +17,7 @@ from quasarcurves.training.suggestions import nearest
 GROUPS = {
     "Run a study": studies.COMMANDS,
     "Look after its results": results.COMMANDS,
-    "Use its models": (*models.COMMANDS, *compare.COMMANDS),
+    "Use its models": (*models.COMMANDS, *compare.COMMANDS, *next_labels.COMMANDS),
     "Look at any training": diagnose.COMMANDS,
 }
 

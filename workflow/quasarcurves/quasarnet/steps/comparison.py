@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,14 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.quasarnet.analysis import comparison, thresholds
 from quasarcurves.quasarnet.analysis.comparison import Rule, Said
-from quasarcurves.quasarnet.analysis.test_set import Predicted, Tested
+from quasarcurves.quasarnet.analysis.test_set import Tested
 from quasarcurves.quasarnet.calibration import Calibration, Reliability
 from quasarcurves.quasarnet.page import comparison as page
+from quasarcurves.quasarnet.steps.application import Progress, Read, apply_networks, nothing_to_say
 from quasarcurves.quasarnet.steps.gallery import read_flux
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.spectra import sources
-from quasarcurves.spectra.grid import median_snr, normalise
 from quasarcurves.spectra.table import UNKNOWN
-
-_ROWS = 512
-"""Input spectra in memory at a time."""
-
-Progress = Callable[[float, int], None]
-
-
-@dataclass(frozen=True)
-class Read:
-    """What a network says of the spectra with a signal, in the order of their files.
-
-    Parameters
-    ----------
-    predicted : Predicted
-        Of n spectra.
-    usable : (n,) bool array
-        Which have a signal on the network's grid.
-    key : (n,) int64 array
-        What catalogues know them by.
-    snr : (n,) float32 array
-        Per bin of the network's grid.
-    """
-
-    predicted: Predicted
-    usable: np.ndarray
-    key: np.ndarray
-    snr: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,7 +78,7 @@ def compare(
     config: Mapping[str, Any],
     rule: Rule,
     truth: Sequence[Path] = (),
-    progress: Progress = lambda done, spectra: None,
+    progress: Progress = nothing_to_say,
 ) -> Comparison:
     """Apply two networks to the same spectra.
 
@@ -126,11 +99,7 @@ def compare(
     ValueError, OSError
         If a file cannot be read, or a catalogue knows none of the spectra.
     """
-    same_grid = networks[0].grid == networks[1].grid
-    groups = [networks] if same_grid else [(network,) for network in networks]
-    read: list[Read] = []
-    for number, group in enumerate(groups):
-        read += _read(group, config, _part_of(progress, number, len(groups)))
+    read = apply_networks(networks, config, progress)
     usable = read[0].usable & read[1].usable
     before, after = (Said.by(rule, each.predicted, usable) for each in read)
     about = {"row": np.arange(len(usable)), "target_id": read[0].key, "snr": read[0].snr}
@@ -145,40 +114,6 @@ def compare(
         changes=comparison.changes(before, after, rule, about, tested),
     )
     return found if tested is None else _scored(found, (before, after), tested, known)
-
-
-def _part_of(progress: Progress, number: int, parts: int) -> Progress:
-    return lambda done, n: progress((number + done) / parts, n)
-
-
-def _read(networks: Sequence[Trained], config: Mapping[str, Any], progress: Progress) -> list[Read]:
-    """Apply networks that have one grid, each spectrum being read once."""
-    parts: list[list[Predicted]] = [[] for _ in networks]
-    common: list[tuple[np.ndarray, ...]] = []
-    n = 0
-    for binned in sources.read_binned({**config, "grid": networks[0].grid.to_json()}, _ROWS):
-        flux, usable = normalise(binned.flux, binned.ivar)
-        common.append((usable, binned.key, median_snr(binned.flux, binned.ivar)))
-        for network, own in zip(networks, parts, strict=True):
-            said = network.apply(flux)
-            own.append(
-                Predicted(said.confidence.astype(np.float32), said.z_best, said.bal_confidence.astype(np.float32))
-            )
-        n += len(flux)
-        progress(binned.done, n)
-    if not n:
-        raise ValueError(f"{', '.join(config['spectra'])}: no spectrum found")
-    usable, key, snr = (np.concatenate(column) for column in zip(*common, strict=True))
-    return [Read(_joined(own), usable, key, snr) for own in parts]
-
-
-def _joined(parts: Sequence[Predicted]) -> Predicted:
-    return Predicted(
-        *(
-            np.concatenate([getattr(each, name) for each in parts])
-            for name in ("confidence", "z_best", "bal_confidence")
-        )
-    )
 
 
 def _truth(
