@@ -149,6 +149,19 @@ def test_start_without_a_share_in_the_eigenvector_finds_it():
     assert largest_eigenvalue(lambda vector: matrix @ np.ravel(vector), np.eye(50)[0]) == pytest.approx(49, rel=1e-3)
 
 
+@pytest.mark.parametrize("n", [4, 60])
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e300])
+def test_there_is_no_eigenvalue_of_what_is_not_finite(n, value):
+    with np.errstate(all="ignore"):
+        assert np.isnan(largest_eigenvalue(lambda vector: np.ravel(vector) * value * 1e10, np.ones(n)))
+
+
+def test_a_training_that_diverges_is_not_stopped_by_measuring_it():
+    """Its first step makes weights of 1e30, whose losses are finite yet and whose curvature is not."""
+    history = trained({"class": "SGD", "learning_rate": 1e30}, curvature_every=1).record.history()
+    assert not np.isfinite(history.curvature["sharpness"]).all()
+
+
 def test_rayleigh_quotient_of_nothing_is_nan():
     assert rayleigh_quotient(lambda vector: vector, np.array([3.0, 4.0])) == 1
     assert np.isnan(rayleigh_quotient(lambda vector: vector, np.zeros(2)))

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from quasarcurves.training import backends, optimizer_traits
 from quasarcurves.training.flat import flat, like, size
@@ -251,15 +251,24 @@ def largest_eigenvalue(product: Callable[[np.ndarray], np.ndarray], near: np.nda
         (n,) vector -> (n,) product of the matrix with it.
     near : (n,) array
         Vector to start from, not orthogonal to the eigenvector.
+
+    Returns
+    -------
+    float
+        NaN where products are not finite, as of weights on their way to infinity, or the method does not converge.
     """
     n = near.size
     noise = np.random.default_rng(_START_SEED).normal(size=n)
     scale = np.linalg.norm(near) or 1.0
     start = near / scale + _START_SHARE * noise / np.linalg.norm(noise)
     if n <= _BASIS:
-        return float(np.linalg.eigvalsh(np.column_stack([product(row) for row in np.eye(n)]))[-1])
+        whole = np.column_stack([product(row) for row in np.eye(n)])
+        return float(np.linalg.eigvalsh(whole)[-1]) if np.isfinite(whole).all() else np.nan
     matrix = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    return float(eigsh(matrix, k=1, which="LA", v0=start, ncv=_BASIS, tol=_TOLERANCE, return_eigenvectors=False)[0])
+    try:
+        return float(eigsh(matrix, k=1, which="LA", v0=start, ncv=_BASIS, tol=_TOLERANCE, return_eigenvectors=False)[0])
+    except ArpackError:
+        return np.nan
 
 
 def rayleigh_quotient(product: Callable[[np.ndarray], np.ndarray], vector: np.ndarray) -> float:
