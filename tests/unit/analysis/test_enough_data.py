@@ -182,7 +182,7 @@ def test_no_error_of_any_run_cannot_say(planted):
          "still_training": False, "noise": np.nan, "error": np.nan}
     ]  # fmt: skip
     result = fit_all(pd.DataFrame(rows), {})
-    assert result.curves["reasons"].iat[0] == "no run has this error"
+    assert result.curves["reasons"].iat[0] == "no run has a known value of the test loss"
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_whatever_the_errors_the_columns_are_consistent(sizes, replicates, plain
     planned = costs is not None and np.isfinite(row["n_required_high"])
     assert np.isfinite(row["label_next"]) == np.isfinite(row["chance_of_missing"]) == planned
     assert pd.notna(row["label_next_rounds"]) == planned
-    known = row["reasons"] != "no run has this error" and "no error at all" not in row["reasons"]
+    known = not row["reasons"].startswith(enough_data.NOT_KNOWN) and "no error at all" not in row["reasons"]
     assert np.isfinite(row["gain_per_doubling"]) == (known and row["sizes"] >= 3)
     assert np.isfinite(row["ratio_seen"]) == (known and row["sizes"] >= 2)
     assert (row["noise"] > 0) == known

@@ -83,3 +83,15 @@ def test_no_curvature_or_no_threshold_is_said(make, tables_of, legible):
     assert "no curvature was measured" in legible(missing)
     unknown = curvature.draw([make(optimizer="sgd", curvature=record(np.nan))], spikes)
     assert "no stability threshold is known for sgd" in legible(unknown)
+
+
+def test_trainings_on_their_way_to_infinity_have_no_empty_frame(make, tables_of, legible):
+    kept = {"step", "threshold", "batch_threshold"}
+    gone = {name: values if name in kept else values * np.nan for name, values in record().items()}
+    runs = [make(curvature=gone), make(optimizer="sgd", curvature=record())]
+    spikes = tables_of(runs).spikes
+    (axes,) = curvature.draw(runs[:1], spikes).axes
+    assert [each.get_text() for each in axes.texts] == ["no curvature is finite and positive of\nadam"]
+    figure = curvature.draw(runs, spikes)
+    assert {axes.get_title() for axes in figure.axes} >= {"adam\nnone finite"}
+    legible(figure)

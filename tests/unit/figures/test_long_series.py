@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from quasarcurves.figures import curvature, detected_spikes, style
 from quasarcurves.figures.style import seen
@@ -147,3 +148,19 @@ def test_curvatures_and_onsets_by_the_hundred_thousand(make, tmp_path):
     assert np.diff(shown).max() <= 2 * 200_000 / (72 * style.COLUMN_WIDTH)
     style.save(figure, [tmp_path / "a.svg"])
     assert (tmp_path / "a.svg").stat().st_size < 400_000
+
+
+def test_a_series_of_one_point_is_seen():
+    axes = Figure().add_subplot()
+    assert style.plot_series(axes, np.array([1.0]), np.array([2.0])).get_marker() == "o"
+    assert style.plot_series(axes, np.arange(2.0), np.arange(2.0)).get_marker() == "None"
+
+
+def test_steps_are_whole_numbers_on_their_axis():
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.set_xlim(0, 2)
+    style.add_steps_axis(axes, 1.0, "optimizer steps")
+    figure.draw_without_rendering()
+    labels = [tick.get_text() for tick in axes.child_axes[0].get_xticklabels()]
+    assert len(set(labels)) == len(labels) >= 3

@@ -29,6 +29,9 @@ _BAND_POINTS = 60
 _FARTHER = 8.0
 """Times the largest size: curves end there."""
 
+NOT_KNOWN = "no run has a known value"
+"""Begins why there is no curve where no run has an error."""
+
 _ESTIMATES = {
     "n_required": "interval",
     "floor": "floor_interval",
@@ -280,9 +283,9 @@ def _errors_to_reach(
 def _fit(group: pd.DataFrame, target: float | None, description: Description) -> tuple[LearningCurve | None, str]:
     """Fit a curve to the runs that have an error; return it and why there is none."""
     known = group[~group["failed"] & np.isfinite(group["error"])]
+    metric = description.metric(str(group["metric"].iat[0]))
     if known.empty:
-        return None, "no run has this error"
-    metric = description.metric(str(known["metric"].iat[0]))
+        return None, f"{NOT_KNOWN} of the {metric.words}"
     if below := int((known["error"] < 0).sum()):
         return (
             None,

@@ -185,7 +185,8 @@ def _set_scale(axes: Axes, table: pd.DataFrame, quantity: Quantity, reference: s
     ends = shown[[f"{column}_low", column, f"{column}_high"]].to_numpy(float)
     if quantity.neutral is None:
         top = np.nanmax(ends)
-        axes.set_xlim(-0.06 * max(top, 1e-3), 1.06 * max(min(top, 2 * _REACH * max(ends[:, 1].max(), 1e-3)), 1e-3))
+        right = max(min(top, 2 * _REACH * max(ends[:, 1].max(), 1e-3)), 1e-3)
+        axes.set_xlim(-0.06 * right, 1.06 * right)
         axes.locator_params(axis="x", nbins=4)
     elif quantity.neutral == 0:
         low, high = min(np.nanmin(ends), 0), max(np.nanmax(ends), 0)

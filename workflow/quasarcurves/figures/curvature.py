@@ -77,6 +77,8 @@ def draw(histories: Iterable[History], spikes: pd.DataFrame, examples: str = "ex
         return style.say_only("no curvature was measured in these runs\n(diagnosis.curvature_every is 0)")
     if not known:
         return style.say_only(f"no stability threshold is known for\n{', '.join(measured)}")
+    if not any(_has_points(run) for run in known.values()):
+        return style.say_only(f"no curvature is finite and positive of\n{', '.join(known)}")
     columns = min(3, len(known))
     rows = math.ceil(len(known) / columns)
     figure = style.new_figure(style.COLUMN_WIDTH if columns == 1 else style.PAGE_WIDTH, _PANEL_HEIGHT * rows + 1.0)
@@ -110,6 +112,10 @@ def _column(run: History, name: str) -> np.ndarray:
     return np.asarray(curvature.get(name, np.full(len(curvature["step"]), np.nan)), float)
 
 
+def _has_points(run: History) -> bool:
+    return any((_column(run, name) / _column(run, line["threshold"]) > 0).any() for name, line in _LINES.items())
+
+
 def _highest(run: History) -> str:
     """Return how far up the curvatures go, over their thresholds, in words."""
     ratios = {}
@@ -117,7 +123,7 @@ def _highest(run: History) -> str:
         ratio = _column(run, name) / _column(run, _LINES[name]["threshold"])
         if np.isfinite(ratio).any():
             ratios[short] = np.nanmax(ratio)
-    return "up to: " + ", ".join(f"{short} {ratio:.2g}" for short, ratio in ratios.items())
+    return f"up to: {', '.join(f'{short} {ratio:.2g}' for short, ratio in ratios.items())}" if ratios else "none finite"
 
 
 def _draw_panel(axes: Axes, run: History, spikes: pd.DataFrame) -> None:

@@ -111,7 +111,11 @@ def seen(values: np.ndarray, bins: int, at: np.ndarray | None = None) -> np.ndar
 
 
 def plot_series(axes: Axes, x: np.ndarray, y: np.ndarray, **line: Any) -> Line2D:
-    """Draw a line through the points of a series (t,), or through the visible ones if there are very many."""
+    """Draw a line through the points of a series (t,), or through the visible ones if there are very many.
+
+    A series of one point is a dot: no line would be seen.
+    """
+    line = {"marker": "o", "markersize": 3, **line} if len(y) == 1 else line
     shown = seen(y, _dots(axes))
     return axes.plot(x[shown], y[shown], **line)[0]
 
@@ -213,6 +217,7 @@ def add_steps_axis(axes: Axes, steps_per_epoch: float, label: str) -> None:
         return step / steps_per_epoch
 
     upper = axes.secondary_xaxis("top", functions=(to_steps, to_epochs))
+    upper.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     upper.xaxis.set_major_formatter(thousands)
     upper.set_xlabel(label)
 
