@@ -116,7 +116,9 @@ def wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = np.where(np.asarray(n, float) > 0, n, np.nan)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(centre - reach, 0, 1), np.clip(centre + reach, 0, 1)
+    # rounding leaves 1e-17 where the end is 0
+    low, high = np.where(share > 0, centre - reach, 0 * n), np.where(share < 1, centre + reach, 1 + 0 * n)
+    return np.maximum(low, 0), np.minimum(high, 1)
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ PLACES = 8
 FEWEST_OF_WAVE = 40
 """Fewest quasars that a sine is fitted to."""
 
-BEST = "most confident"
-"""In place of a line: that by which the redshift of the spectrum is found."""
+BEST = "best"
+"""In place of a line: the most confident one, by which the redshift of the spectrum is found."""
 
 SNR_EDGES = (-np.inf, 1.0, 2.0, 4.0, 8.0, 16.0, np.inf)
 """Median signal-to-noise ratio per bin, the same for all studies: fibres without an object have about 0."""
@@ -82,8 +82,8 @@ def write(
     Columns of redshift_wiggles.csv, a row per optimizer, size, line and bin
     ------------------------------------------------------------------------
     line
-        The redshifts are those from this line, where its confidence is above 0.5 and dv within 6000 km/s; `most
-        confident`: those of the spectra.
+        The redshifts are those from this line, where its confidence is above 0.5 and dv within 6000 km/s; `best`: those
+        of the spectra, each by its most confident line.
     place_low, place_high
         The bin: the true place of the line within its box, 0 to 1.
     n_quasars, n_redshifts

@@ -3,12 +3,13 @@
 Caption
 -------
 Errors of the final models of {optimizer} on the test set at its largest size, all replicates together, by one line with
-a confidence above 0.5; bars are 95 % intervals over objects. Top: completeness against the true redshift and purity
-against the one found, in fine bins; an empty bin has no point, and a ring marks what differs from all other bins by
-more than chance. Middle: mean redshift error against the true place of a line within its box, by line; the colour says
-whether dv goes up and down with it more than chance does (5 %, adjusted for all lines and sizes). Bottom: false
-positives among 1,000 fibres of a class and S/N; an arrow goes up from 0 to the upper limit. The tables are
-``errors_by_redshift.csv``, ``redshift_wiggles.csv`` and ``false_positives.csv``.
+a confidence above 0.5; bars are 95 % intervals over objects, of dv where there are ten quasars. Top: completeness
+against the true redshift and purity against the one found, in fine bins; an empty bin has no point, and a ring marks
+what differs from all other bins by more than chance. Middle: mean redshift error against the true place of a line
+within its box, by line; in colour where dv goes up and down with it more than by chance (5 %, adjusted for all lines,
+optimizers and sizes). Bottom: false positives among 1,000 fibres of a class and S/N; an open triangle is the upper
+limit where there was none. The tables are ``errors_by_redshift.csv``, ``redshift_wiggles.csv`` and
+``false_positives.csv``.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from matplotlib.figure import Figure, SubFigure
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.figures import style
+from quasarcurves.quasarnet.analysis.locate import BEST
 
 _SHARES = {"completeness": ("#0072B2", "o"), "purity": ("#D55E00", "s")}
 _CLASSES = {"star": ("#0072B2", "o", "stars"), "galaxy": ("#D55E00", "s", "galaxies"),
             "empty": ("#000000", "^", "no object")}  # fmt: skip
 _WIGGLES, _NONE = "#D55E00", "0.35"
-_COLUMNS = 3
+_COLUMNS = 4
 """Panels of lines side by side."""
+
+_BEST = "best line"
 
 _LEAST_RANGE = 100.0
 """km/s: the axis of dv goes so far to either side at least."""
@@ -46,7 +50,7 @@ def draw(redshifts: pd.DataFrame, places: pd.DataFrame, fibres: pd.DataFrame, ti
     """
     lines = [(str(name), rows) for name, rows in places.groupby("line", sort=False) if rows["mean_dv"].notna().any()]
     depth = max(-(-len(lines) // _COLUMNS), 1)
-    heights = [1.9, 0.25 + 0.95 * depth, 1.75]
+    heights = [1.9, 0.25 + 0.9 * depth, 1.75]
     figure = style.new_figure(style.COLUMN_WIDTH, sum(heights) + 0.4)
     with style.house_style():
         top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -66,7 +70,8 @@ def _draw_shares(axes: Axes, table: pd.DataFrame) -> None:
         far = inner[f"{name}_p_holm"] < ALPHA
         axes.plot(at[far], inner.loc[far, name], "o", markersize=7, markerfacecolor="none", color=color)
     axes.set(xlabel="redshift", ylabel="share", xlim=(inner["z_low"].min(), inner["z_high"].max()))
-    axes.set_ylim(top=1.02)
+    low, _ = axes.get_ylim()
+    axes.set_ylim(low - 0.05 * (1 - low), 1 + 0.05 * (1 - low))  # room for a ring
     axes.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0), borderaxespad=0.1)
 
 
@@ -82,9 +87,11 @@ def _draw_lines(figure: SubFigure, lines: list[tuple[str, pd.DataFrame]], depth:
         color = _WIGGLES if (rows["wiggles"] == "yes").any() else _NONE
         axes.axhline(0, color="0.7", linewidth=0.6, zorder=0)
         _bars(axes, (rows["place_low"] + rows["place_high"]) / 2, rows, "mean_dv", color, "o", None)
-        axes.set_title(name, fontsize=7, color=color, pad=2)
-    for axes in panels.flat[len(lines) :]:
-        axes.set_axis_off()
+        axes.set_title(_BEST if name == BEST else name, fontsize=7, color=color, pad=2)
+    for i, axes in enumerate(panels.flat):
+        axes.tick_params(labelbottom=i >= len(lines) - _COLUMNS)  # the lowest panel of each column
+        if i >= len(lines):
+            axes.set_axis_off()
     panels[0, 0].set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "½", "1"), ylim=(-1.1 * reach, 1.1 * reach))
     figure.supxlabel("place of the line within its box", fontsize=8)
     figure.supylabel("mean dv (km/s)", fontsize=8)
@@ -106,7 +113,8 @@ def _draw_fibres(axes: Axes, table: pd.DataFrame) -> None:
                       label=None if (~none).any() else label)  # fmt: skip
     axes.set_xticks(range(len(edges)), [_between(*pair) for pair in edges.to_numpy()])
     axes.set(xlabel="S/N per bin", ylabel="false positives\nof 1,000 fibres", xlim=(-0.5, len(edges) - 0.5))
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
+    style.decades(axes.yaxis)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1.0), borderaxespad=0.1)
 
@@ -129,17 +137,20 @@ def _bars(
 
 def _finding(redshifts: pd.DataFrame, places: pd.DataFrame, fibres: pd.DataFrame) -> str:
     """Return what stands out by more than chance, in words."""
-    lost = redshifts[(redshifts["completeness_p_holm"] < ALPHA)].sort_values("completeness").dropna(subset=["z_low"])
-    said = ["completeness is the same at all redshifts, as far as these quasars tell"]
+    overall = float(np.average(redshifts["completeness"].fillna(0), weights=redshifts["n_quasars"] + 1e-9))
+    lost = redshifts[(redshifts["completeness_p_holm"] < ALPHA) & (redshifts["completeness"] < overall)]
+    said = ["completeness is lost at no redshift by more than chance"]
     if len(lost):
-        worst = lost.iloc[0]
-        said = [f"completeness is {worst['completeness']:.0%} at z = {worst['z_low']:g} to {worst['z_high']:g}"]
-    waves = places.loc[places["wiggles"] == "yes", "line"].unique()
-    said.append(f"dv wiggles in {', '.join(waves)}" if len(waves) else "dv does not wiggle")
+        worst = lost.iloc[int(lost["completeness_p_holm"].to_numpy().argmin())]
+        share, low, high = 100 * worst["completeness"], worst["z_low"], worst["z_high"]
+        said = [f"completeness is {share:.0f} % at z = {low:g} to {high:g}"]
+    waves = [_BEST if name == BEST else name for name in places.loc[places["wiggles"] == "yes", "line"].unique()]
+    said.append(f"dv wiggles in {', '.join(waves)}" if waves else "dv wiggles in no line")
     empty = fibres[(fibres["class"] == "empty") & (fibres["n_spectra"] > 0)]
     if len(empty):
-        n, wrong = empty["n_spectra"].sum() * redshifts["models"].iloc[0], empty["false_positives"].sum()
-        said.append(f"{1000 * wrong / n:.3g} of 1,000 fibres without an object are called quasars")
+        most = empty.iloc[int(empty["n_spectra"].to_numpy().argmax())]
+        rate, ends = most["per_1000"], (most["per_1000_low"], most["per_1000_high"])
+        said.append(f"of 1,000 fibres without an object {rate:.2g} ({ends[0]:.2g} to {ends[1]:.2g}) are called quasars")
     return "; ".join(said)
 
 
