@@ -1,4 +1,4 @@
-"""The figure of where errors are: what stands out by more than chance is said and marked; nothing is made of nothing."""
+"""The figure of where errors are: what is more than chance is said and marked; nothing is made of nothing."""
 
 import numpy as np
 import pandas as pd
