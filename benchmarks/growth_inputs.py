@@ -151,7 +151,7 @@ def _predict(group: h5py.Group, truth: Spectra, fraction: float, rng: np.random.
     group["confidence"] = (1 / (1 + np.exp(-logit))).astype(np.float32)
     group["bal_confidence"] = rng.random((n, 1), np.float32)
     group["z_best"] = np.where(is_quasar, truth.z + rng.normal(0, 0.01, n), 1.0).astype(np.float32)
-    group["z_line"] = np.tile(group["z_best"][:, None], len(_LINES) - 1)
+    group["z_line"] = np.repeat(group["z_best"][:][:, None], len(_LINES) - 1, axis=1)
     group["loss"] = rng.lognormal(0, 0.3, n).astype(np.float32) * np.float32(fraction**-0.3)
 
 

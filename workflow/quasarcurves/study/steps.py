@@ -237,7 +237,7 @@ _STEPS = (
         reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
         _table("calibration", "a row per run, model, number of lines and sample: how far confidences are from probabilities, what chance alone gives, and the same after they are scaled by what the validation set says."),
         _table("reliability"), File("scalings", "calibration.json"))),
-    Step("locate_errors", lambda s: Need(160 + 0.01 * s.tested, 2 + 0.05 * s.runs + 1e-5 * s.scored), light=True,
+    Step("locate_errors", lambda s: Need(160 + 5e-3 * s.tested, 2 + 0.01 * s.runs + 1e-5 * s.scored), light=True,
         reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
         _table("errors_by_redshift", "a row per optimizer, size and fine bin in redshift: completeness by the true redshift and purity by the one found, over all replicates, with 95 % intervals over objects, and whether a bin differs from the others."),
         _table("redshift_wiggles", "a row per optimizer, size, line and eighth of a box: the redshift bias against the true place of the line within its box, and whether it goes up and down with it more than by chance."),
