@@ -67,7 +67,7 @@ def test_a_mean_has_the_interval_of_its_clusters():
     assert (found.n[0], found.clusters[0], found.median[0]) == (60, 20, pytest.approx(np.median(own)))
 
 
-def waves(amplitude, times, seed, objects=80):
+def waves(amplitude, times, seed, objects=150):
     """Fit waves to values of objects that four models measure alike, with a parabola along."""
     rng = np.random.default_rng(seed)
     for _ in range(times):
@@ -79,7 +79,7 @@ def waves(amplitude, times, seed, objects=80):
 
 def test_a_wave_is_found_with_its_amplitude_and_none_is_where_there_is_none():
     found = list(waves(300.0, 40, 1))
-    assert np.mean([each.amplitude for each in found]) == pytest.approx(300, rel=0.06)
+    assert np.mean([each.amplitude for each in found]) == pytest.approx(300, rel=0.1)
     assert np.mean([each.p < 0.05 for each in found]) > 0.95
     null = list(waves(0.0, 400, 2))
     assert 0.02 <= np.mean([each.p < 0.05 for each in null]) <= 0.08

@@ -166,16 +166,16 @@ def means(cluster: np.ndarray, place: np.ndarray, value: np.ndarray, bins: int) 
 
 @dataclass(frozen=True)
 class Wave:
-    """A wave of one period over places from 0 to 1.
+    """A wave over places from 0 to 1 that goes on from 1 at 0.
 
     Parameters
     ----------
     amplitude : float
-        NaN where there are too few clusters.
+        Of a sine with as much power: the root of two times its mean square. NaN where there are too few clusters.
     by_chance : float
         The amplitude that chance alone exceeds in 5 % of cases.
     p : float
-        Probability of so large a wave by chance.
+        Probability of such a wave by chance.
     """
 
     amplitude: float
@@ -183,14 +183,18 @@ class Wave:
     p: float
 
 
+_HARMONICS = 2
+"""Sines of a wave: of one period, and of two. A bias at both ends of a box needs the second."""
+
+
 def wave(cluster: np.ndarray, place: np.ndarray, trend: np.ndarray, value: np.ndarray, fewest: int) -> Wave:
-    """Fit a sine of one period, beside a parabola in `trend`, by least squares; errors are those of clusters.
+    """Fit a wave, beside a parabola in `trend`, by least squares; errors are those of clusters.
 
     Parameters
     ----------
     cluster : (n,) int array
     place : (n,) array
-        0 to 1, a period.
+        0 to 1.
     trend : (n,) array
         What else the values may depend on smoothly.
     value : (n,) array
@@ -198,18 +202,18 @@ def wave(cluster: np.ndarray, place: np.ndarray, trend: np.ndarray, value: np.nd
         Clusters that a fit takes at least.
     """
     clusters, own = np.unique(cluster, return_inverse=True)
-    spread = np.ptp(trend) if len(trend) else 0.0
-    if len(clusters) < fewest or spread == 0:
+    if len(clusters) < fewest or np.ptp(trend) == 0:
         return Wave(np.nan, np.nan, np.nan)
-    t = (trend - trend.min()) / spread - 0.5
-    x = np.column_stack([np.cos(2 * np.pi * place), np.sin(2 * np.pi * place), np.ones_like(t), t, t**2])
-    inverse = np.linalg.pinv(x.T @ x)
+    t = (trend - trend.min()) / np.ptp(trend) - 0.5
+    phases = 2 * np.pi * place[:, None] * np.arange(1, _HARMONICS + 1)
+    x = np.column_stack([np.cos(phases), np.sin(phases), np.ones_like(t), t, t**2])
+    inverse, free, freedom = np.linalg.pinv(x.T @ x), 2 * _HARMONICS, len(clusters) - x.shape[1]
     found = inverse @ (x.T @ value)
+    # (clusters, 7): what each pulls at the coefficients
     scores = np.column_stack([np.bincount(own, column) for column in (x * (value - x @ found)[:, None]).T])
-    small = len(clusters) / (len(clusters) - x.shape[1])
-    covariance = (small * inverse @ scores.T @ scores @ inverse)[:2, :2]
-    statistic = float(found[:2] @ np.linalg.pinv(covariance) @ found[:2]) / 2
-    freedom = len(clusters) - x.shape[1]
-    limit = scipy.stats.f.isf(ALPHA, 2, freedom)
-    amplitude, by_chance = float(np.hypot(*found[:2])), float(np.sqrt(np.trace(covariance) * limit))
-    return Wave(amplitude, by_chance, float(scipy.stats.f.sf(statistic, 2, freedom)))
+    covariance = (len(clusters) / freedom * inverse @ scores.T @ scores @ inverse)[:free, :free]
+    statistic = float(found[:free] @ np.linalg.pinv(covariance) @ found[:free]) / free
+    by_chance = np.sqrt(np.trace(covariance) * scipy.stats.f.isf(ALPHA, free, freedom))
+    return Wave(
+        float(np.linalg.norm(found[:free])), float(by_chance), float(scipy.stats.f.sf(statistic, free, freedom))
+    )
