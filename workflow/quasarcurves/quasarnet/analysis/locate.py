@@ -160,6 +160,11 @@ class Model:
         return self.predicted.score(N_DETECT[0]) > WORKING_THRESHOLD
 
     @property
+    def best(self) -> np.ndarray:
+        """(n,) the most confident line, by its place among the lines."""
+        return np.nan_to_num(self.predicted.confidence, nan=-1).argmax(axis=1)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of its lines."""
         return self.network.lines
@@ -245,7 +250,7 @@ def place_errors(tested: Tested, models: Sequence[Model]) -> pd.DataFrame:
         for i, name in enumerate(lines):
             confident = model.predicted.confidence[:, i] > WORKING_THRESHOLD
             pools[name].add(cluster, box[:, i], offset[:, i], velocity(model.z_line[:, i], tested.z), confident)
-        best, rows = np.nan_to_num(model.predicted.confidence, nan=-1).argmax(axis=1), np.arange(len(tested.z))
+        best, rows = model.best, np.arange(len(tested.z))
         dv = velocity(model.predicted.z_best, tested.z)
         pools[BEST].add(cluster, box[rows, best], offset[rows, best], dv, model.called)
     return pd.concat([pool.table(name, models) for name, pool in pools.items()], ignore_index=True)
@@ -268,33 +273,24 @@ def fibre_errors(tested: Tested, models: Sequence[Model]) -> pd.DataFrame:
     of_snr, bins = _bin(tested.snr, np.array(SNR_EDGES)), len(SNR_EDGES) - 1
     at = of_snr + bins * sum(i * mask for i, mask in enumerate(classes.values()))
     known, cells = np.any(list(classes.values()), axis=0), bins * len(classes)
-    wrong, lines, called = _Pool(tested), [np.zeros((cells, 0))], np.zeros(cells, int)
+    wrong, called = _Pool(tested), np.zeros(cells, int)
+    lines = np.zeros((cells, len(models[0].names) if models else 1))  # how often each is the most confident one
     for model in models:
         right = tested.is_galaxy & has_good_redshift(model.predicted.z_best, tested.z)
         is_wrong = known & model.called & ~right
         wrong.add(known, at, is_wrong)
         called += np.bincount(at[known & model.called], minlength=cells)
-        best = np.nan_to_num(model.predicted.confidence, nan=-1).argmax(axis=1)
-        of_lines = np.zeros((cells, len(model.names)))
-        np.add.at(of_lines, (at[is_wrong], best[is_wrong]), 1)
-        lines.append(of_lines)
+        np.add.at(lines, (at[is_wrong], model.best[is_wrong]), 1)
     found, n = wrong.shares(cells), np.bincount(at[known], minlength=cells)
     low, high = found.interval
+    commonest = [models[0].names[row.argmax()] if row.any() else "" for row in lines]
     return pd.DataFrame({
         "class": np.repeat(CLASSES, bins), "snr_low": np.tile(SNR_EDGES[:-1], len(classes)),
         "snr_high": np.tile(SNR_EDGES[1:], len(classes)), "n_spectra": n, "called": called,
         "false_positives": found.part, "per_1000": 1000 * found.share, "per_1000_low": 1000 * low,
-        "per_1000_high": 1000 * high, "line": _commonest(lines, models),
+        "per_1000_high": 1000 * high, "line": commonest,
         "note": _notes({"no spectrum": n == 0}, cells, models),
     }).replace([-np.inf, np.inf], np.nan)  # fmt: skip
-
-
-def _commonest(counts: Sequence[np.ndarray], models: Sequence[Model]) -> list[str]:
-    """Return the line that has most counts in each cell, "" where there is none."""
-    if not models:
-        return [""] * len(counts[0])
-    total = np.sum(counts[1:], axis=0)
-    return [models[0].names[i] if most else "" for i, most in zip(total.argmax(axis=1), total.max(axis=1), strict=True)]
 
 
 class _Pool:
