@@ -125,7 +125,7 @@ def predictions(runs: int, spectra: int, spikes: int = 5) -> None:
         path = Path("runs", name_of(run), "predictions.h5")
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
-            network = NetworkSettings(16, 4, 13, _LINES[:-1], (_LINES[-1].removeprefix("BAL "),))
+            network = NetworkSettings(16, 4, 13, lines=_LINES[:-1], bal_lines=(_LINES[-1].removeprefix("BAL "),))
             file.attrs["run"] = json.dumps({**run, "network": network.to_json()})
             file["row"], file["target_id"] = np.arange(len(truth)), truth.target_id
             for name in ("final", "best"):
