@@ -20,6 +20,7 @@ from growth import OPTIMIZERS, layout
 from inference import build
 from training_use import USUAL, prepare
 
+from quasarcurves.quasarnet.settings import NetworkSettings
 from quasarcurves.spectra.grid import LOGARITHMIC, N_BINS
 from quasarcurves.spectra.subsets import Subset
 from quasarcurves.spectra.table import Spectra, write_chunks
@@ -124,8 +125,8 @@ def predictions(runs: int, spectra: int, spikes: int = 5) -> None:
         path = Path("runs", name_of(run), "predictions.h5")
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
-            network = {"lines": _LINES[:-1], "bal_lines": [_LINES[-1].removeprefix("BAL ")]}
-            file.attrs["run"] = json.dumps({**run, "network": network})
+            network = NetworkSettings(16, 4, 13, lines=_LINES[:-1], bal_lines=(_LINES[-1].removeprefix("BAL "),))
+            file.attrs["run"] = json.dumps({**run, "network": network.to_json()})
             file["row"], file["target_id"] = np.arange(len(truth)), truth.target_id
             for name in ("final", "best"):
                 _predict(file.create_group(name), truth, run["fraction"], rng)
@@ -150,6 +151,7 @@ def _predict(group: h5py.Group, truth: Spectra, fraction: float, rng: np.random.
     group["confidence"] = (1 / (1 + np.exp(-logit))).astype(np.float32)
     group["bal_confidence"] = rng.random((n, 1), np.float32)
     group["z_best"] = np.where(is_quasar, truth.z + rng.normal(0, 0.01, n), 1.0).astype(np.float32)
+    group["z_line"] = np.repeat(group["z_best"][:][:, None], len(_LINES) - 1, axis=1)
     group["loss"] = rng.lognormal(0, 0.3, n).astype(np.float32) * np.float32(fraction**-0.3)
 
 

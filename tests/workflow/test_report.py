@@ -27,6 +27,8 @@ FIGURES = {
     ("purity, completeness and dv on the test set", "amsgrad", "all"): "purity_completeness_amsgrad.png",
     ("do confidences mean probabilities", "adam", "all"): "calibration_adam.png",
     ("do confidences mean probabilities", "amsgrad", "all"): "calibration_amsgrad.png",
+    ("where the errors are", "adam", "all"): "errors_adam.png",
+    ("where the errors are", "amsgrad", "all"): "errors_amsgrad.png",
     ("the worst spectra of the test set", "adam", "all"): "gallery_adam.png",
     ("the worst spectra of the test set", "amsgrad", "all"): "gallery_amsgrad.png",
     ("test errors against training-set size", "all", "all"): "learning_curve.png",
@@ -35,7 +37,7 @@ TABLES = {
     "answer.md", "runs.csv", "spikes.csv", "spike_statistics.csv", "spike_trends.csv", "hypotheses.csv",
     "predictors.csv", "cures.csv", "cures_overall.csv", "stopping.csv", "convergence.csv", "test_losses.csv",
     "test_summary.csv", "test_metrics.csv", "learning_curve.csv", "confusion.csv", "error_counts.csv", "examples.csv",
-    "calibration.csv",
+    "calibration.csv", "errors_by_redshift.csv", "redshift_wiggles.csv", "false_positives.csv",
 }  # fmt: skip
 
 

@@ -52,7 +52,8 @@ GALLERY: set[Job] = {("choose_examples",), ("plot_gallery", "adam"), ("plot_gall
 LEARNING_CURVES: set[Job] = {("fit_learning_curves",), ("plot_learning_curve",), ("write_answer",)}
 METRICS: set[Job] = {("compute_metrics",)} | PURITY | LEARNING_CURVES
 CALIBRATION: set[Job] = {("measure_calibration",), ("plot_calibration", "adam"), ("plot_calibration", "amsgrad")}
-SCORES = METRICS | CALIBRATION
+LOCATED: set[Job] = {("locate_errors",), ("plot_errors", "adam"), ("plot_errors", "amsgrad")}
+SCORES = METRICS | CALIBRATION | LOCATED
 OF_HISTORIES = COLLECT | SPIKES | FRACTIONS | OPTIMIZERS | OF_SPIKES | JUDGE | CURES | ALIGNED | SCORES | TABLES
 OF_PREDICTIONS = TEST_LOSSES | STOPPING | JUDGE | CURES | SCORES | GALLERY | TABLES
 DOWNSTREAM = OF_HISTORIES | OF_PREDICTIONS
@@ -73,6 +74,7 @@ def plots_of(optimizer: str) -> set[Job]:
             "plot_aligned",
             "plot_purity_completeness",
             "plot_calibration",
+            "plot_errors",
             "plot_gallery",
         )
     }

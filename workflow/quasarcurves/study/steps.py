@@ -237,6 +237,11 @@ _STEPS = (
         reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
         _table("calibration", "a row per run, model, number of lines and sample: how far confidences are from probabilities, what chance alone gives, and the same after they are scaled by what the validation set says."),
         _table("reliability"), File("scalings", "calibration.json"))),
+    Step("locate_errors", lambda s: Need(160 + 5e-3 * s.tested, 2 + 0.01 * s.runs + 1e-5 * s.scored), light=True,
+        reads=("spectra", "runs", "predictions"), through=_ALL_PREDICTIONS, when="usual", makes=(
+        _table("errors_by_redshift", "a row per optimizer, size and fine bin in redshift: completeness by the true redshift and purity by the one found, over all replicates, with 95 % intervals over objects, and whether a bin differs from the others."),
+        _table("redshift_wiggles", "a row per optimizer, size, line and eighth of a box: the redshift bias against the true place of the line within its box, and whether it goes up and down with it more than by chance."),
+        _table("false_positives", "a row per optimizer, size, class and bin of S/N: stars, galaxies and fibres without an object that are called quasars, and how many that are of 1,000 such fibres, with 95 % intervals."))),
     Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 6.5e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
@@ -302,6 +307,8 @@ _STEPS = (
         lambda s: Need(640 + 1e-3 * s.tested, 12 + 0.01 * s.runs), per="optimizer", when="draws_examples"),
     _plot("calibration", ("calibration", "reliability"), "do confidences mean probabilities", "Test set",
         lambda s: Need(195 + 0.1 * s.runs, 5 + 0.02 * s.runs), per="optimizer", when="usual", room="quasarnet.figures"),
+    _plot("errors", ("errors_by_redshift", "redshift_wiggles", "false_positives"), "where the errors are", "Test set",
+        lambda s: Need(195 + 0.1 * s.groups, 5 + 0.02 * s.groups), per="optimizer", when="usual", room="quasarnet.figures"),
     _plot("learning_curve", ("learning_curve", "learning_curve_errors", "learning_curve_bands"),
         "test errors against training-set size", "Learning curves", lambda s: Need(206 + 0.1 * s.groups, 5 + 0.1 * s.groups)),
     _plot("spike_cost", ("spike_cost", "spike_cost_summary", "runs"), "the test set before, in and after spikes", "Spikes",

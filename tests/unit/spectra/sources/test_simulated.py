@@ -1,5 +1,7 @@
 """Simulated spectra: reproducible whatever the chunks, and what published quasar spectra look like."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.spectra import sources
+from quasarcurves.spectra.empty_fibres import is_empty
 from quasarcurves.spectra.grid import LINEAR, LOG_STEP, LOGARITHMIC, N_BINS, WAVELENGTH, median_snr, normalise
 from quasarcurves.spectra.sources import simulated
 from quasarcurves.spectra.sources.simulated import lines as simulated_lines
@@ -381,3 +384,75 @@ def test_weight_stays_where_it_is_on_another_grid():
     inside = LOGARITHMIC.wavelength < 9828.8
     np.testing.assert_allclose(ivar.sum(axis=1), raw.ivar[:, inside].sum(axis=1), rtol=2e-3)
     np.testing.assert_allclose((flux * ivar).sum(axis=1), (raw.flux * raw.ivar)[:, inside].sum(axis=1), rtol=5e-3)
+
+
+# --- fibres without an object, and residuals of the sky ---
+
+
+def sky_bins(*wavelengths):
+    """Bins of lines of the sky, by their wavelengths in air."""
+    return LOGARITHMIC.bin_index(np.array(wavelengths) * 1.000275)
+
+
+@settings(max_examples=6, deadline=None)
+@given(n=st.integers(1, 1300), rows=st.integers(100, 1500))
+def test_chunks_do_not_change_empty_fibres_and_residuals(n, rows):
+    config = {"source": "simulated", "n_spectra": n, "seed": 5, "sky_residuals": 3.0, "noise_only": 0.2}
+    whole = Spectra.concatenate(simulated.read_chunks(config, rows))
+    reference = Spectra.concatenate(simulated.read_chunks(config, 10**6))
+    assert_same(whole, reference, ("flux", "z", "label", "bal", "target_id", "snr"))
+
+
+def test_keys_of_0_change_nothing():
+    plain = sources.read({"source": "simulated", "n_spectra": 600, "seed": 5})
+    zero = sources.read({"source": "simulated", "n_spectra": 600, "seed": 5, "sky_residuals": 0, "noise_only": 0})
+    assert_same(plain, zero, ("flux", "z", "label", "bal", "target_id", "snr"))
+    digest = hashlib.sha256(simulated.simulate(600, seed=5).flux.tobytes()).hexdigest()
+    simulated.simulate(600, seed=5, sky_residuals=2.0, noise_only=0.5)
+    # what is kept of a block is not what was made of it with other keys
+    assert hashlib.sha256(simulated.simulate(600, seed=5).flux.tobytes()).hexdigest() == digest
+
+
+def test_empty_fibres_have_noise_alone_and_ids_below_0():
+    plain, found = (simulated.simulate(3000, seed=7, noise_only=share) for share in (0.0, 0.2))
+    empty = found.kind == simulated.EMPTY_KIND
+    assert abs(binomial_sigmas(empty, 0.2)) < 4
+    np.testing.assert_array_equal(empty, is_empty(found.label, found.target_id))
+    np.testing.assert_array_equal(found.target_id[empty], -1 - plain.target_id[empty])
+    assert np.isnan(found.z[empty]).all() and (found.label[empty] == BAD).all() and not found.noiseless[empty].any()
+    seen = found.ivar[empty] > 0
+    pull = (found.flux * np.sqrt(found.ivar))[empty][seen]
+    assert pull.mean() == pytest.approx(0, abs=0.01) and pull.std() == pytest.approx(1, abs=0.01)
+    assert np.abs(median_snr(found.flux, found.ivar)[empty]).max() < 0.5
+    for name in COLUMNS:  # all others are as they were
+        np.testing.assert_array_equal(getattr(found, name)[~empty], getattr(plain, name)[~empty])
+    more = simulated.simulate(3000, seed=7, noise_only=0.3).kind == simulated.EMPTY_KIND
+    assert (more | ~empty).all()
+
+
+def test_residuals_sit_at_the_wavelengths_of_the_sky():
+    plain, found = (simulated.simulate(2000, seed=7, sky_residuals=strength) for strength in (0.0, 3.0))
+    for name in set(COLUMNS) - {"flux"}:
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+    added = (found.flux - plain.flux) * np.sqrt(found.ivar)
+    spread = added.std(axis=0)
+    assert spread.max() == pytest.approx(3, rel=0.15)
+    lines = sky_bins(5577.34, 6300.30, 6363.78, 7750.64, 8399.17, 8885.85)
+    assert (spread[lines] > 0.4).all() and added[:, lines].mean() == pytest.approx(0, abs=0.1)
+    between = sky_bins(4000, 4800, 5200, 5700, 6100, 6600, 7100, 8150, 8600)
+    assert (spread[between] < 0.01).all()
+    # lines of one family go together, those of another follow in part
+    green, red, weaker = added[:, lines[0]], added[:, lines[1]], added[:, lines[2]]
+    assert np.corrcoef(red, weaker)[0, 1] > 0.99
+    assert 0.35 < np.corrcoef(green, red)[0, 1] < 0.63
+    np.testing.assert_array_equal(found.flux[found.ivar == 0], 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("sky_residuals", -1), ("sky_residuals", "much"), ("sky_residuals", True), ("noise_only", 1), ("noise_only", -0.1),
+     ("noise_only", float("nan"))],
+)  # fmt: skip
+def test_residuals_and_shares_that_cannot_be_are_refused(key, value):
+    with pytest.raises(ValueError, match=rf"data\.{key} is .*, expected a number, 0 or above"):
+        sources.check({"source": "simulated", "n_spectra": 5, key: value})

@@ -7,6 +7,9 @@ The mixture of objects is that of visually inspected BOSS targets in the boss-li
 Spectra are drawn on the logarithmic grid. For another one, each bin is cut into parts of equal flux, which are
 rebinned: where its bins are the narrower ones, the noise of neighbours is correlated.
 
+Fibres that hold no object, and residuals of the sky, are drawn by generators of their own: other spectra are the same
+with and without them.
+
 Spectra are made in blocks of fixed size, each with a random generator of its own, so spectrum i depends on
 the seed and on i alone: a larger set starts with the smaller one, and chunks do not change the result.
 """
@@ -21,9 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from quasarcurves.spectra.empty_fibres import empty_id
 from quasarcurves.spectra.grid import LOGARITHMIC, Grid, grid_of, median_snr, normalise, rebin
-from quasarcurves.spectra.sources.simulated.observation import observe
+from quasarcurves.spectra.sources.simulated.observation import observe, observe_nothing
 from quasarcurves.spectra.sources.simulated.quasars import simulate_quasars
+from quasarcurves.spectra.sources.simulated.sky import residuals
 from quasarcurves.spectra.sources.simulated.starlight import draw_galaxies, draw_stars, power_laws
 from quasarcurves.spectra.table import BAD, GALAXY, QSO_HIGH, QSO_LOW, QSO_SPLIT_Z, STAR, Spectra
 
@@ -42,6 +47,18 @@ SCHEMA = {
             "minimum": 0,
             "maximum": 2**53 - 1,
         },
+        "sky_residuals": {
+            "description": "What badly subtracted emission of the sky leaves, over the noise; 0 unless given.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": 100,
+        },
+        "noise_only": {
+            "description": "Share of fibres without an object, which have noise alone; 0 unless given.",
+            "type": "number",
+            "minimum": 0,
+            "exclusiveMaximum": 1,
+        },
     },
 }
 
@@ -50,8 +67,10 @@ BLOCK = 512
 """Spectra that share a random generator."""
 _STREAM = 443
 """Keeps these generators apart from others seeded with the same number."""
+_EMPTY_STREAM, _SKY_STREAM = 1, 2
+"""Keeps what is added to a block apart from the block."""
 
-STAR_KIND, GALAXY_KIND, QUASAR_KIND, FEATURELESS_KIND = range(4)
+STAR_KIND, GALAXY_KIND, QUASAR_KIND, FEATURELESS_KIND, EMPTY_KIND = range(5)
 QUASAR_SHARE, STAR_SHARE, GALAXY_SHARE, BAD_SHARE = 0.60, 0.25, 0.08, 0.07
 FEATURELESS_SHARE = 0.25
 """Of the BAD ones; the others are of any kind, but too faint."""
@@ -97,15 +116,15 @@ class Simulated:
     noiseless : (n, 443) float32 array
         Flux before noise and gaps.
     z : (n,) float64 array
-        True redshift; NaN of featureless spectra.
+        True redshift; NaN of featureless and empty spectra.
     label : (n,) uint8 array
         0 STAR, 1 GALAXY, 2 QSO z < 2.1, 3 QSO z >= 2.1, 4 BAD.
     bal : (n,) int8 array
         1 broad absorption line quasar, -1 not one, 0 unknown or no trusted quasar.
     kind : (n,) uint8 array
-        True kind, also of objects labelled BAD: 0 star, 1 galaxy, 2 quasar, 3 featureless.
+        True kind, also of objects labelled BAD: 0 star, 1 galaxy, 2 quasar, 3 featureless, 4 no object.
     target_id : (n,) int64 array
-        Number of the spectrum, from 0.
+        Number of the spectrum, from 0; of a fibre without an object -1 less the number.
     """
 
     flux: np.ndarray
@@ -122,7 +141,7 @@ class Simulated:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Refuse a `data` block without a usable number of spectra or seed.
+    """Refuse a `data` block whose number of spectra, seed, residuals or share of empty fibres cannot be used.
 
     Raises
     ------
@@ -134,6 +153,12 @@ def check(config: Mapping[str, Any]) -> None:
         raise ValueError(f"data.n_spectra is {n!r}, expected an integer above 0")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"data.seed is {seed!r}, expected an integer, 0 or above")
+    for key, most in (("sky_residuals", 100), ("noise_only", 1)):
+        value = config.get(key, 0)
+        usable = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (usable and 0 <= value <= most) or (key == "noise_only" and value == 1):
+            end = "below 1" if key == "noise_only" else f"at most {most}"
+            raise ValueError(f"data.{key} is {value!r}, expected a number, 0 or above and {end}")
 
 
 def input_files(config: Mapping[str, Any]) -> list[Path]:
@@ -147,7 +172,7 @@ def read_chunks(config: Mapping[str, Any], rows: int) -> Iterator[Spectra]:
     Parameters
     ----------
     config : mapping
-        `n_spectra`, and optionally `seed` (default 1).
+        `n_spectra`, and optionally `seed` (default 1), `sky_residuals` and `noise_only` (default 0).
     rows : int
         Bounds the memory needed; does not change the spectra.
 
@@ -158,11 +183,15 @@ def read_chunks(config: Mapping[str, Any], rows: int) -> Iterator[Spectra]:
     """
     check(config)
     n, seed = config["n_spectra"], config.get("seed", DEFAULT_SEED)
+    sky_residuals, noise_only = float(config.get("sky_residuals", 0)), float(config.get("noise_only", 0))
     for first in range(0, n, rows):
-        yield _normalised(simulate(min(rows, n - first), seed, first), grid_of(config))
+        raw = simulate(min(rows, n - first), seed, first, sky_residuals, noise_only)
+        yield _normalised(raw, grid_of(config))
 
 
-def simulate(n: int, seed: int = DEFAULT_SEED, first: int = 0) -> Simulated:
+def simulate(
+    n: int, seed: int = DEFAULT_SEED, first: int = 0, sky_residuals: float = 0.0, noise_only: float = 0.0
+) -> Simulated:
     """Simulate the spectra numbered first to first + n - 1 of a seed.
 
     Parameters
@@ -173,6 +202,10 @@ def simulate(n: int, seed: int = DEFAULT_SEED, first: int = 0) -> Simulated:
         0 or above.
     first : int
         Number of the first one.
+    sky_residuals : float
+        See `sky.residuals`; 0 for none.
+    noise_only : float
+        Share of fibres without an object. With a larger share the same fibres, and more, are empty.
 
     Returns
     -------
@@ -183,7 +216,7 @@ def simulate(n: int, seed: int = DEFAULT_SEED, first: int = 0) -> Simulated:
     for index in range(first // BLOCK, -(-stop // BLOCK)):
         start = index * BLOCK
         wanted = slice(max(first - start, 0), min(stop - start, BLOCK))
-        parts.append([column[wanted] for column in _columns(_block(seed, index))])
+        parts.append([column[wanted] for column in _columns(_block(seed, index, sky_residuals, noise_only))])
     return Simulated(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -219,8 +252,29 @@ def _carried(flux: np.ndarray, ivar: np.ndarray, grid: Grid) -> tuple[np.ndarray
 
 # chunks smaller than a block need the same block several times, so the last one is kept
 @lru_cache(maxsize=1)
-def _block(seed: int, index: int) -> Simulated:
+def _block(seed: int, index: int, sky_residuals: float, noise_only: float) -> Simulated:
     """Simulate one block of spectra; its arrays are shared and must not be changed."""
+    block = _objects_alone(seed, index)
+    if noise_only:
+        _empty(block, noise_only, np.random.default_rng([_STREAM, seed, index, _EMPTY_STREAM]))
+    if sky_residuals:
+        rng = np.random.default_rng([_STREAM, seed, index, _SKY_STREAM])
+        block.flux[:] += residuals(block.ivar, sky_residuals, rng)
+    return block
+
+
+def _empty(block: Simulated, share: float, rng: np.random.Generator) -> None:
+    """Put fibres without an object in the place of a share of the spectra."""
+    chosen = rng.random(len(block)) < share
+    flux, ivar = observe_nothing(len(block), rng)
+    block.flux[chosen], block.ivar[chosen], block.noiseless[chosen] = flux[chosen], ivar[chosen], 0
+    block.z[chosen], block.bal[chosen] = np.nan, 0
+    block.label[chosen], block.kind[chosen] = BAD, EMPTY_KIND
+    block.target_id[chosen] = empty_id(block.target_id[chosen])
+
+
+def _objects_alone(seed: int, index: int) -> Simulated:
+    """Simulate one block of spectra, an object in each."""
     rng = np.random.default_rng([_STREAM, seed, index])
     kind, is_bad = draw_kinds(BLOCK, rng)
     snr, luminosity = draw_brightness(is_bad & (kind != FEATURELESS_KIND), rng)

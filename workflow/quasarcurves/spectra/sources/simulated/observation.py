@@ -193,3 +193,23 @@ def observe(flux: np.ndarray, snr: np.ndarray, rng: np.random.Generator) -> tupl
     mask(ivar, rng)
     observed[ivar == 0] = 0
     return observed, ivar, noiseless
+
+
+def observe_nothing(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Observe with fibres that hold no object: the noise of the sky alone.
+
+    Parameters
+    ----------
+    n : int
+    rng : Generator
+
+    Returns
+    -------
+    flux, ivar : (n, 443) float32 array
+        As of `observe`.
+    """
+    ivar = inverse_variance(np.zeros((n, N_BINS), np.float32), rng)
+    observed = rng.standard_normal(ivar.shape, np.float32) / np.sqrt(ivar)
+    mask(ivar, rng)
+    observed[ivar == 0] = 0
+    return observed, ivar
