@@ -350,7 +350,11 @@ class KilledStudy:
         with (self.folder / "output.txt").open("w") as output:
             self.command = subprocess.Popen(self._words, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT)
 
-    def ends_within(self, seconds: float) -> bool:
+    def ends_before(self, draw: random.Random) -> bool:
+        """Wait until a random moment, mostly one at which there are jobs; say whether the command has ended by then."""
+        among_jobs, seconds = draw.random() < 0.8, draw.uniform(0.1, 8)
+        while among_jobs and self.command.poll() is None and not self.processes().keys() - self.heads():
+            time.sleep(0.1)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.command.wait(seconds)
             return True
@@ -365,8 +369,9 @@ class KilledStudy:
                     found[process] = kind_of(process.cmdline())
         return found
 
-    def snakemakes(self) -> set[psutil.Process]:
-        return {process for process, kind in self.processes().items() if kind == "snakemake"}
+    def heads(self, kinds: tuple[str, ...] = ("command", "snakemake")) -> set[psutil.Process]:
+        """Give those processes that start others."""
+        return {process for process, kind in self.processes().items() if kind in kinds}
 
     def wait_for_jobs(self) -> None:
         """Wait until nothing runs any more, also of what a killed Snakemake has left."""
@@ -396,16 +401,16 @@ def kind_of(words: list[str]) -> str:
 def kill_until_done(study: KilledStudy, draw: random.Random, kills: Counter) -> int:
     """Give the command until the study is done, while processes are killed; count these, and return how often."""
     for times in range(1, 1000):
-        before, disturbed = study.snakemakes(), bool(study.processes())
+        before, disturbed = study.heads(("snakemake",)), bool(study.processes())
         study.start()
-        while kills.total() < KILLS_OF_STUDIES and not study.ends_within(draw.uniform(0.2, 12)):
+        while kills.total() < KILLS_OF_STUDIES and not study.ends_before(draw):
             kills[study.kill_one(draw)] += 1
             disturbed = True
         status = study.command.wait(900)
         if status == 0:
             return times
         assert disturbed, study.said
-        if before & study.snakemakes() and status > 0:
+        if before & study.heads(("snakemake",)) and status > 0:
             assert re.search("cannot be locked|is being run already", study.said), study.said
         if draw.random() < 0.5:
             # half of the time there are still jobs whose Snakemake was killed
