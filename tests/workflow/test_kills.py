@@ -477,7 +477,7 @@ def comparable(receipt: Path) -> dict:
     return text
 
 
-@pytest.mark.xdist_group("finished smoke study")
+@pytest.mark.xdist_group("killed studies")
 def test_any_process_of_a_study_is_killed(finished, smoke_command, tmp_path):
     """The command itself, Snakemake, any job: the same command goes on, and what it ends with is the same bytes."""
     draw = random.Random(SEED)
