@@ -13,12 +13,13 @@ RUN apt-get update \
 # cpu, gpu, or cloud: cpu and what reads and writes object storage
 ARG LOCK=cpu
 COPY requirements/${LOCK}.txt /opt/requirements.txt
-COPY container/strip.sh /opt/strip.sh
+COPY container/strip.sh container/bom.py /opt/
 # one step: what is taken out again must be in no layer. What is left is compiled, on all cores, which pip would not use
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes \
         --requirement /opt/requirements.txt \
     && sh /opt/strip.sh /opt/venv \
+    && /opt/venv/bin/python /opt/bom.py > /opt/bom.json \
     && /opt/venv/bin/python -m compileall -qq -j 0 /opt/venv/lib \
     && rm -rf /tmp/* /root/.cache
 

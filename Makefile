@@ -2,9 +2,10 @@
 PYTHON ?= python3
 STUDY ?= config.yaml
 CORES ?= all
+N ?= 50
 BIN := .venv/bin
 
-.PHONY: study help setup setup-dev test test-slow test-cluster test-page test-image bench docs lint lock
+.PHONY: study help setup setup-dev test test-slow test-cluster test-page test-image kills bench docs lint audit lock
 
 study: setup  ## run a study (STUDY=file; the default one is config.yaml) and say where its figures are
 	$(BIN)/quasarcurves run $(STUDY) --cores $(CORES)
@@ -36,6 +37,9 @@ test-image: setup-dev  ## build the container image and run the smoke study in i
 	sh tests/image/install.sh
 	$(BIN)/python -m pytest -m image tests/image
 
+kills: setup-dev  ## kill processes of studies at N random moments, 50 unless given, and compare what they end with; minutes
+	KILLS=$(N) $(BIN)/python -m pytest -s -m slow -k any_process tests/workflow/test_kills.py
+
 bench: setup-dev  ## speed of training against keras.Model.fit, side by side: benchmarks/fit.csv and fit.png; minutes
 	$(BIN)/python benchmarks/fit.py
 
@@ -48,6 +52,9 @@ lint: setup-dev  ## format, style and types
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+
+audit:  ## print known vulnerabilities of the packages in the locks; says so where it has no network
+	$(PYTHON) requirements/audit.py
 
 lock: setup-dev  ## resolve the locks anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv

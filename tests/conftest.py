@@ -14,6 +14,8 @@ _LONGEST_FIRST = (
     "test_kills.py",
     "finished smoke study",
     "test_reruns.py",
+    "killed studies",
+    "test_faults.py",
     "test_backends.py",
     "test_interrupted.py",
     "test_real_spectra.py",

@@ -72,6 +72,14 @@ def test_packages_are_those_of_the_lock(image):
     assert installed.items() <= lock.items()
 
 
+def test_the_bill_of_materials_has_every_package(image):
+    bill = json.loads(image.sh("cat /opt/bom.json"))
+    names = {each["purl"].partition("@")[0] for each in bill["components"]}
+    assert {"pkg:pypi/tensorflow-cpu", "pkg:pypi/snakemake", "pkg:deb/debian/libc6", "pkg:deb/debian/python3"} <= names
+    ask = "from importlib.metadata import distributions; print(len({each.name for each in distributions()}))"
+    assert sum(each.startswith("pkg:pypi/") for each in names) == int(image.sh(f"python -c '{ask}'"))
+
+
 def test_every_module_of_the_library_can_be_imported(image):
     """What was taken out is missed by none; JAX was never in, and a study that asks for it is refused."""
     modules = [".".join(path.relative_to(ROOT / "workflow").with_suffix("").parts)

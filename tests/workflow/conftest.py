@@ -39,7 +39,15 @@ def smoke_config() -> dict:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def smoke_command() -> list[str]:
+    """Return the command that runs the smoke study, as `make study` does."""
+    study = ROOT / "workflow" / "studies" / "smoke.yaml"
+    command = [sys.executable, "-m", "quasarcurves.cli", "run", "--configfile", study, "--cores", "2"]
+    return list(map(str, [*command, "--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, smoke_command: list[str]) -> Path:
     """Return a folder in which the smoke study has run, as `make study` runs it; tests must not change it.
 
     All processes of a test session share it: the first one that asks for it makes it, the others wait.
@@ -53,17 +61,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "output.txt").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            (folder / "output.txt").write_text(run_smoke_study(folder))
+            (folder / "output.txt").write_text(run_smoke_study(smoke_command, folder))
     return folder
 
 
-def run_smoke_study(folder: Path) -> str:
-    """Run the smoke study as `make study` does; return what the terminal shows."""
-    command = [sys.executable, "-m", "quasarcurves.cli", "run"]
-    command += ["--configfile", ROOT / "workflow" / "studies" / "smoke.yaml", "--cores", "2"]
-    command += ["--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]
+def run_smoke_study(command: list[str], folder: Path) -> str:
+    """Run the smoke study; return what the terminal shows."""
     result = subprocess.run(
-        list(map(str, command)), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert result.returncode == 0, result.stdout
     return result.stdout

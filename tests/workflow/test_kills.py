@@ -1,18 +1,22 @@
-"""No training is lost: killed at any moment and started again, it ends bit by bit as if it had not been."""
+"""Killed at any moment and started again, trainings and studies end bit by bit as if they had not been."""
 
 import contextlib
 import json
 import os
 import random
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import psutil
 import pytest
 
 from quasarcurves.training.history import History
@@ -21,6 +25,8 @@ pytestmark = pytest.mark.slow
 
 KILLS = 20
 SEED = 20261123
+KILLS_OF_STUDIES = int(os.environ.get("KILLS", "5"))
+"""`make kills N=50` takes more of them."""
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +336,162 @@ def test_full_disk_keeps_the_last_state(uninterrupted, start, tmp_path):
         assert_same(out, uninterrupted[0])
     finally:
         subprocess.run(["umount", "-l", out], check=True)
+
+
+class KilledStudy:
+    """The smoke study in a folder, by the same command again and again, of which processes are killed."""
+
+    def __init__(self, folder: Path, words: list[str]) -> None:
+        folder.mkdir()
+        self.folder, self._words = folder, words
+
+    def start(self) -> None:
+        """Give the command."""
+        with (self.folder / "output.txt").open("w") as output:
+            self.command = subprocess.Popen(self._words, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT)
+
+    def ends_before(self, draw: random.Random) -> bool:
+        """Wait until a random moment, mostly one at which there are jobs; say whether the command has ended by then."""
+        among_jobs, seconds = draw.random() < 0.8, draw.uniform(0.1, 8)
+        while among_jobs and self.command.poll() is None and not self.processes().keys() - self.heads():
+            time.sleep(0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.command.wait(seconds)
+            return True
+        return False
+
+    def processes(self) -> dict[psutil.Process, str]:
+        """Give what runs in the folder: the command, Snakemake, its shells and jobs, and what these are forked from."""
+        found = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if Path(process.cwd()) == self.folder and process.status() != psutil.STATUS_ZOMBIE:
+                    found[process] = kind_of(process.cmdline())
+        return found
+
+    def heads(self, kinds: tuple[str, ...] = ("command", "snakemake")) -> set[psutil.Process]:
+        """Give those processes that start others."""
+        return {process for process, kind in self.processes().items() if kind in kinds}
+
+    def wait_for_jobs(self) -> None:
+        """Wait until nothing runs any more, also of what a killed Snakemake has left."""
+        wait_for(lambda: not self.processes(), 900)
+
+    def kill_one(self, draw: random.Random) -> str:
+        """Kill one of the processes; say which. Each kind is as likely, however many there are of it."""
+        running = self.processes()
+        kind = draw.choice(sorted(set(running.values())))
+        victim = draw.choice(sorted((each for each in running if running[each] == kind), key=lambda each: each.pid))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+        return kind
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+
+def kind_of(words: list[str]) -> str:
+    text = " ".join(words)
+    names = {"fork_server": "forked", "quasarcurves.cli": "command", "-m snakemake": "snakemake"}
+    known = [kind for name, kind in names.items() if name in text]
+    return next(iter(known), next((word for word in words if word.startswith("scripts.")), "shell"))
+
+
+def kill_until_done(study: KilledStudy, draw: random.Random, kills: Counter) -> int:
+    """Give the command until the study is done, while processes are killed; count these, and return how often."""
+    for times in range(1, 1000):
+        before, disturbed = study.heads(("snakemake",)), bool(study.processes())
+        study.start()
+        while kills.total() < KILLS_OF_STUDIES and not study.ends_before(draw):
+            kills[study.kill_one(draw)] += 1
+            disturbed = True
+        status = study.command.wait(900)
+        if status == 0:
+            return times
+        assert disturbed, study.said
+        if before & study.heads(("snakemake",)) and status > 0:
+            assert re.search("cannot be locked|is being run already", study.said), study.said
+        if draw.random() < 0.5:
+            # half of the time there are still jobs whose Snakemake was killed
+            study.wait_for_jobs()
+    raise AssertionError("the study is never done")
+
+
+MEASURED = {"history.h5", "histories.h5", "epochs.csv", "runs.csv", "runs.csv.html", "index.html"}
+"""Files that say how many seconds something took."""
+
+
+def result_files(folder: Path) -> dict[str, Path]:
+    results = folder / "results" / "smoke"
+    files = {str(path.relative_to(results)): path for path in results.rglob("*") if path.is_file()}
+    return {name: path for name, path in files.items() if name.split("/")[0] not in {"logs", "state", "benchmarks"}}
+
+
+def assert_same_results(folder: Path, other: Path) -> int:
+    """Two studies have the same files of results, byte by byte but for times; return the number of files."""
+    files, others = result_files(folder), result_files(other)
+    assert files.keys() == others.keys()
+    for name, path in files.items():
+        if path.name not in MEASURED and not name.startswith("receipts/"):
+            assert content(path) == content(others[name]), name
+        elif path.suffix == ".csv":
+            one, two = (pd.read_csv(each).drop(columns="seconds") for each in (path, others[name]))
+            pd.testing.assert_frame_equal(one, two, check_exact=True, obj=name)
+        elif path.name == "history.h5":
+            one, two = History.load(path), History.load(others[name])
+            for group in ("steps", "epochs", "curvature"):
+                columns, expected = getattr(one, group), getattr(two, group)
+                assert columns.keys() == expected.keys()
+                for column in columns.keys() - {"seconds"}:
+                    np.testing.assert_array_equal(columns[column], expected[column], err_msg=f"{name} {column}")
+        elif path.suffix == ".json":
+            assert comparable(path) == comparable(others[name]), name
+    return len(files)
+
+
+def content(path: Path) -> bytes:
+    """Give the bytes of a file, of a drawing with its clip paths numbered.
+
+    Matplotlib names these by a hash of their corners, which may differ in a last bit that no number shows.
+    """
+    if path.suffix != ".svg":
+        return path.read_bytes()
+    numbers: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return numbers.setdefault(found[1], f"clip{len(numbers)}")
+
+    return re.sub(r"(?<=#|\")(p[0-9a-f]{10})(?=\)|\")", number, path.read_text()).encode()
+
+
+def comparable(receipt: Path) -> dict:
+    """Give a receipt without the hashes of files that say how long something took."""
+    text = json.loads(receipt.read_text())
+    for kind in ("inputs", "outputs"):
+        text[kind] = {
+            path: value
+            for path, value in text[kind].items()
+            if Path(path).name not in MEASURED and not path.endswith(".svg")
+        }
+    return text
+
+
+@pytest.mark.xdist_group("killed studies")
+def test_any_process_of_a_study_is_killed(finished, smoke_command, tmp_path):
+    """The command itself, Snakemake, any job: the same command goes on, and what it ends with is the same bytes."""
+    draw = random.Random(SEED)
+    kills, times, files = Counter(), [], 0
+    while kills.total() < KILLS_OF_STUDIES:
+        study = KilledStudy(tmp_path / f"study{len(times)}", smoke_command)
+        times.append(kill_until_done(study, draw, kills))
+        files += assert_same_results(study.folder, finished)
+        study.wait_for_jobs()
+        # nothing is left over either: no lock, no half-written file
+        assert not list(study.folder.glob(".snakemake/locks/*"))
+        assert not list(study.folder.glob(".snakemake/quasarcurves/*"))
+        assert not [path for path in study.folder.rglob(".*.part*") if "state" not in path.parts]
+        print(f"{kills.total()} kills (seed {SEED}): {dict(kills)}; commands given: {times}; {files} files compared")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:

@@ -21,6 +21,7 @@ from typing import NewType
 
 import psutil
 
+from quasarcurves.files import end_on_full_disk, whole_file
 from quasarcurves.provenance import fingerprint, receipts
 
 Input = NewType("Input", Path)
@@ -58,14 +59,15 @@ def main(step: Callable[..., None]) -> None:
     options = vars(parser.parse_args())
     made, known = options.pop("receipt"), options["receipts"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    end_on_full_disk()
     try:
         step(**{name: options[name] for name in kinds})
         for i, receipt in enumerate(made):
             _receipt(step.__name__, *_only(i, kinds, options), known).save(receipt)
         if options["note"]:
             file, text = options["note"]
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-            Path(file).write_text(text)
+            with whole_file(file) as temporary:
+                temporary.write_text(text)
         if options["benchmark"]:
             _write_benchmark(options["benchmark"])
     except (ValueError, OSError) as error:
@@ -94,8 +96,8 @@ def _write_benchmark(path: Path) -> None:
         "mean_load": f"{100 * cpu / seconds:.1f}",
         "cpu_time": f"{cpu:.2f}",
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    with whole_file(path) as temporary:
+        temporary.write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
 
 
 def _only(i: int, kinds: dict, options: dict) -> tuple[dict, dict]:

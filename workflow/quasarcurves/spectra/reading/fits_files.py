@@ -73,12 +73,14 @@ def open_fits(path: Path, *, memmap: bool = False, all_headers: bool = True) -> 
     from astropy.io import fits  # noqa: PLC0415
 
     try:
-        with warnings.catch_warnings():
-            # astropy only warns of a file that was cut short, within its data or within a header
-            warnings.filterwarnings("error", message=".*(truncated|Error validating header)")
-            hdus = fits.open(path, memmap=memmap, lazy_load_hdus=not all_headers)
-        with hdus:
-            yield hdus
+        # opened here: a file that astropy refuses would stay open
+        with path.open("rb") as file:
+            with warnings.catch_warnings():
+                # astropy only warns of a file that was cut short, within its data or within a header
+                warnings.filterwarnings("error", message=".*(truncated|Error validating header)")
+                hdus = fits.open(file, memmap=memmap, lazy_load_hdus=not all_headers)
+            with hdus:
+                yield hdus
     except (BadFile, FileNotFoundError):
         raise
     except (OSError, EOFError, zlib.error, ValueError, Warning) as error:
