@@ -109,3 +109,12 @@ def test_the_rule_counts_in_scores():
     for rule, expected in ((Rule(), 4 / 6), (Rule(threshold=0.95), 0), (Rule(n_detect=2), 0)):
         table = comparison.scores(said(*BEFORE, rule), said(*AFTER, rule), rule, tested)
         assert table[(table["sample"] == "all") & (table["metric"] == "completeness")]["before"].item() == expected
+
+
+def test_no_share_of_one_quasar_changes_by_more_than_all_of_it():
+    tested = test_set.Tested(np.array([2.5]), np.array([QSO_HIGH], np.uint8), np.zeros(1), np.ones(1), np.arange(1))
+    table = comparison.scores(said([0.9], [2.5]), said([0.9], [2.5]), Rule(), tested)
+    shares = table[table["metric"] != "sigma_dv"]
+    assert (shares["low"] >= -1).all()
+    assert (shares["high"] <= 1).all()
+    assert (shares["high"] > 0.5).any()

@@ -182,7 +182,7 @@ def _compared(metric: str, before: Estimate, after: Estimate) -> dict[str, float
     is_ratio = metric == "sigma_dv"
     found = difference([(after, before)])
     values = np.array([before.value, after.value, found.value, found.low, found.high])
-    values = np.exp(values) if is_ratio else values
+    values = np.exp(values) if is_ratio else np.clip(values, -1, 1)  # no share changes by more
     return dict(zip(("before", "after", "change", "low", "high"), map(float, values), strict=True))
 
 

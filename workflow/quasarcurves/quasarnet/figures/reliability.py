@@ -20,7 +20,7 @@ _SHIFT = 0.004
 
 def draw(curves: Mapping[str, Reliability]) -> Figure:
     """Draw the reliability of one or two networks, by their names."""
-    figure = style.new_figure(style.COLUMN_WIDTH, 3.1)
+    figure = style.new_figure(style.COLUMN_WIDTH, 3.4)
     with style.house_style():
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
@@ -31,7 +31,7 @@ def draw(curves: Mapping[str, Reliability]) -> Figure:
                           elinewidth=0.7, label=name)  # fmt: skip
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="share of quasars")
         axes.set_aspect("equal")
-        axes.legend(
-            loc="lower right", title="bins of equally many spectra,\n95 % intervals", title_fontsize=6, fontsize=6
-        )
+        # above: intervals may be anywhere within
+        title = "bins of equally many spectra, 95 % intervals"
+        figure.legend(loc="outside upper center", title=title, title_fontsize=6, fontsize=6, ncols=1)
     return figure
