@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 
+import psutil
 import pytest
 import yaml
 from rich.console import Console
@@ -235,3 +236,20 @@ def test_one_ctrl_c_stops_it_in_a_line_with_exit_status_130(tmp_path):
     process.stdout.close()
     assert process.wait(20) == 130
     assert rest == ["Stopping: trainings save their state ...", "Stopped before trainings; the same command goes on."]
+
+
+def test_a_snakemake_whose_command_was_killed_goes_on_to_hold_the_log(study):
+    program = PROGRAM.format(path=[path for path in sys.path if path], config=CONFIG)
+    command = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
+    assert command.stdout.readline()
+    (snakemake,) = psutil.Process(command.pid).children()
+    command.kill()
+    command.wait()
+    command.stdout.close()
+    with pytest.raises(BlockingIOError, match="is being run already"):
+        monitor.run(study, [])
+    assert "Job stats" in study.log.read_text()
+    snakemake.kill()
+    psutil.wait_procs([snakemake], 20)
+    with monitor._held(study.log):
+        pass

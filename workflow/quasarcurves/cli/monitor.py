@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from rich.console import Console
 from rich.live import Live
@@ -53,7 +54,7 @@ def run(study: Study, arguments: Sequence[str]) -> int:
     study.log.parent.mkdir(parents=True, exist_ok=True)
     view = StudyView(study, SnakemakeLog(study.log), cores_of(list(arguments)), time.time())
     interrupted = False
-    with _held(study.log), study.log.open("w") as output:
+    with _held(study.log) as lock, study.log.open("w") as output:
         _stop_as_by_ctrl_c()
         # In a session of its own, so that Ctrl-C reaches this process alone, as a container's engine does. This process
         # then stops Snakemake, in one way for both.
@@ -62,6 +63,8 @@ def run(study: Study, arguments: Sequence[str]) -> int:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # where this process is killed Snakemake goes on, and goes on to hold the log
+            pass_fds=[lock.fileno()],
             env={"TF_CPP_MIN_LOG_LEVEL": "1", **os.environ},  # TensorFlow's start-up lines fill the logs of jobs
         )
         watch = _watch_terminal if Console().is_terminal else _watch_lines
@@ -110,8 +113,8 @@ def _snakemake(arguments: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _held(log: Path) -> Iterator[None]:
-    """Keep other calls from writing to a log.
+def _held(log: Path) -> Iterator[IO[str]]:
+    """Keep other calls from writing to a log, as long as the file that is yielded is open in any process.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def _held(log: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BlockingIOError(f"this study is being run already, by the process that writes {log}") from error
-        yield
+        yield file
 
 
 def _stop_as_by_ctrl_c() -> None:
