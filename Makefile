@@ -54,7 +54,7 @@ lint: setup-dev  ## format, style and types
 	$(BIN)/mypy
 
 audit:  ## print known vulnerabilities of the packages in the locks; says so where it has no network
-	$(PYTHON) requirements/audit.py
+	$(PYTHON) .ci/audit.py
 
 lock: setup-dev  ## resolve the locks anew from pyproject.toml
 	sh requirements/lock.sh $(BIN)/uv

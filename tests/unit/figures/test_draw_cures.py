@@ -103,6 +103,18 @@ def test_what_is_not_finite_is_said(legible):
     assert legible(figure).count("not known") == 1 + 3
 
 
+def test_upper_limits_set_the_scale_where_no_rate_is_above_0(legible):
+    rates = "sustained_per_1000_steps"
+    found = table(fractions=(0.8,), optimizers=("adam", "amsgrad")).assign(
+        **{rates: 0.0, f"{rates}_low": 0.0, f"{rates}_high": 614.8}
+    )
+    figure = cures.draw(found, DESCRIPTION)
+    left, right = figure.axes[0].get_xlim()
+    assert 614.8 < right < 700
+    assert -50 < left < 0
+    legible(figure)
+
+
 @pytest.mark.parametrize("rows", [table().iloc[:0], table(optimizers=["adam"])])
 def test_nothing_to_compare_is_said(legible, rows):
     assert "no two optimizers to compare" in legible(cures.draw(rows, DESCRIPTION))

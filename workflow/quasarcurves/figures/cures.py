@@ -184,8 +184,9 @@ def _set_scale(axes: Axes, table: pd.DataFrame, quantity: Quantity, reference: s
         return
     ends = shown[[f"{column}_low", column, f"{column}_high"]].to_numpy(float)
     if quantity.neutral is None:
-        top = np.nanmax(ends)
-        right = max(min(top, 2 * _REACH * max(ends[:, 1].max(), 1e-3)), 1e-3)
+        top, highest = np.nanmax(ends[np.isfinite(ends)]), ends[:, 1].max()
+        # where no rate is above 0 the upper limits are all there is to see
+        right = max(min(top, 2 * _REACH * highest) if highest > 0 else top, 1e-3)
         axes.set_xlim(-0.06 * right, 1.06 * right)
         axes.locator_params(axis="x", nbins=4)
     elif quantity.neutral == 0:

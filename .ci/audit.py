@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-LOCKS = Path(__file__).parent
+LOCKS = Path(__file__).parents[1] / "requirements"
 DATABASE = os.environ.get("OSV_ADDRESS", "https://api.osv.dev")
 MOST_AT_ONCE = 1000
 """Packages that the database takes in one request."""
