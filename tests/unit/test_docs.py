@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from quasarcurves import cli
+from quasarcurves.cli.commands import ENTRIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -90,7 +90,7 @@ def test_files_and_commands_named_in_passing_exist(page):
         assert f"\n{target}:" in (ROOT / "Makefile").read_text(), target
 
 
-SUBCOMMANDS = {command.name: command for group in cli.GROUPS.values() for command in group}
+SUBCOMMANDS = {name: entry.load() for name, entry in ENTRIES.items()}
 ELSEWHERE = {"apptainer", "aws", "cp", "docker", "export", "pip", "sed", "snakemake", "squeue", "pre-commit"}
 """Programs that are not ours, or whose options are checked with the pages on where a study runs."""
 

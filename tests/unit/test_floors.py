@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from quasarcurves.cli.commands import ENTRIES
+
 LIBRARY = Path(__file__).parents[2] / "workflow" / "quasarcurves"
 FLOORS = (
     "cli", "quasarnet.cli", "terminal", "quasarnet.steps", "steps", "provenance", "quasarnet.page", "page", "study",
@@ -15,6 +17,7 @@ FLOORS = (
 """From the top: each may use those below. A room within a room is a floor of its own."""
 
 BY_NAME = {
+    "quasarcurves.cli.commands": tuple(sorted({entry.module for entry in ENTRIES.values()})),
     "quasarcurves.training.backends": ("tensorflow", "jax", "packed"),
     "quasarcurves.analysis.curves.formats": (
         "event_files",
@@ -57,7 +60,7 @@ ARROWS = {module: imported_by(module) for module in MODULES}
 HIDDEN = {module: set() for module in MODULES}
 for importer, names in BY_NAME.items():
     package = importer if (LIBRARY.parent / Path(*importer.split("."))).is_dir() else importer.rsplit(".", 1)[0]
-    HIDDEN[importer] = {f"{package}.{name}" for name in names}
+    HIDDEN[importer] = {name if name.startswith("quasarcurves.") else f"{package}.{name}" for name in names}
 
 
 def floor(module: str) -> int:

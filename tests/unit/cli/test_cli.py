@@ -15,6 +15,7 @@ import yaml
 from astropy.table import Table
 
 from quasarcurves import cli
+from quasarcurves.cli.commands import ENTRIES, GROUPS
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.model_files import about_run, save_keras
 from quasarcurves.quasarnet.trained_network import Trained
@@ -59,14 +60,14 @@ def test_help_lists_every_command_in_its_group_with_examples(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for title, commands in cli.GROUPS.items():
+    for title, entries in GROUPS.items():
         block = text.split(f"{title}:\n")[1].split("\n\n")[0]
-        assert [line.split()[0] for line in block.splitlines()] == [command.name for command in commands]
+        assert [line.split()[0] for line in block.splitlines()] == [entry.name for entry in entries]
     assert "Examples:" in text
     assert max(map(len, text.splitlines())) <= 120
 
 
-@pytest.mark.parametrize("name", [command.name for group in cli.GROUPS.values() for command in group])
+@pytest.mark.parametrize("name", ENTRIES)
 def test_every_command_explains_itself(name, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])
@@ -74,6 +75,16 @@ def test_every_command_explains_itself(name, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"usage: quasarcurves {name} ")
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_the_overview_imports_no_package_that_is_slow_to_import():
+    program = (
+        "import sys\nbefore = set(sys.modules)\nfrom quasarcurves import cli\ncli.main([])\n"
+        "names = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
+        "print(sorted(names))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['quasarcurves']"
 
 
 def test_help_starts_without_tensorflow():

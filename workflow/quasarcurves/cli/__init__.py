@@ -7,19 +7,10 @@ import os
 import sys
 
 import quasarcurves
-from quasarcurves.cli import diagnose, results, studies
-from quasarcurves.quasarnet.cli import compare, models, next_labels
-from quasarcurves.terminal.command import Command
+from quasarcurves.cli.commands import ENTRIES, GROUPS
 from quasarcurves.training.extras import install_hint
 from quasarcurves.training.keras_import import ignore_user_settings
 from quasarcurves.training.suggestions import nearest
-
-GROUPS = {
-    "Run a study": studies.COMMANDS,
-    "Look after its results": results.COMMANDS,
-    "Use its models": (*models.COMMANDS, *compare.COMMANDS, *next_labels.COMMANDS),
-    "Look at any training": diagnose.COMMANDS,
-}
 
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
 """Exit status after Ctrl-C, and where nobody reads what is printed, as of a shell."""
@@ -57,14 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     ignore_user_settings()
-    parser = _parser()
     if not arguments:
-        parser.print_help()
+        _overview().print_help()
         return 0
-    options = _parse(parser, arguments)
-    command: Command = options.command
     try:
-        status = command.call(options)
+        status = _call(arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -82,19 +70,24 @@ def main(arguments: list[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    """Parse the arguments; `rest` is what a command takes besides: unknown ones, then `--` and all behind it."""
-    commands = {command.name: command for group in GROUPS.values() for command in group}
-    name = arguments[0]
-    if not name.startswith("-") and name not in commands:
-        parser.error(f"unknown command {name!r}: {nearest(name, commands)}")
-    takes_rest = name in commands and commands[name].takes_rest
-    end = arguments.index("--") if takes_rest and "--" in arguments else len(arguments)
-    options, unknown = parser.parse_known_args(arguments[:end])
-    if unknown and not takes_rest:
+def _call(arguments: list[str]) -> int:
+    """Call the command that comes first; `rest` is what it takes besides: unknown arguments, and all behind `--`."""
+    name, given = arguments[0], arguments[1:]
+    if name not in ENTRIES:
+        overview = _overview()
+        overview.parse_known_args(arguments)  # --help and --version end here
+        overview.error(f"unknown command {name!r}: {nearest(name, ENTRIES)}")
+    entry = ENTRIES[name]
+    command = entry.load()
+    text = f"{entry.text[0].upper()}{entry.text[1:]}."
+    parser = _parser(f"quasarcurves {name}", text, command.epilog)
+    command.add_arguments(parser)
+    end = given.index("--") if command.takes_rest and "--" in given else len(given)
+    options, unknown = parser.parse_known_args(given[:end])
+    if unknown and not command.takes_rest:
         parser.error(f"unknown arguments: {' '.join(unknown)}")
-    options.rest = [*unknown, *arguments[end:]]
-    return options
+    options.rest = [*unknown, *given[end:]]
+    return command.call(options)
 
 
 def _fail(message: str) -> int:
@@ -102,29 +95,20 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(name: str, text: str | None, epilog: str) -> argparse.ArgumentParser:
     as_written = argparse.RawDescriptionHelpFormatter
-    description = f"{__doc__}\n\n{_overview()}"
-    parser = argparse.ArgumentParser(
-        prog="quasarcurves", usage="%(prog)s COMMAND ...", description=description, epilog=_EXAMPLES,
-        formatter_class=as_written,
-    )  # fmt: skip
-    parser.add_argument("--version", action="version", version=f"%(prog)s {quasarcurves.__version__}")
-    # the overview lists the commands by what they are for, which argparse cannot
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", prog="quasarcurves", help=argparse.SUPPRESS)
-    for command in (command for group in GROUPS.values() for command in group):
-        text = f"{command.text[0].upper()}{command.text[1:]}."
-        sub = commands.add_parser(command.name, description=text, epilog=command.epilog, formatter_class=as_written)
-        command.add_arguments(sub)
-        sub.set_defaults(command=command)
-    return parser
+    return argparse.ArgumentParser(prog=name, description=text, epilog=epilog, formatter_class=as_written)
 
 
-def _overview() -> str:
+def _overview() -> argparse.ArgumentParser:
+    """Parser of a call without a command; its help lists the commands by what they are for, which argparse cannot."""
     groups = []
-    for title, commands in GROUPS.items():
-        groups.append("\n".join([f"{title}:", *(f"  {command.name:<11} {command.text}" for command in commands)]))
-    return "\n\n".join(groups)
+    for title, entries in GROUPS.items():
+        groups.append("\n".join([f"{title}:", *(f"  {entry.name:<11} {entry.text}" for entry in entries)]))
+    parser = _parser("quasarcurves", "\n\n".join([str(__doc__), *groups]), _EXAMPLES)
+    parser.usage = "%(prog)s COMMAND ..."
+    parser.add_argument("--version", action="version", version=f"%(prog)s {quasarcurves.__version__}")
+    return parser
 
 
 if __name__ == "__main__":

@@ -43,4 +43,4 @@ def _seen(study: Study) -> Seen:
     return trial.try_task(study.task.settings, study.data, study.network, study.backend)
 
 
-CHECK = Command("check", "say what a study's examples are, what it takes and what it can show", _arguments, _check)
+COMMANDS = {"check": Command(_arguments, _check)}

@@ -80,5 +80,4 @@ def _numbers(given: str | None, option: str) -> tuple[float, ...]:
         raise ValueError(f"{option}: expected numbers with commas between them, found {given!r}") from error
 
 
-DIAGNOSE = Command("diagnose", "say what the loss curves of any training tell", _arguments, _diagnose, _EXAMPLES)
-COMMANDS = (DIAGNOSE,)
+COMMANDS = {"diagnose": Command(_arguments, _diagnose, _EXAMPLES)}

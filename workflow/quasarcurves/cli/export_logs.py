@@ -170,6 +170,4 @@ def _export_logs(options: argparse.Namespace) -> int:
     return 0
 
 
-EXPORT_LOGS = Command(
-    "export-logs", "write losses of steps and epochs for boards of your own", _arguments, _export_logs
-)
+COMMANDS = {"export-logs": Command(_arguments, _export_logs)}

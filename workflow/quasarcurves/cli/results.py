@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from quasarcurves.cli import standing
-from quasarcurves.cli.export_logs import EXPORT_LOGS
 from quasarcurves.provenance import inventory, outdated, receipts, status
 from quasarcurves.terminal.command import Command, add_study, load_study
 
@@ -87,13 +86,10 @@ def _print_orphans(found: list[inventory.Orphan]) -> None:
     print(f"{total / 1e6:10.2f} MB in {len(found)} files and folders that the study does not ask for")
 
 
-COMMANDS = (
-    Command(
-        "status", "say what is current, outdated and why, missing, stopped or diverged", _status_arguments, _status
-    ),
-    Command("why", "say what the result of a run depends on, and what has changed since", _why_arguments, _why),
-    Command("verify", "compare every file of a study's results with what was made", _verify_arguments, _verify),
-    Command("orphans", "list what is on disk of runs that the study does not have any more", add_study, _orphans),
-    Command("prune", "remove what `orphans` lists", _prune_arguments, _prune),
-    EXPORT_LOGS,
-)
+COMMANDS = {
+    "status": Command(_status_arguments, _status),
+    "why": Command(_why_arguments, _why),
+    "verify": Command(_verify_arguments, _verify),
+    "orphans": Command(add_study, _orphans),
+    "prune": Command(_prune_arguments, _prune),
+}

@@ -12,9 +12,7 @@ import yaml
 from rich.console import Console
 
 from quasarcurves.cli import monitor, summary
-from quasarcurves.cli.check import CHECK
 from quasarcurves.cli.snakemake_log import SnakemakeLog
-from quasarcurves.cli.watch import WATCH
 from quasarcurves.files import workflow_root
 from quasarcurves.provenance import outdated, status
 from quasarcurves.study import Study, StudyError, limits
@@ -172,15 +170,8 @@ def _study_of(given: Path) -> Study | None:
     return None
 
 
-COMMANDS = (
-    Command("init", "write a study to begin with, its keys explained", _init_arguments, _init),
-    CHECK,
-    Command("run", "run a study and show its progress", _run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
-    WATCH,
-    Command(
-        "summary",
-        "print the main numbers of a finished study and where its figures are",
-        _summary_arguments,
-        _summary,
-    ),
-)
+COMMANDS = {
+    "init": Command(_init_arguments, _init),
+    "run": Command(_run_arguments, _run, epilog=_RUN_EPILOG, takes_rest=True),
+    "summary": Command(_summary_arguments, _summary),
+}

@@ -234,4 +234,4 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-WATCH = Command("watch", "show a study in the browser while it runs", _arguments, _watch)
+COMMANDS = {"watch": Command(_arguments, _watch)}

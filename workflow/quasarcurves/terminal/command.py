@@ -1,4 +1,4 @@
-"""What a command of the command line is."""
+"""What the module of a command says of it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ DEFAULT_STUDY = Path("config.yaml")
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the command line.
+    """A command of the command line; its name and what it does in one line stand in `quasarcurves.cli.commands`.
 
     Parameters
     ----------
-    name : str
-    text : str
-        What it does, in one line.
     add_arguments : callable
         Adds the command's arguments to its parser.
     call : callable
@@ -31,8 +28,6 @@ class Command:
         Whether it takes further arguments, which it finds in `options.rest`.
     """
 
-    name: str
-    text: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     call: Callable[[argparse.Namespace], int]
     epilog: str = ""

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, sparse
+import scipy
 
 from quasarcurves.analysis.spikes import SETTLED_EPOCH
 from quasarcurves.analysis.spikes.detection import memory_of
@@ -390,19 +390,21 @@ def match(runs: Sequence[Times], memory: float, rng: np.random.Generator) -> np.
     pairs = np.arange(len(found))
     _, spike = np.unique(found[:, :2], axis=0, return_inverse=True)
     distance = np.abs(centre - onset) / max(np.abs(centre - onset).max(), 1)
-    surplus = sparse.coo_array(
+    surplus = scipy.sparse.coo_array(
         (np.repeat([1.0, -1.0], len(found)), (np.append(run, quiet_run), np.tile(pairs, 2))), (len(runs), len(found))
     )
     lot = int(rng.integers(2))
-    solved = optimize.milp(
+    solved = scipy.optimize.milp(
         # any pair more is worth the distances; equal ones are drawn by lot
         _NEARNESS * distance - 1 - 1e-3 * rng.random(len(found)),
         integrality=np.ones(len(found), np.int64),
-        bounds=optimize.Bounds(0, 1),
+        bounds=scipy.optimize.Bounds(0, 1),
         constraints=[
-            optimize.LinearConstraint(sparse.csr_array((np.ones(len(found)), (spike.ravel(), pairs))), 0, 1),
-            optimize.LinearConstraint(surplus.tocsr(), 0, 0),
-            optimize.LinearConstraint(np.sign(centre - onset)[None].astype(float), lot - 1, lot),
+            scipy.optimize.LinearConstraint(
+                scipy.sparse.csr_array((np.ones(len(found)), (spike.ravel(), pairs))), 0, 1
+            ),
+            scipy.optimize.LinearConstraint(surplus.tocsr(), 0, 0),
+            scipy.optimize.LinearConstraint(np.sign(centre - onset)[None].astype(float), lot - 1, lot),
         ],
         options={"mip_rel_gap": 1e-3},
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import signal
+import scipy
 
 from quasarcurves.analysis.causes.alignment import (
     ABSOLUTE,
@@ -235,7 +235,7 @@ def z_score(norm: np.ndarray, decay: float = 0.97) -> np.ndarray:
 
 
 def _moving_average(values: np.ndarray, decay: float, start: float) -> np.ndarray:
-    averages, _ = signal.lfilter([1 - decay], [1, -decay], values, zi=[decay * start])
+    averages, _ = scipy.signal.lfilter([1 - decay], [1, -decay], values, zi=[decay * start])
     return averages
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from quasarcurves.analysis.causes.alignment import (
     ABSOLUTE,
@@ -160,7 +160,7 @@ def quantity(measure: str) -> str:
 
 def signed_ranks(differences: np.ndarray) -> np.ndarray:
     """Rank of each absolute difference among the spikes, with the difference's sign; 0 where it is not known."""
-    ranks = stats.rankdata(np.abs(differences), axis=0, nan_policy="omit")
+    ranks = scipy.stats.rankdata(np.abs(differences), axis=0, nan_policy="omit")
     return np.nan_to_num(np.sign(differences) * ranks)
 
 

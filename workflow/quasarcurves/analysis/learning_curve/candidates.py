@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+import scipy
 
 from quasarcurves.analysis.learning_curve.families import FAMILIES, Family
 
@@ -228,7 +228,7 @@ def best(family: Family, data: Sizes, starts: np.ndarray) -> tuple[np.ndarray, f
     inside = np.clip(starts[:, free], low[free] + 1e-4, high[free] - 1e-4)
     within = (low[free], high[free])
     fits = [
-        least_squares(residuals, start, bounds=within, ftol=_PRECISION, xtol=_PRECISION, max_nfev=15)
+        scipy.optimize.least_squares(residuals, start, bounds=within, ftol=_PRECISION, xtol=_PRECISION, max_nfev=15)
         for start in inside
     ]
     fit = min(fits, key=lambda each: each.cost)

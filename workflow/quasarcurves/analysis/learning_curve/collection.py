@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 _GRID = 800
 _FARTHEST = 3.0
@@ -131,5 +131,5 @@ def _survival(required: np.ndarray, have: float) -> tuple[np.ndarray, np.ndarray
     bandwidth = max(0.9 * min(finite.std(), quarters or np.inf) * len(finite) ** -0.2, _NARROWEST)
     end = max(np.exp(finite.max() + _FARTHEST * bandwidth), 1.01 * have)
     n = np.geomspace(have, end, _GRID)
-    above = ndtr((finite[:, None] - np.log(n)[None]) / bandwidth).sum(axis=0)
+    above = scipy.special.ndtr((finite[:, None] - np.log(n)[None]) / bandwidth).sum(axis=0)
     return n, (above + len(required) - len(finite)) / len(required)

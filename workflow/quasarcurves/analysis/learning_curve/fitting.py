@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy.optimize import brentq
 
 from quasarcurves.analysis.learning_curve.candidates import ASSUMED_NOISE, Library, Sizes, misfits, search
 from quasarcurves.analysis.learning_curve.families import BASELINE, FAMILIES
@@ -437,7 +436,7 @@ def _reaches(data: Sizes, family: str, theta: np.ndarray, height: float, target:
     low, high = np.log(_nearest(data)), np.log(_FARTHEST)
     if above(low) <= 0:
         return 0.0
-    return float(data.n[-1] * np.exp(brentq(above, low, high))) if above(high) < 0 else np.inf
+    return float(data.n[-1] * np.exp(scipy.optimize.brentq(above, low, high))) if above(high) < 0 else np.inf
 
 
 def _limit(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage, special
+import scipy
 
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
 
@@ -76,7 +76,7 @@ def _bridged(values: np.ndarray, quiet: np.ndarray) -> np.ndarray:
     bridged[quiet] = values
     gaps = np.flatnonzero(~quiet)
     if len(gaps):
-        edges = np.flatnonzero(quiet & ndimage.binary_dilation(~quiet))
+        edges = np.flatnonzero(quiet & scipy.ndimage.binary_dilation(~quiet))
         bridged[gaps] = np.interp(gaps, edges, bridged[edges])
     return bridged
 
@@ -135,7 +135,7 @@ def _smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 def _median_filter(values: np.ndarray, window: int) -> np.ndarray:
     # a sorted window slides along: 10^6 values take 0.1 s, whatever the window
-    return ndimage.median_filter(values, min(window, 2 * (len(values) // 2) + 1), mode="reflect")
+    return scipy.ndimage.median_filter(values, min(window, 2 * (len(values) // 2) + 1), mode="reflect")
 
 
 def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1) -> float:
@@ -184,10 +184,10 @@ def threshold(weight: float, probability: float, heavy_probability: float, value
     # degrees of freedom of a standard deviation whose variance is that of a MAD, 1.36 sigma^2 / values
     known = 1 / max(2.7 / values, 1e-6)
     scale = MAD_TO_SIGMA * _quantile(weight, 0.25)
-    return max(-float(special.stdtrit(known, probability)), float(_quantile(weight, heavy_probability) / scale))
+    return max(-float(scipy.special.stdtrit(known, probability)), float(_quantile(weight, heavy_probability) / scale))
 
 
 def _quantile(weight: np.ndarray | float, probability: float) -> np.ndarray:
     """Return what a Student t variable with 1/weight degrees of freedom exceeds with a given probability."""
     # what scipy.stats.t.isf computes, without its checks of arguments, which take a hundred times as long
-    return np.asarray(-special.stdtrit(1 / np.maximum(weight, 1e-6), probability))
+    return np.asarray(-scipy.special.stdtrit(1 / np.maximum(weight, 1e-6), probability))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+import scipy
 
 from quasarcurves.analysis.spikes import baseline, splitting
 from quasarcurves.analysis.stats import MAD_TO_SIGMA
@@ -220,7 +220,7 @@ def _search(
     """
     bounds = _Bounds.of(excess, sigma)
     # where a loss falls steadily its median is the loss itself, and shows no noise
-    telling = ~ndimage.binary_opening(excess == 0, np.ones(3, bool))
+    telling = ~scipy.ndimage.binary_opening(excess == 0, np.ones(3, bool))
     noise = excess / sigma
     spikes: list[_Spike] = []
     single = np.inf
@@ -257,13 +257,13 @@ def _median_size(values: np.ndarray) -> float:
 
 def _mean(values: np.ndarray, width: int, out: np.ndarray | None = None) -> np.ndarray:
     # zeros beyond the ends: a repeated last value would count several times
-    return ndimage.uniform_filter1d(values, min(width, len(values)), output=out, mode="constant")
+    return scipy.ndimage.uniform_filter1d(values, min(width, len(values)), output=out, mode="constant")
 
 
 def _stretches(high: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
     """Yield begin and end of the steps that the windows around high values cover."""
     if width > 1:
-        high = ndimage.binary_dilation(high, np.ones(width, bool))
+        high = scipy.ndimage.binary_dilation(high, np.ones(width, bool))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]])))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
@@ -292,7 +292,7 @@ def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.nd
     The median is over 5 to 31 steps: as many as it takes for noise not to hide 10 %.
     """
     size = _odd(np.clip((1.25 * float(np.median(sigma)) / np.log(BACK_RATIO)) ** 2, 5, 31))
-    medians = np.pad(ndimage.median_filter(excess, size, mode="nearest"), size // 2, mode="edge")
+    medians = np.pad(scipy.ndimage.median_filter(excess, size, mode="nearest"), size // 2, mode="edge")
     allowed = np.maximum(np.log(BACK_RATIO), 1.25 * sigma / np.sqrt(size))
     own = excess <= allowed
     return own & (medians[: len(excess)] <= allowed), own & (medians[-len(excess) :] <= allowed)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage, signal
+import scipy
 
 SUSTAINED, OUTLIER = "sustained", "outlier"
 KINDS = (SUSTAINED, OUTLIER)
@@ -99,7 +99,7 @@ def split(begin: int, end: int, excess: np.ndarray, sigma: np.ndarray, window: i
 
 def _level(piece: np.ndarray, width: int, noise: float) -> _Level:
     rise = max(np.log(SUSTAINED_RATIO), _NOISES * _COURSE_NOISES * noise / np.sqrt(width))
-    return _Level(ndimage.median_filter(piece, width), rise)
+    return _Level(scipy.ndimage.median_filter(piece, width), rise)
 
 
 def _peaks(levels: list[_Level], begin: int, end: int) -> list[int]:
@@ -108,7 +108,7 @@ def _peaks(levels: list[_Level], begin: int, end: int) -> list[int]:
     for values, rise in levels:
         # the course on both sides: a peak at the edge is one too
         inside = np.concatenate([[0.0], values[begin:end], [0.0]])
-        places, _ = signal.find_peaks(inside, height=np.log(SUSTAINED_RATIO), prominence=rise / 2)
+        places, _ = scipy.signal.find_peaks(inside, height=np.log(SUSTAINED_RATIO), prominence=rise / 2)
         found |= set((places - 1 + begin).tolist())
     widest = levels[-1].values
     if not found:
@@ -155,4 +155,4 @@ def _joined(parts: list[Part]) -> list[Part]:
 
 def _lasting_height(excess: np.ndarray, window: int) -> float:
     """Return the highest running median, with nothing but the course on both sides."""
-    return float(ndimage.median_filter(np.pad(excess, window), window).max()) if len(excess) else 0.0
+    return float(scipy.ndimage.median_filter(np.pad(excess, window), window).max()) if len(excess) else 0.0

@@ -10,7 +10,7 @@ about how far they differ. Simulated intervals hold the truth in 0.93 to 1 of ca
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from quasarcurves.analysis.stats import ALPHA
 
@@ -64,8 +64,8 @@ def log_likelihood(events: np.ndarray, means: np.ndarray) -> np.ndarray:
         Expected counts.
     """
     shapes = _SHAPES[:, None]
-    own = special.gammaln(events + shapes) - special.gammaln(shapes) - events * np.log(shapes + means)
-    return (own + special.xlogy(events, means) - shapes * np.log1p(means / shapes)).sum(axis=1)
+    own = scipy.special.gammaln(events + shapes) - scipy.special.gammaln(shapes) - events * np.log(shapes + means)
+    return (own + scipy.special.xlogy(events, means) - shapes * np.log1p(means / shapes)).sum(axis=1)
 
 
 def probability(gain: float, runs: int, groups: int) -> float:
@@ -78,12 +78,12 @@ def probability(gain: float, runs: int, groups: int) -> float:
     groups : int
         Groups of runs, each with a rate of its own.
     """
-    return float(2 * special.stdtr(_freedom(runs, groups), -np.sqrt(2 * max(gain, 0.0))))
+    return float(2 * scipy.special.stdtr(_freedom(runs, groups), -np.sqrt(2 * max(gain, 0.0))))
 
 
 def gain_within_reach(runs: int, groups: int) -> float:
     """Return the gain in log likelihood at which `probability` is 0.05."""
-    return float(special.stdtrit(_freedom(runs, groups), ALPHA / 2) ** 2 / 2)
+    return float(scipy.special.stdtrit(_freedom(runs, groups), ALPHA / 2) ** 2 / 2)
 
 
 def _freedom(runs: int, groups: int) -> int:

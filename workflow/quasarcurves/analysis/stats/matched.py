@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from scipy import special
 
 from quasarcurves.analysis.stats import ALPHA, ratios
 from quasarcurves.analysis.stats.rates import Counts
@@ -145,7 +144,7 @@ class _Level:
 
     def p(self, ratio: float) -> float:
         gain = ((self._highest - self._likelihoods(ratio)) / self._dispersion).min()
-        return float(2 * special.stdtr(self._freedom, -np.sqrt(2 * max(gain, 0.0))))
+        return float(2 * scipy.special.stdtr(self._freedom, -np.sqrt(2 * max(gain, 0.0))))
 
     def _highest_likelihoods(self) -> np.ndarray:
         """Return the highest of `_likelihoods` over all ratios: on a coarse grid, then about its best places."""
@@ -169,7 +168,7 @@ class _Level:
         events, others = self._sums
         share = np.clip(expected / (events + others), 1e-9, 1 - 1e-9)  # (c,)
         a, b = self._concentrations * share, self._concentrations * (1 - share)  # (k, c)
-        found = (special.betaln(a + events, b + others) - special.betaln(a, b)).sum(axis=1)  # (k,)
+        found = (scipy.special.betaln(a + events, b + others) - scipy.special.betaln(a, b)).sum(axis=1)  # (k,)
         return np.array([found.max(), found[-1]])
 
 
@@ -209,8 +208,8 @@ def exact_intervals(
     """
     events, others = np.asarray(events, float), np.asarray(others, float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        low = np.where(events > 0, special.betaincinv(events, others + 1, ALPHA / 2), 0.0)
-        high = np.where(others > 0, special.betaincinv(events + 1, others, 1 - ALPHA / 2), 1.0)
+        low = np.where(events > 0, scipy.special.betaincinv(events, others + 1, ALPHA / 2), 0.0)
+        high = np.where(others > 0, scipy.special.betaincinv(events + 1, others, 1 - ALPHA / 2), 1.0)
         odds = np.asarray(other_exposures, float) / np.asarray(exposures, float)
         known = (np.asarray(exposures) > 0) & (np.asarray(other_exposures) > 0)
         return np.where(known, low / (1 - low) * odds, np.nan), np.where(known, high / (1 - high) * odds, np.nan)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from scipy import special
 
 from quasarcurves.analysis.stats import ALPHA, frailty
 from quasarcurves.analysis.stats.rates import Counts
@@ -96,8 +95,8 @@ def exact_rate_ratio_p(strata: Strata, ratio: float) -> float:
 def _binomial(n: int, share: float) -> np.ndarray:
     """Return the probabilities (n + 1,) of 0 to n; `scipy.stats.binom.pmf` takes 10 times as long for so few."""
     k = np.arange(n + 1)
-    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-    return np.asarray(np.exp(ways + special.xlogy(k, share) + special.xlog1py(n - k, -share)))
+    ways = scipy.special.gammaln(n + 1) - scipy.special.gammaln(k + 1) - scipy.special.gammaln(n - k + 1)
+    return np.asarray(np.exp(ways + scipy.special.xlogy(k, share) + scipy.special.xlog1py(n - k, -share)))
 
 
 def rate_ratio_p_without_one_run(strata: Strata, ratio: float) -> float:
@@ -118,7 +117,7 @@ def rate_ratio_p_without_one_run(strata: Strata, ratio: float) -> float:
 
 
 def _gaussian_p(strata: Strata, ratio: float) -> float:
-    return float(special.chdtrc(1, 2 * max(_free_likelihood(strata) - _likelihood(strata, ratio), 0.0)))
+    return float(scipy.special.chdtrc(1, 2 * max(_free_likelihood(strata) - _likelihood(strata, ratio), 0.0)))
 
 
 def _without_one(strata: Strata) -> Iterator[Strata]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import entr
+import scipy
 
 from quasarcurves.quasarnet.analysis.test_set import Predicted
 from quasarcurves.quasarnet.metrics import velocity
@@ -71,7 +71,7 @@ def ranked(predicted: Sequence[Predicted], n_detect: int, dv_max: float) -> pd.D
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
-    return (entr(p) + entr(1 - p)) / np.log(2)
+    return (scipy.special.entr(p) + scipy.special.entr(1 - p)) / np.log(2)
 
 
 def _pairs_apart(z: np.ndarray, dv_max: float) -> np.ndarray:

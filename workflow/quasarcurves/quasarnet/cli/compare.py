@@ -85,4 +85,4 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.out}: exists; expected another name, or --overwrite")
 
 
-COMMANDS = (Command("compare", "say what would change from one network to another", _arguments, _compare, _EXAMPLES),)
+COMMANDS = {"compare": Command(_arguments, _compare, _EXAMPLES)}

@@ -240,20 +240,9 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-COMMANDS = (
-    Command(
-        "predict",
-        "classify spectra: which are quasars, at which redshift",
-        _predict_arguments,
-        _predict,
-        _EXAMPLES_PREDICT,
-    ),
-    Command(
-        "gallery",
-        "draw the worst spectra of a run on the test set, by kind of error",
-        _gallery_arguments,
-        _gallery,
-    ),
-    Command("export", "write a model for QuasarNP and desispec", _export_arguments, _export, _EXAMPLES_EXPORT),
-    Command("import", "read a model of QuasarNP or desispec", _import_arguments, _import, _EXAMPLES_IMPORT),
-)
+COMMANDS = {
+    "predict": Command(_predict_arguments, _predict, _EXAMPLES_PREDICT),
+    "gallery": Command(_gallery_arguments, _gallery),
+    "export": Command(_export_arguments, _export, _EXAMPLES_EXPORT),
+    "import": Command(_import_arguments, _import, _EXAMPLES_IMPORT),
+}

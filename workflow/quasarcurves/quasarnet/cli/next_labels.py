@@ -75,4 +75,4 @@ def _next_labels(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (Command("next-labels", "say which spectra to label next", _arguments, _next_labels, _EXAMPLES),)
+COMMANDS = {"next-labels": Command(_arguments, _next_labels, _EXAMPLES)}

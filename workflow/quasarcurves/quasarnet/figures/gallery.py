@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter1d
 
 from quasarcurves.analysis import tables
 from quasarcurves.figures import style
@@ -239,8 +239,8 @@ def with_gaps(flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     empty = np.isin(flux, flux[1:][flux[1:] == flux[:-1]])
     if empty.all():
         return flux, flux
-    weight = gaussian_filter1d((~empty).astype(float), SMOOTHING)
-    smooth = gaussian_filter1d(np.where(empty, 0.0, flux), SMOOTHING) / np.where(empty, 1.0, weight)
+    weight = scipy.ndimage.gaussian_filter1d((~empty).astype(float), SMOOTHING)
+    smooth = scipy.ndimage.gaussian_filter1d(np.where(empty, 0.0, flux), SMOOTHING) / np.where(empty, 1.0, weight)
     return np.where(empty, np.nan, flux), np.where(empty, np.nan, smooth)
 
 
