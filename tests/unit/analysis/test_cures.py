@@ -250,6 +250,14 @@ def test_metrics_of_diverged_runs_are_left_out(study):
     assert row["difference_completeness_verdict"] == "not settled"
 
 
+def test_a_rate_is_empty_where_no_run_was_searched(study):
+    runs = study(np.random.default_rng(6), {"adam": SAME, "cure": SAME})
+    spikeless = {f"spikes_{kind}": 0 for kind in cures.RATES} | {f"exposure_{kind}": 0.0 for kind in cures.RATES}
+    row = compared(runs.assign(**spikeless)).loc[(0.8, "cure", "adam")]
+    assert row[[f"{kind}_per_1000_steps{end}" for kind in cures.RATES for end in ("", "_low", "_high")]].isna().all()
+    assert row["removes_spikes"] == row["removes_spikes_adjusted"] == "cannot say"
+
+
 def test_a_study_of_one_optimizer_has_the_same_columns(study):
     alone = cures.compare_all(study(np.random.default_rng(10), {"sgd": SAME}), "sgd", {})
     assert len(alone) == 1

@@ -115,6 +115,16 @@ def test_upper_limits_set_the_scale_where_no_rate_is_above_0(legible):
     legible(figure)
 
 
+def test_runs_too_short_to_be_searched_are_not_called_spikeless(legible):
+    found = table(fractions=(0.8,), optimizers=("adam", "amsgrad")).assign(
+        **{f"{RATE}{end}": np.nan for end in ("", "_low", "_high")}
+    )
+    words = legible(cures.draw(found, DESCRIPTION))
+    assert words.count("not searched") == 2
+    assert "No run is long enough to be searched for spikes" in words
+    assert "had no sustained spike" not in words
+
+
 @pytest.mark.parametrize("rows", [table().iloc[:0], table(optimizers=["adam"])])
 def test_nothing_to_compare_is_said(legible, rows):
     assert "no two optimizers to compare" in legible(cures.draw(rows, DESCRIPTION))

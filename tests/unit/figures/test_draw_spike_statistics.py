@@ -54,6 +54,17 @@ def test_runs_without_a_spike_are_open_with_an_upper_limit(statistics_of, legibl
     assert "no spike found" in legible(figure)
 
 
+def test_runs_too_short_to_be_searched_have_no_rate(statistics_of, legible):
+    table = statistics_of([0.8, 0.2], ["adam"], 2, rate=0)
+    rates = [f"per_{unit}{end}" for unit in ("epoch", "1000_steps") for end in ("", "_low", "_high")]
+    words = legible(spike_statistics.draw(table.assign(**dict.fromkeys(rates, np.nan))))
+    assert "No run is long enough to be searched" in words
+    assert words.count("not searched") >= 2
+    assert "no spike found" not in words
+    table.loc[table["fraction"] == 0.2, rates] = np.nan
+    assert "2 more are too short to be searched" in legible(spike_statistics.draw(table))
+
+
 @pytest.mark.parametrize(
     ("fractions", "optimizers"),
     [([0.8, 0.2], NAMES), ([0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.02], NAMES[:4])],

@@ -58,7 +58,7 @@ def test_sizes_are_those_that_an_optimizer_is_trained_at():
 
 
 def test_limits_are_those_of_the_analysis():
-    assert (limits.SETTLED_EPOCH, limits.FEWEST_STEPS) == (spikes.SETTLED_EPOCH, replies.SHORTEST)
+    assert (limits.SETTLED_EPOCH, limits.FEWEST_STEPS) == (spikes.SETTLED_EPOCH, spikes.SHORTEST)
     assert limits.FEWEST_SIZES == enough_data.FEWEST_SIZES
 
 

@@ -19,7 +19,7 @@ from quasarcurves.analysis.convergence import MATTERS, read_test_losses
 from quasarcurves.analysis.metrics import paired
 from quasarcurves.analysis.metrics.description import Metric
 from quasarcurves.analysis.metrics.scorer import Estimate, Scorer
-from quasarcurves.analysis.spikes import count_excursions, settled_ratio
+from quasarcurves.analysis.spikes import SHORTEST, count_excursions, settled_ratio
 from quasarcurves.analysis.stats.comparisons import compare, holm, removes
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.stats.ratios import (
@@ -108,7 +108,8 @@ def write(
     within_run
         Whether all rates and ratios of the row are of single runs: their intervals say nothing about other runs.
     spikes_<kind>, <kind>_per_1000_steps
-        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`stats.rates.rate`).
+        Spikes of all replicates by kind (see `RATES`), and their rates with intervals (`stats.rates.rate`); a rate is
+        empty where no run is long enough to be searched.
     share_in_spike, height_step, height_epoch
         Medians over replicates: share of the steps in a sustained spike, median height of a run's sustained spikes in
         the losses of steps and of epochs.
@@ -215,7 +216,9 @@ def measure(histories: Path, statistics: Path, test_losses: Path | None) -> pd.D
     found = tables.read(statistics).set_index(tables.RUN_KEYS)
     of_epochs, of_steps = (_of_scale(found, scale, runs.index, statistics) for scale in ("epoch", "step"))
     for kind, column in (("sustained", "spikes"), ("outlier", "outliers")):
-        runs[f"spikes_{kind}"], runs[f"exposure_{kind}"] = of_steps[column], of_steps["steps"] / 1000
+        # a run that is too short to be searched shows nothing
+        searched = of_steps["steps"].where(of_steps["steps"] >= SHORTEST, 0)
+        runs[f"spikes_{kind}"], runs[f"exposure_{kind}"] = of_steps[column], searched / 1000
     runs["height_epoch"], runs["height_step"] = of_epochs["height"], of_steps["height"]
     runs["share_in_spike"] = of_steps["share_in_spike"]
     return runs.reset_index().merge(read_test_losses(test_losses), how="left", on=tables.RUN_KEYS)
@@ -473,7 +476,8 @@ def _summary(runs: pd.DataFrame, tested: Tested) -> dict[str, Any]:
     row["diverged_replicates"] = " ".join(str(replicate) for replicate in diverged)
     for kind, name in RATES.items():
         counts = _counts(runs, kind)
-        row |= {f"spikes_{kind}": int(counts.total), **_columns(name, rate(counts))}
+        searched = bool((runs[f"exposure_{kind}"] > 0).any())
+        row |= {f"spikes_{kind}": int(counts.total), **_columns(name, rate(counts) if searched else [np.nan] * 3)}
     keys = [key for key in _score_keys(runs) if key in tested.scores]
     for metric in tested.metrics:
         values = [tested.of_metric(key, metric.name).value for key in keys]
@@ -483,7 +487,7 @@ def _summary(runs: pd.DataFrame, tested: Tested) -> dict[str, Any]:
 
 
 def _counts(runs: pd.DataFrame, kind: str) -> Counts:
-    # a run that diverges at once has no exposure to divide by
+    # a run that was not searched, as it diverged at once or is short, has no exposure to divide by
     exposures = np.maximum(runs[f"exposure_{kind}"].to_numpy(float), 1e-3)
     return Counts(runs[f"spikes_{kind}"].to_numpy(float), exposures)
 

@@ -129,7 +129,12 @@ def draw(cures: pd.DataFrame, description: Description) -> Figure:
         everything = pd.concat(blocks)
         for quantity, axes in zip(quantities, panels[-1], strict=True):
             _set_scale(axes, everything, quantity, reference)
-        style.titled_legend(figure, _handles(), _title(blocks, reference, description.examples), ncols=3)
+        style.titled_legend(
+            figure,
+            _handles(bool(everything[_RATE].notna().any())),
+            _title(blocks, reference, description.examples),
+            ncols=3,
+        )
     return figure
 
 
@@ -160,12 +165,13 @@ def _draw_panel(axes: Axes, block: pd.DataFrame, quantity: Quantity, reference: 
     low, high = (block[f"{column}_{end}"].fillna(block[column]).to_numpy(float) for end in ("low", "high"))
     for place, (name, rate) in enumerate(zip(block["optimizer"], block[_RATE], strict=True)):
         if not _shown(values[place], quantity):
-            axes.text(0.5, place, "not known", transform=axes.get_yaxis_transform(), ha="center", va="center",
+            unknown = "not searched" if column == _RATE else "not known"
+            axes.text(0.5, place, unknown, transform=axes.get_yaxis_transform(), ha="center", va="center",
                       fontsize=7, color="0.4")  # fmt: skip
             continue
         color = _REFERENCE if name == reference else _CURE
         axes.plot([low[place], high[place]], [place] * 2, color=color, linewidth=0.8)
-        axes.plot(values[place], place, "o", color=color, markerfacecolor=color if rate > 0 else "white", markersize=4)
+        axes.plot(values[place], place, "o", color=color, markerfacecolor="white" if rate == 0 else color, markersize=4)
     if quantity.neutral is not None:
         axes.axvline(quantity.neutral, color="0.6", linewidth=0.6, linestyle=":", zorder=0)
 
@@ -208,12 +214,15 @@ def _label(quantity: Quantity, reference: str) -> str:
     return f"{quantity.words}\n{'over' if quantity.neutral else 'less'} that of {reference}"
 
 
-def _handles() -> list[Line2D]:
+def _handles(searched: bool) -> list[Line2D]:
+    interval = Line2D([], [], label="95 % interval", color=_CURE, linewidth=0.8)
+    if not searched:
+        return [interval]
     point: dict[str, Any] = {"color": _CURE, "marker": "o", "markersize": 4, "linestyle": "none"}
     return [
         Line2D([], [], label="spikes found", **point),
         Line2D([], [], label="no spike: bar to the upper limit of the rate", markerfacecolor="white", **point),
-        Line2D([], [], label="95 % interval", color=_CURE, linewidth=0.8),
+        interval,
     ]
 
 
@@ -221,6 +230,8 @@ def _title(blocks: list[pd.DataFrame], reference: str, examples: str) -> str:
     """Return what is seen at the largest size: which of the others are without a spike."""
     largest = blocks[0]
     others = largest[largest["optimizer"] != reference]
+    if others[_RATE].isna().all():
+        return f"No run is long enough to be searched for spikes, {_size(largest, examples)}"
     without = int((others[_RATE] == 0).sum())
     of = f"{without or 'None'} of {len(others)} optimizers beside {reference}"
     return f"{of} had no sustained spike, {_size(largest, examples)}"

@@ -93,8 +93,13 @@ def draw(statistics: pd.DataFrame, scale: str = "step", examples: str = "example
 
 
 def _title(runs: pd.DataFrame, scale: str) -> str:
-    spiking = int((runs["spikes"] > 0).sum())
-    found = f"Sustained spikes in the losses of {scale}s: {spiking or 'none'} of {len(runs)} runs"
+    searched = runs[runs["per_1000_steps"].notna()]
+    if searched.empty:
+        return "No run is long enough to be searched for spikes"
+    spiking = int((searched["spikes"] > 0).sum())
+    found = f"Sustained spikes in the losses of {scale}s: {spiking or 'none'} of {len(searched)} runs"
+    if len(searched) < len(runs):
+        found += f"\n{len(runs) - len(searched)} more are too short to be searched"
     return f"{found}\nbars: 95 % intervals; open: no spike, bar to the upper limit"
 
 
@@ -138,8 +143,9 @@ def _set_axes(panels: np.ndarray, runs: pd.DataFrame) -> None:
         row[0].set_ylabel(label)
         if runs[measure].isna().all():
             row[0].set_yticks([])
+            unknown = "not searched" if runs["per_1000_steps"].isna().all() else "no spike found"
             for axes in row:
-                axes.text(0.5, 0.5, "no spike found", transform=axes.transAxes, ha="center", va="center")
+                axes.text(0.5, 0.5, unknown, transform=axes.transAxes, ha="center", va="center")
         elif measure == "height":
             row[0].set_yscale("log")
             style.decades(row[0].yaxis)

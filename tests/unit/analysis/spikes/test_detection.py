@@ -61,3 +61,18 @@ def test_a_kept_last_batch_and_amsgrad_are_not_pooled(tmp_path, monkeypatch):
 )
 def test_memory_of_an_optimizer(spec, memory):
     assert detection.memory_of(spec) == pytest.approx(memory, nan_ok=True)
+
+
+def test_runs_too_short_to_be_searched_have_no_rate(tmp_path):
+    short, enough = run("short", 0.1), run("enough", 0.1)
+    for history, steps in ((short, 100), (enough, 101)):
+        history.steps["loss"] = history.steps["loss"][:steps]
+        history.epochs["loss"] = history.epochs["loss"][: steps // 4]
+        history.save(tmp_path / f"{steps}.h5")
+    collect((("f0.1_r0/short", tmp_path / "100.h5"), ("f0.1_r0/enough", tmp_path / "101.h5")), tmp_path / "all.h5")
+    detection.write(*(tmp_path / name for name in ("all.h5", "spikes.csv", "statistics.csv", "trends.csv")))
+    table = tables.read(tmp_path / "statistics.csv").set_index(["optimizer", "scale"])
+    rates = [column for column in table if column.startswith("per_")]
+    assert table.loc[("short", "step"), rates].isna().all()
+    assert table.loc[("short", "step"), "steps"] == 100
+    assert table.loc[("enough", "step"), "per_1000_steps_high"] == pytest.approx(3.689 / 0.101, rel=1e-3)

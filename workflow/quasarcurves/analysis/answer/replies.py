@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis.metrics.description import Description, compared_in
+from quasarcurves.analysis.spikes import SHORTEST
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 
 YES, NO, CANNOT_SAY = "yes", "no", "cannot say"
-
-SHORTEST = 101
-"""Steps: the shortest running median that spikes are searched with. A shorter run is not searched."""
 
 
 @dataclass(frozen=True)

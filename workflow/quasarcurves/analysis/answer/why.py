@@ -11,7 +11,6 @@ from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.replies import (
     CANNOT_SAY,
     NO,
-    SHORTEST,
     YES,
     Found,
     Reply,
@@ -25,7 +24,7 @@ from quasarcurves.analysis.answer.replies import (
 )
 from quasarcurves.analysis.causes.hypotheses import AMSGRAD_RULE, CONTRADICTED, NOT_MEASURED, NOT_SETTLED, SUPPORTED
 from quasarcurves.analysis.causes.precursors import FEWEST_SPIKES
-from quasarcurves.analysis.spikes import SETTLED_EPOCH
+from quasarcurves.analysis.spikes import SETTLED_EPOCH, SHORTEST
 from quasarcurves.analysis.wording import interval, number
 
 _NAMED = 3

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.spikes.finding import COLUMNS, PER_EPOCH, PER_STEP, find_spikes
+from quasarcurves.analysis.spikes.finding import COLUMNS, PER_EPOCH, PER_STEP, SHORTEST, find_spikes
 from quasarcurves.analysis.spikes.splitting import OUTLIER, SUSTAINED
 from quasarcurves.analysis.spikes.statistics import describe
 from quasarcurves.analysis.spikes.statistics import trends as trends_of
 from quasarcurves.training import optimizer_traits
 from quasarcurves.training.history import History
+
+_RATES = [f"per_{unit}{end}" for unit in ("epoch", "1000_steps") for end in ("", "_low", "_high")]
 
 
 def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None:
@@ -26,7 +28,8 @@ def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None
     histories : Path
         HDF5 file of all runs.
     spikes, statistics, trends : Path
-        CSV files: a row per spike, per run and per optimizer; in each, `scale` says which loss was searched.
+        CSV files: a row per spike, per run and per optimizer; in each, `scale` says which loss was searched. Rates of
+        runs of fewer than `SHORTEST` steps, which are too short to be searched, are empty.
     """
     found, rows = [], []
     for history in tables.by_run(histories):
@@ -56,6 +59,8 @@ def _of_run(history: History) -> Iterator[tuple[dict[str, Any], pd.DataFrame, di
     for scale, spikes, loss, steps_per_point in scales:
         keys = {**run, "scale": scale}
         described = describe(spikes, loss, steps_per_point, per_epoch)
+        if described["steps"] < SHORTEST:
+            described |= dict.fromkeys(_RATES, float("nan"))
         yield keys, spikes, {**keys, **sizes, **memory, **described}
 
 

@@ -87,6 +87,10 @@ COLUMNS = ["onset", "peak", "end", "kind", "height_ratio", "area", "recovery", "
 
 _COUNTS = ("onset", "peak", "width_found")
 _WINDOWS = (101, 2001)
+
+SHORTEST = _WINDOWS[0]
+"""Steps: the shortest running median that spikes are searched with. A run with fewer counts as not searched."""
+
 _PASSES = 3
 _CLIP = 5.0
 
