@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from quasarcurves.analysis import spikes
-from quasarcurves.analysis.answer import enough_data, replies
+from quasarcurves.analysis.answer import enough_data
 from quasarcurves.study import Study, limits
 
 N_SPECTRA = 2000
