@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quasarcurves.files import whole_file, workflow_root
+from quasarcurves.provenance.hash_cache import HashCache
 
 if TYPE_CHECKING:
     import grimp
@@ -34,6 +35,7 @@ WITHOUT_EFFECT = {
     "quasarcurves.files": "moves a file to its name once it is whole",
     "quasarcurves.provenance": "is empty",
     "quasarcurves.provenance.fingerprint": "hashes the others",
+    "quasarcurves.provenance.hash_cache": "saves time while the others are hashed",
     "quasarcurves.provenance.inventory": "lists files",
     "quasarcurves.provenance.receipts": "records what was made",
     "quasarcurves.training.extras": "says what to install",
@@ -79,7 +81,9 @@ def code(step: str, also: tuple[str, ...] = ()) -> str:
 
 def module_hashes(modules: Iterable[str]) -> dict[str, str]:
     """Hashes of modules, by name and in its order, without those that no result depends on."""
-    return {module: module_hash(module) for module in sorted(modules) if module not in WITHOUT_EFFECT}
+    hashes = {module: module_hash(module) for module in sorted(modules) if module not in WITHOUT_EFFECT}
+    _hash_cache().save()
+    return hashes
 
 
 def digest(value: object) -> str:
@@ -110,7 +114,10 @@ def module_hash(module: str) -> str:
 
     In scripts type hints count: the command line is made from them.
     """
-    return digest(normalised(_source(module).read_text(), keep_hints=module.startswith("scripts.")))
+    source = _source(module).read_text()
+    return _hash_cache().get(
+        module, source, lambda: digest(normalised(source, keep_hints=module.startswith("scripts.")))
+    )
 
 
 def normalised(source: str, keep_hints: bool = False) -> str:
@@ -204,6 +211,11 @@ def _graph() -> grimp.ImportGraph:
         for imported in graph.find_modules_directly_imported_by(module):
             graph.remove_import(importer=module, imported=imported)
     return graph
+
+
+@cache
+def _hash_cache() -> HashCache:
+    return HashCache(Path(__file__), of=str(ROOT))
 
 
 def _remembered(cache: Path) -> dict[str, list]:
