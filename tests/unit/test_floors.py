@@ -30,6 +30,7 @@ BY_NAME = {
         "wandb_files",
     ),
     "quasarcurves.tasks": ("own_evaluation", "own_examples", "own_task"),
+    "quasarcurves.quasarnet.examples": ("augmentation",),
     "quasarcurves.quasarnet.task": ("warm_start",),
     "quasarcurves.spectra.sources": ("desi", "quasarnet_fits", "sdss", "simulated"),
     "quasarcurves.training.optimizers": ("matched_adam", "stable_adamw"),

@@ -18,7 +18,7 @@ _DROPOUT_SECONDS = 1e-8
 def cost_of(network: NetworkSettings) -> Cost:
     """Return what a spectrum costs a network."""
     return Cost(
-        example_bytes=4 * network.wavelength_grid.n,
+        example_bytes=4 * network.wavelength_grid.n * (network.augment.copies if network.augment else 1),
         activation_bytes=activation_bytes(network),
         seconds=spectrum_seconds(network),
         parameters=parameters(network),

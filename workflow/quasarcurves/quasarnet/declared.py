@@ -12,7 +12,7 @@ import numpy as np
 
 from quasarcurves.quasarnet import start
 from quasarcurves.quasarnet.cost import cost_of
-from quasarcurves.quasarnet.settings import WARM_START, NetworkSettings
+from quasarcurves.quasarnet.settings import AUGMENTATION, WARM_START, NetworkSettings
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC, grid_of
 from quasarcurves.spectra.table import is_quasar, load_column
@@ -38,6 +38,7 @@ class Declared:
         """Refuse what a source of spectra cannot read, and a network that this one cannot start from."""
         sources.check(self.data(config, seed=0))
         start.check(NetworkSettings.from_json(config["network"]))
+        _check_augment(config)
 
     def network(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the `network` block, with the hash of the file to start from."""
@@ -47,8 +48,9 @@ class Declared:
         return network
 
     def training_modules(self, network: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the module that reads the file to start from, if there is one."""
-        return (WARM_START,) if "start" in network else ()
+        """Return the modules that read the file to start from and vary spectra, if the runs need them."""
+        by_key = {"start": WARM_START, "augment": AUGMENTATION}
+        return tuple(module for key, module in by_key.items() if key in network)
 
     def data(self, config: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Return the `data` block as a source reads it: on the network's grid.
@@ -90,6 +92,20 @@ class Declared:
     def cost(self, network: Mapping[str, Any], prepared: Path) -> Cost:
         """Return what a spectrum costs a network."""
         return cost_of(NetworkSettings.from_json(network))
+
+
+def _check_augment(config: Mapping[str, Any]) -> None:
+    """Refuse to vary spectra where what is asked of the training has to know them as they were read."""
+    augment = config["network"].get("augment")
+    if augment is None:
+        return
+    if augment.get("shift") and GRIDS[config["network"]["grid"]] != LOGARITHMIC:
+        raise ValueError(
+            f"network.augment.shift: expected the logarithmic grid, where a redshift moves all bins alike, found "
+            f"{config['network']['grid']}"
+        )
+    if "replays" in config["diagnosis"]:
+        raise ValueError("network.augment: expected no diagnosis.replays, which take spectra as they were read")
 
 
 def only_class(prepared: Path, data: Mapping[str, Any]) -> str:

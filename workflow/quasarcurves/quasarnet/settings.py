@@ -11,6 +11,9 @@ from quasarcurves.spectra.grid import GRIDS, LOGARITHMIC_SPACING, Grid
 WARM_START = "quasarcurves.quasarnet.warm_start"
 """Module that trainings from a file import; it is no part of others."""
 
+AUGMENTATION = "quasarcurves.quasarnet.augmentation"
+"""Module that trainings on varied spectra import."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -26,6 +29,28 @@ class Start:
 
     file: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training spectra are varied.
+
+    Parameters
+    ----------
+    copies : int
+        Versions of each spectrum, the one that was read among them.
+    noise : float
+        Largest standard deviation of the noise added, in units of the normalised flux.
+    mask : float
+        Largest share of the bins that are set to zero, in one gap.
+    shift : int
+        Largest shift in bins, either way; the redshift moves with it.
+    """
+
+    copies: int
+    noise: float = 0
+    mask: float = 0
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,8 @@ class NetworkSettings:
         Wavelength grid of the spectra.
     start : Start, optional
         File whose weights training starts from; None: fresh ones.
+    augment : Augment, optional
+        How training spectra are varied; None: they are not.
     """
 
     filters: int
@@ -58,6 +85,7 @@ class NetworkSettings:
     dropout: float = 0
     grid: str = LOGARITHMIC_SPACING
     start: Start | None = None
+    augment: Augment | None = None
 
     @property
     def n_lines(self) -> int:
@@ -72,13 +100,15 @@ class NetworkSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them, in the order of a study's canonical form.
 
-        The usual grid and the usual start are left out: training states from before there were others fit.
+        The usual grid and start, and spectra that are not varied, are left out: training states from before there were
+        others fit.
         """
         values = {**asdict(self), "lines": list(self.lines), "bal_lines": list(self.bal_lines)}
         if self.grid == LOGARITHMIC_SPACING:
             del values["grid"]
-        if self.start is None:
-            del values["start"]
+        for name in ("start", "augment"):
+            if values[name] is None:
+                del values[name]
         # sorted: files that hold the settings stay the same to the byte, however the class is written
         return dict(sorted(values.items()))
 
@@ -86,5 +116,6 @@ class NetworkSettings:
     def from_json(cls, values: Mapping[str, Any]) -> NetworkSettings:
         """Return the settings that `to_json` wrote."""
         start = Start(**values["start"]) if "start" in values else None
+        augment = Augment(**values["augment"]) if "augment" in values else None
         lines, bal_lines = tuple(values["lines"]), tuple(values["bal_lines"])
-        return cls(**{**values, "lines": lines, "bal_lines": bal_lines, "start": start})
+        return cls(**{**values, "lines": lines, "bal_lines": bal_lines, "start": start, "augment": augment})

@@ -15,7 +15,7 @@ from keras import ops
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
-from quasarcurves.quasarnet.examples import load_examples
+from quasarcurves.quasarnet.examples import load_examples, load_varied
 from quasarcurves.quasarnet.loss import clipped_share, dense_targets, unclipped_line_losses, weighted_line_losses
 from quasarcurves.quasarnet.loss_formula import line_losses
 from quasarcurves.quasarnet.metrics import crossing_of
@@ -56,6 +56,15 @@ class QuasarNet:
     def load(self, examples: Path, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """Read spectra with their targets: see `examples.load_examples`."""
         return load_examples(examples, rows, self.settings)
+
+    @property
+    def versions(self) -> int:
+        """Number of versions of each training spectrum."""
+        return 1 if self.settings.augment is None else self.settings.augment.copies
+
+    def load_versions(self, examples: Path, rows: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+        """Read spectra with their targets in all their versions: see `examples.load_varied`."""
+        return load_varied(examples, rows, self.settings, seed)
 
     def build(self, seed: int, precision: str = "float32") -> keras.Model:
         """Build the network, of layers that are fast.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from quasarcurves.training.score import Score
 from quasarcurves.training.settings import CurvatureSettings
 from quasarcurves.training.snapshots import Snapshots
 
-_WEIGHTS, _ORDER, _PROBE, _BATCHES = 1, 2, 3, 4
-"""Tags that keep the random streams of initial weights, batch order, and the curvature's probe and batches apart."""
+_WEIGHTS, _ORDER, _PROBE, _BATCHES, _VERSIONS = 1, 2, 3, 4, 5
+"""Tags that keep the random streams of initial weights, batch order, the curvature's probe and batches, and the drawing
+of versions apart."""
 
 
 def build_model(task: Task, seed: int, replicate: int, precision: str = "float32") -> keras.Model:
@@ -87,7 +88,7 @@ def build_trainers(
     """
     task = tasks.trained(runs[0].task, runs[0].network)
     rows = np.unique(np.concatenate([subset.train for subset in subsets]))
-    data, held_out = task.load(spectra, rows), subsets[0].validation
+    data, held_out = task.load_versions(spectra, rows, runs[0].seed), subsets[0].validation
     validation, scores = None, {}
     if len(held_out):
         validation = task.load(spectra, held_out)
@@ -123,10 +124,24 @@ def _build_trainer(
         clipped=task.clipped,
     )
     learner.optimizer.build(learner.weights)
-    order = plan.order
-    plan = replace(plan, order=lambda epoch: places[order(epoch)])
+    plan = replace(plan, order=_drawn(plan.order, places, task.versions, len(data[0]), run))
     curvature = None if run.diagnosis is None else build_curvature(learner, data, places, run, run.diagnosis)
     return Trainer(learner, plan, data, validation, curvature, _snapshots(learner, run), score)
+
+
+def _drawn(
+    order: Callable[[int], np.ndarray], places: np.ndarray, versions: int, n: int, run: RunSettings
+) -> Callable[[int], np.ndarray]:
+    """Return the order of an epoch in places of the data, which has n examples in all versions together."""
+    if versions == 1:
+        return lambda epoch: places[order(epoch)]
+    size = n // versions
+
+    def drawn(epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([run.seed, _VERSIONS, run.replicate, epoch])
+        return places[order(epoch)] + size * rng.integers(versions, size=len(places), dtype=np.int32)
+
+    return drawn
 
 
 def build_curvature(

@@ -36,7 +36,10 @@ from quasarcurves.training.settings import (
 _MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
 """Names that tables take for a missing value."""
 
-_NOT_PACKED = {"training", "match", "fractions", "from_scratch"}
+_WITHOUT = {"from_scratch": "start", "as_read": "augment"}
+"""Keys of optimizers whose runs do without a key of the network, and that key."""
+
+_NOT_PACKED = {"training", "match", "fractions", *_WITHOUT}
 """Keys of optimizers whose trainings are jobs of their own in any case."""
 
 _LENGTHS = {"epochs", "steps"}
@@ -147,8 +150,11 @@ class Study:
             if "match" in spec:
                 optimizer_specs.check_match(specs, name)
             self._check_fractions(name)
-            if "from_scratch" in spec and "start" not in self.config["network"]:
-                raise StudyError(f"optimizers.{name}.from_scratch: expected network.start, without which all start so")
+            for key, without in _WITHOUT.items():
+                if key in spec and without not in self.config["network"]:
+                    raise StudyError(
+                        f"optimizers.{name}.{key}: expected network.{without}, without which all runs are so"
+                    )
 
     def _check_fractions(self, optimizer: str) -> None:
         """Refuse fractions of an optimizer that the study, or the optimizer it is matched to, does not have."""
@@ -458,9 +464,10 @@ class Study:
         return self.task.network(self.config)
 
     def network_of(self, optimizer: str) -> dict[str, Any]:
-        """Return the `network` block of an optimizer's runs: without the file to start from if it does not."""
-        scratch = self.config["optimizers"][optimizer].get("from_scratch", False)
-        return {key: value for key, value in self.network.items() if not (scratch and key == "start")}
+        """Return the `network` block of an optimizer's runs, without what the optimizer does without."""
+        spec = self.config["optimizers"][optimizer]
+        without = {key for name, key in _WITHOUT.items() if spec.get(name, False)}
+        return {key: value for key, value in self.network.items() if key not in without}
 
     @property
     def prepared(self) -> Path:
@@ -657,7 +664,7 @@ def _where_from(block: Mapping[str, Any]) -> str:
 
 def _spec_alone(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes the optimizer, without how and on what it trains."""
-    return {key: value for key, value in spec.items() if key not in ("training", "fractions", "from_scratch")}
+    return {key: value for key, value in spec.items() if key not in ("training", "fractions", *_WITHOUT)}
 
 
 def _check_names(optimizers: Mapping[str, Any]) -> None:

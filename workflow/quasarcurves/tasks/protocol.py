@@ -35,6 +35,10 @@ class Task(Protocol):
     parts: Sequence[str]
 
     @property
+    def versions(self) -> int:
+        """Number of versions of each training example; each epoch draws one of them."""
+
+    @property
     def loss(self) -> Callable[..., Any]:
         """See above."""
 
@@ -48,6 +52,9 @@ class Task(Protocol):
 
     def load(self, examples: Path, rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """Read examples as the training loop takes them: the model's input, then the targets of the loss."""
+
+    def load_versions(self, examples: Path, rows: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
+        """Read examples as `load` does: all n as they are, then all in each further version, which the seed sets."""
 
     def build(self, seed: int, precision: str = "float32") -> keras.Model:
         """Build the model that is trained; its initial weights depend on the seed and the backend."""
