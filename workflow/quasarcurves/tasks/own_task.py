@@ -36,7 +36,7 @@ class OwnTask:
     """
 
     parts = ("all",)
-    clipped = None
+    clipped, versions = None, 1
     variants: Mapping[str, Callable[[keras.Model], tuple[keras.Model, Callable[..., Any]]]] = {}
 
     def __init__(self, file: TaskFile, network: Mapping[str, Any]) -> None:
