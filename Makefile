@@ -38,7 +38,7 @@ test-image: setup-dev  ## build the container image and run the smoke study in i
 	$(BIN)/python -m pytest -m image tests/image
 
 kills: setup-dev  ## kill processes of studies at N random moments, 50 unless given, and compare what they end with; minutes
-	KILLS=$(N) $(BIN)/python -m pytest -s -m slow -k any_process tests/workflow/test_kills.py
+	KILLS=$(N) $(BIN)/python -m pytest -s -m slow -k 'any_process or random_moments' tests/workflow/test_kills.py
 
 bench: setup-dev  ## speed of training against keras.Model.fit, side by side: benchmarks/fit.csv and fit.png; minutes
 	$(BIN)/python benchmarks/fit.py

@@ -51,7 +51,7 @@ def test_ctrl_c_saves_every_training_and_the_next_call_goes_on(tmp_path, snakema
     assert len(list(tmp_path.glob("results/smoke/state/*/*/*/newest.h5"))) == 2
     assert not list(tmp_path.glob("results/smoke/runs/*/*/*"))
 
-    result = snakemake(tmp_path, "--cores", 2, "--configfile", study)
+    result = snakemake(tmp_path, "train_all", "--cores", 2, "--configfile", study)
     assert result.returncode == 0, result.stdout
     for optimizer in ("adam", "amsgrad"):
         history = History.load(tmp_path / "results" / "smoke" / "runs" / "f0.8_r0" / optimizer / "history.h5")
