@@ -221,8 +221,9 @@ def train_command(rule, runs_of):
     def modules(wildcards):
         return study.training_modules(*runs_of(wildcards))
 
-    shared = lambda wildcards: jobs.run_settings(study, runs_of(wildcards)[0])[0]
-    own = lambda wildcards: [jobs.run_settings(study, run)[1] for run in runs_of(wildcards)]
+    settings_of = cache(partial(jobs.run_settings, study))  # Snakemake asks for parameters several times
+    shared = lambda wildcards: settings_of(runs_of(wildcards)[0])[0]
+    own = lambda wildcards: [settings_of(run)[1] for run in runs_of(wildcards)]
     told = {"shared": shared, "run": own}
     return command("train", also=also, modules=modules, backend=study.backend, rule=rule, **told)
 
