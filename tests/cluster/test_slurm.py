@@ -35,6 +35,9 @@ STUDY = {
     "optimizers": {"adam": {"class": "Adam", "learning_rate": 1.0e-3}},
 }
 
+HOSTILE = "a $(touch touched) study of `touch touched`"
+"""Name of the folder of every study: a shell that reads it once more, on whatever node, leaves a file."""
+
 OTHER_SITE = {
     "    gpu: 1 ": "    # ",
     "# gres:": "gres:",
@@ -61,6 +64,7 @@ def undisturbed(study: ClusterStudy) -> None:
     assert study.cluster.call(*asked) == "gres:gpu:1 a100"
     study.finish()
     other.finish()
+    assert not list(study.folder.parent.rglob("touched"))
     assert len(other.history.epochs["loss"]) == 20
     assert other.history.params["task"]["name"] == "mine.py"
 
@@ -230,8 +234,8 @@ def outcome(request, pool, page, cluster, prepared, tmp_path_factory) -> Callabl
     patient = profile(tmp_path_factory.mktemp("site") / "profile")
     studies, ends = {}, {}
     for case in [undisturbed, *(fault for fault in FAULTS if fault in asked)]:
-        folder = tmp_path_factory.mktemp(case.__name__)
-        shutil.copytree(prepared, folder, dirs_exist_ok=True)
+        folder = tmp_path_factory.mktemp(case.__name__) / HOSTILE
+        shutil.copytree(prepared, folder)
         studies[case] = ClusterStudy(cluster, folder, "disturbed", patient)
         ends[case] = pool.submit(to_the_end, case, studies[case])
 
