@@ -5,4 +5,4 @@ include: "workflow/Snakefile"
 
 
 # the rules of an included file are no default target: without this line Snakemake runs nothing and exits with 0
-workflow.default_target = "all"
+workflow.default_target = workflow.modifier.modify_rulename("all")

@@ -87,9 +87,10 @@ def test_a_deployed_workflow_runs(snakemake, deployed):
     assert "Nothing to be done" in snakemake("-n", cwd=deployed)
 
 
-def test_rules_take_a_prefix(snakemake, tmp_path):
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_rules_take_a_prefix(snakemake, tmp_path, snakefile):
     (tmp_path / "smoke.yaml").write_text(SMOKE.read_text())
-    (tmp_path / "Snakefile").write_text(MODULE.format(snakefile=ROOT / "workflow" / "Snakefile"))
+    (tmp_path / "Snakefile").write_text(MODULE.format(snakefile=ROOT / snakefile))
     planned = snakemake("-n", "--quiet", "rules", cwd=tmp_path)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", planned, re.MULTILINE))
     assert jobs["qc_all"] == "1"

@@ -45,7 +45,11 @@ def written(tmp_path):
         ("---\nstudy: {name: u}\n", r"s\.yaml, line 4: but found another document"),
         (b"# gr\xf6\xdfe\n", r"s\.yaml: expected text in UTF-8, found something else at byte"),
         ("x: &a [*a]\n", "line 4: an anchor contains itself"),
-        ("x: 2020-13-45\n", r"s\.yaml: month must be in 1\.\.12"),
+        ("x: 2020-13-45\n", "line 4: 2020-13-45 is read as timestamp, and is none .month must be in 1"),
+        ("a: 1\nx: !!timestamp zz\n", "line 5: zz is read as timestamp, and is none"),
+        ("x: !!int zz\n", "line 4: zz is read as int, and is none"),
+        ("x: !!float [1]\n", "line 4: "),
+        ("x: !!binary 'a'\n", "line 4: "),
         ("x: " + "[" * 3000 + "\n", "nested too deeply"),
     ],
 )

@@ -29,6 +29,7 @@ import numpy as np
 
 from quasarcurves.files import whole_file
 from quasarcurves.quasarnet import network
+from quasarcurves.quasarnet.about import parse_about
 from quasarcurves.quasarnet.described_layers import EPSILON, Described
 from quasarcurves.quasarnet.foreign_files import check_network
 from quasarcurves.quasarnet.keras_archive import Archive
@@ -166,7 +167,7 @@ def has_separate_heads(path: str | Path) -> bool:
 def read_about(path: str | Path) -> dict[str, Any]:
     """Return the `about` that `to_quasarnp` wrote; empty for files from elsewhere."""
     with _opened(path) as file:
-        return json.loads(file.attrs.get(_ABOUT, "{}"))
+        return parse_about(file.attrs.get(_ABOUT, "{}"), path)
 
 
 def read_grid(path: str | Path) -> Grid:

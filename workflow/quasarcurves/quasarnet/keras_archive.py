@@ -13,6 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from quasarcurves.quasarnet.about import parse_about
+
 ABOUT = "quasarcurves.json"
 """Member of the archive in which this library says what the outputs are; Keras ignores it."""
 
@@ -69,7 +71,7 @@ class Archive:
 def about_in(path: str | Path) -> dict[str, Any]:
     """Return what a Keras file says of itself where this library wrote it; empty for files from elsewhere."""
     with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {}
+        return parse_about(archive.read(ABOUT), path) if ABOUT in archive.namelist() else {}
 
 
 def _weights(group: h5py.Group, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import h5py
 
+from quasarcurves.quasarnet.about import parse_about
 from quasarcurves.quasarnet.cost import kernel_shapes
 from quasarcurves.quasarnet.foreign_files import check_keras, check_network
 from quasarcurves.quasarnet.keras_archive import Archive, about_in
@@ -94,4 +94,4 @@ def _read_quasarnp(file: str) -> tuple[dict[str, tuple[int, ...]], Mapping[str, 
         places = {name: f"model_weights/{name}/{name}/kernel" for name in names}
         found = {name: opened.get(f"{place}:0", opened.get(place)) for name, place in places.items()}
         shapes = {name: each.shape for name, each in found.items() if isinstance(each, h5py.Dataset)}
-        return shapes, json.loads(opened.attrs.get("quasarcurves", "{}"))
+        return shapes, parse_about(opened.attrs.get("quasarcurves", "{}"), file)

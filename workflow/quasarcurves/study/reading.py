@@ -51,15 +51,25 @@ def read(path: str | Path) -> dict[str, Any]:
         raise StudyError(f"{path}: expected text in UTF-8, found something else at byte {error.position}") from None
     except RecursionError:
         raise StudyError(f"{path}: lists or mappings are nested too deeply") from None
-    except ValueError as error:  # as of a date that does not exist
-        raise StudyError(f"{path}: {error}") from None
     if not isinstance(found, Mapping):
         raise StudyError(f"{path}: expected a mapping of keys, found {type(found).__name__}")
     return dict(found)
 
 
+class _Loader(yaml.SafeLoader):
+    """Says in which line a value is that YAML takes for one of a kind and that is none, such as a date 2020-13-45."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError) as error:
+            why = f" ({error})" if isinstance(error, ValueError) else ""
+            problem = f"{str(node.value)[:80]} is read as {node.tag.rsplit(':', 1)[-1]}, and is none{why}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+
+
 def _construct(text: bytes) -> Any:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
