@@ -388,7 +388,9 @@ def test_weights_of_random_networks_are_read_in_any_byte_order(tmp_path, byte_or
 
 
 def test_what_is_told_of_a_network_is_kept(tmp_path, weights_file):
-    to_quasarnp(random_model(1, filters=2), tmp_path / "network.h5", {"lines": ["LYA"], "bal_lines": [], "name": "a run"})
+    to_quasarnp(
+        random_model(1, filters=2), tmp_path / "network.h5", {"lines": ["LYA"], "bal_lines": [], "name": "a run"}
+    )
     assert read_about(tmp_path / "network.h5") == {"lines": ["LYA"], "bal_lines": [], "name": "a run"}
     assert read_about(weights_file) == {}
 
