@@ -56,7 +56,8 @@ def test_runs_without_a_spike_are_open_with_an_upper_limit(statistics_of, legibl
 
 def test_runs_too_short_to_be_searched_have_no_rate(statistics_of, legible):
     table = statistics_of([0.8, 0.2], ["adam"], 2, rate=0)
-    rates = [f"per_{unit}{end}" for unit in ("epoch", "1000_steps") for end in ("", "_low", "_high")]
+    names = ("per_epoch", "per_1000_steps", "share_in_spike")
+    rates = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     words = legible(spike_statistics.draw(table.assign(**dict.fromkeys(rates, np.nan))))
     assert "No run is long enough to be searched" in words
     assert words.count("not searched") >= 2

@@ -72,7 +72,7 @@ def test_runs_too_short_to_be_searched_have_no_rate(tmp_path):
     collect((("f0.1_r0/short", tmp_path / "100.h5"), ("f0.1_r0/enough", tmp_path / "101.h5")), tmp_path / "all.h5")
     detection.write(*(tmp_path / name for name in ("all.h5", "spikes.csv", "statistics.csv", "trends.csv")))
     table = tables.read(tmp_path / "statistics.csv").set_index(["optimizer", "scale"])
-    rates = [column for column in table if column.startswith("per_")]
+    rates = [column for column in table if column.startswith(("per_", "share_in_spike"))]
     assert table.loc[("short", "step"), rates].isna().all()
     assert table.loc[("short", "step"), "steps"] == 100
     assert table.loc[("enough", "step"), "per_1000_steps_high"] == pytest.approx(3.689 / 0.101, rel=1e-3)

@@ -17,7 +17,7 @@ from quasarcurves.analysis.spikes.statistics import trends as trends_of
 from quasarcurves.training import optimizer_traits
 from quasarcurves.training.history import History
 
-_RATES = [f"per_{unit}{end}" for unit in ("epoch", "1000_steps") for end in ("", "_low", "_high")]
+_RATES = [f"{name}{end}" for name in ("per_epoch", "per_1000_steps", "share_in_spike") for end in ("", "_low", "_high")]
 
 
 def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None:
@@ -28,8 +28,8 @@ def write(histories: Path, spikes: Path, statistics: Path, trends: Path) -> None
     histories : Path
         HDF5 file of all runs.
     spikes, statistics, trends : Path
-        CSV files: a row per spike, per run and per optimizer; in each, `scale` says which loss was searched. Rates of
-        runs of fewer than `SHORTEST` steps, which are too short to be searched, are empty.
+        CSV files: a row per spike, per run and per optimizer; in each, `scale` says which loss was searched. Rates and
+        shares of runs of fewer than `SHORTEST` steps, which are too short to be searched, are empty.
     """
     found, rows = [], []
     for history in tables.by_run(histories):
