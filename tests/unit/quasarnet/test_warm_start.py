@@ -1,6 +1,7 @@
 """Trainings that start from a file: what the network says stays the same, and what does not fit is refused early."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -99,6 +100,49 @@ def test_optimizers_from_scratch_start_from_fresh_weights(config):
     assert warm_start.__name__ in plain.training_modules(runs["amsgrad"])
 
 
+def test_frozen_layers_are_of_the_optimizer_that_freezes_them(config):
+    plain = Study.from_config(copy.deepcopy(config))
+    config["optimizers"]["adam"]["frozen"] = 4
+    study = Study.from_config(config)
+    assert (settings_of(study).frozen, settings_of(study, "amsgrad").frozen) == (4, 0)
+    before, after = ({run.optimizer: each.run_params(run) for run in each.runs} for each in (plain, study))
+    assert before["adam"] != after["adam"]
+    assert before["amsgrad"] == after["amsgrad"]
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist for variables:UserWarning")
+@pytest.mark.parametrize("frozen", [0, 1, 4, 5])
+def test_frozen_layers_keep_weights_and_statistics_and_all_others_move(config, frozen):
+    """And they do in training what they do in inference, so what comes out of them stays what it was."""
+    settings = replace(settings_of(Study.from_config(config)), frozen=frozen)
+    model = task.QuasarNet(settings).build(1)
+    heads = model.get_layer("heads").kernel
+    heads.assign(np.random.default_rng(2).normal(0, 0.1, heads.shape))  # those of the file saturate the outputs
+    before = {f"{layer.name}/{each.name}": np.array(each) for layer in model.layers for each in layer.weights}
+    model.compile("sgd", "mse")
+    model.fit(flux(16), np.zeros((16, 3, 26), np.float32), verbose=0)
+    moved = {
+        layer.name
+        for layer in model.layers
+        for each in layer.weights
+        if np.any(each.numpy() != before[f"{layer.name}/{each.name}"])
+    }
+    layers = ["conv_1", "conv_2", "conv_3", "conv_4", "fc_common"]
+    norms = ["norm_1", "norm_2", "norm_3", "norm_4", "norm_common"]
+    assert moved == {*layers[frozen:], *norms[frozen:], "heads"}
+    last = ["spectrum", *norms][frozen]
+    part = keras.Model(model.input, model.get_layer(last).output)
+    np.testing.assert_allclose(part(flux(), training=True), part(flux(), training=False), rtol=0, atol=1e-6)
+
+
+def test_weights_keep_their_order_and_saved_networks_train_as_a_whole(config):
+    built = task.QuasarNet(replace(settings_of(Study.from_config(config)), frozen=3))
+    model, plain = built.build(1), built.build_plain()
+    assert [each.path for each in model.weights] == [each.path for each in plain.weights]
+    assert all(layer.trainable for layer in plain.layers)
+    assert len(model.trainable_variables) == len(plain.trainable_variables) - 3 * 4
+
+
 def test_other_weights_in_the_file_are_other_runs(config):
     before = Study.from_config(config)
     save("start.keras", seed=7)
@@ -119,6 +163,18 @@ REFUSED = {
         r"lines are LYA, CIV\(1548\), CIV\(1548\); expected those of the study, LYA, Halpha, CIV\(1548\)",
     ),
     "no network": (lambda _: Path("start.keras").write_text("weights"), r"start\.keras: neither a Keras file"),
+    "frozen without start": (
+        lambda config: (config["network"].pop("start"), config["optimizers"]["adam"].update(frozen=1)),
+        r"optimizers\.adam\.frozen: expected a run from the weights of network\.start, found one from fresh weights",
+    ),
+    "frozen from scratch": (
+        lambda config: config["optimizers"]["adam"].update(frozen=1, from_scratch=True),
+        r"optimizers\.adam\.frozen: expected a run from the weights of network\.start, found one from fresh weights",
+    ),
+    "more frozen than there are": (
+        lambda config: config["optimizers"]["adam"].update(frozen=6),
+        r"optimizers\.adam\.frozen: expected at most 5, the convolutions and the common layer, found 6",
+    ),
     "scratch without start": (
         lambda config: (config["network"].pop("start"), config["optimizers"]["adam"].update(from_scratch=True)),
         r"optimizers\.adam\.from_scratch: expected network\.start",

@@ -26,8 +26,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise; (..., channels) of the same shape."""
-        if not training:
+        """Normalise; (..., channels) of the same shape. Frozen layers do as in inference, as Keras's own."""
+        if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         # as an image of one row: with all bins as examples, GPUs would be asked for more of these than they take
         bins = math.prod(inputs.shape[1:-1])

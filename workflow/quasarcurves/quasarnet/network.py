@@ -30,6 +30,7 @@ def build(
     normalisation: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
     precision: str = "float32",
     bins: int = N_BINS,
+    frozen: int = 0,
 ) -> keras.Model:
     """Build the network with fresh weights.
 
@@ -53,6 +54,8 @@ def build(
         Keras's dtype policy of all layers but the heads, which stay in float32.
     bins : int
         Of the grid that spectra are on.
+    frozen : int
+        Layers, counted from the spectrum, that training leaves as they are: see `frozen_layers`.
 
     Returns
     -------
@@ -74,12 +77,24 @@ def build(
     x = keras.layers.Dense(2 * boxes * n_lines, kernel_initializer=_head_initializer(filters, boxes), name=HEADS)(x)
     x = keras.layers.Reshape((n_lines, 2 * boxes), name="lines")(x)
     x = keras.layers.Activation("sigmoid", name="sigmoid")(x)
-    if not rescale_offsets:
-        return keras.Model(spectrum, x, name="quasarnet")
-    scale = [1.0] * boxes + [OFFSET_SCALE] * boxes
-    shift = [0.0] * boxes + [OFFSET_SHIFT] * boxes
-    outputs = keras.layers.Rescaling(scale, shift, name="rescale")(x)
-    return keras.Model(spectrum, outputs, name="quasarnet")
+    if rescale_offsets:
+        scale = [1.0] * boxes + [OFFSET_SCALE] * boxes
+        shift = [0.0] * boxes + [OFFSET_SHIFT] * boxes
+        x = keras.layers.Rescaling(scale, shift, name="rescale")(x)
+    model = keras.Model(spectrum, x, name="quasarnet")
+    for name in frozen_layers(layers, frozen):
+        model.get_layer(name).trainable = False
+    return model
+
+
+def frozen_layers(layers: int, frozen: int) -> list[str]:
+    """Return the layers that keep their weights: the first of the convolutions and, last, the common layer.
+
+    Each with its normalisation, which then uses the means and variances that it has: with those of the batch the
+    layers after it would see other values than they were trained on.
+    """
+    parts = [*(str(i) for i in range(1, layers + 1)), "common"][:frozen]
+    return [name for part in parts for name in (f"fc_{part}" if part == "common" else f"conv_{part}", f"norm_{part}")]
 
 
 def build_logits(network: keras.Model) -> keras.Model:

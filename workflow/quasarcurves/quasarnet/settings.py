@@ -75,6 +75,8 @@ class NetworkSettings:
         File whose weights training starts from; None: fresh ones.
     augment : Augment, optional
         How training spectra are varied; None: they are not.
+    frozen : int
+        Layers that keep the weights of the start: the first of the convolutions and, last, the common layer.
     """
 
     filters: int
@@ -86,6 +88,7 @@ class NetworkSettings:
     grid: str = LOGARITHMIC_SPACING
     start: Start | None = None
     augment: Augment | None = None
+    frozen: int = 0
 
     @property
     def n_lines(self) -> int:
@@ -100,14 +103,14 @@ class NetworkSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them, in the order of a study's canonical form.
 
-        The usual grid and start, and spectra that are not varied, are left out: training states from before there were
-        others fit.
+        The usual grid and start, spectra that are not varied and no frozen layers are left out: training states from
+        before there were others fit.
         """
         values = {**asdict(self), "lines": list(self.lines), "bal_lines": list(self.bal_lines)}
         if self.grid == LOGARITHMIC_SPACING:
             del values["grid"]
-        for name in ("start", "augment"):
-            if values[name] is None:
+        for name in ("start", "augment", "frozen"):
+            if not values[name]:
                 del values[name]
         # sorted: files that hold the settings stay the same to the byte, however the class is written
         return dict(sorted(values.items()))

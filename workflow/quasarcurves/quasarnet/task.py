@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,8 @@ class QuasarNet:
         return model
 
     def build_plain(self) -> keras.Model:
-        """Build the network with Keras's own layers in float32."""
-        return build_network(self.settings)
+        """Build the network with Keras's own layers in float32; none is frozen for those who train it further."""
+        return build_network(replace(self.settings, frozen=0))
 
     def check(self, model: keras.Model, data: tuple[np.ndarray, ...]) -> None:
         """Refuse nothing: network and loss fit the spectra."""
@@ -122,6 +123,7 @@ def build_network(settings: NetworkSettings, **computed: Any) -> keras.Model:
         n_lines=settings.n_lines,
         dropout=settings.dropout,
         bins=settings.wavelength_grid.n,
+        frozen=settings.frozen,
         **computed,
     )
 

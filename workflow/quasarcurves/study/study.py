@@ -39,7 +39,13 @@ _MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
 _WITHOUT = {"from_scratch": "start", "as_read": "augment"}
 """Keys of optimizers whose runs do without a key of the network, and that key."""
 
-_NOT_PACKED = {"training", "match", "fractions", *_WITHOUT}
+_FROZEN = "frozen"
+"""Key of optimizers that leave layers of the network as network.start has them."""
+
+_OF_THE_NETWORK = {_FROZEN, *_WITHOUT}
+"""Keys of optimizers that change the network which their runs train."""
+
+_NOT_PACKED = {"training", "match", "fractions", *_OF_THE_NETWORK}
 """Keys of optimizers whose trainings are jobs of their own in any case."""
 
 _LENGTHS = {"epochs", "steps"}
@@ -155,6 +161,20 @@ class Study:
                     raise StudyError(
                         f"optimizers.{name}.{key}: expected network.{without}, without which all runs are so"
                     )
+            self._check_frozen(name)
+
+    def _check_frozen(self, optimizer: str) -> None:
+        """Refuse to keep layers of a file that a run does not start from, and more than there are."""
+        spec, key = self.config["optimizers"][optimizer], f"optimizers.{optimizer}.{_FROZEN}"
+        if _FROZEN not in spec:
+            return
+        if "start" not in self.network_of(optimizer):
+            raise StudyError(f"{key}: expected a run from the weights of network.start, found one from fresh weights")
+        most = self.config["network"]["layers"] + 1
+        if spec[_FROZEN] > most:
+            raise StudyError(
+                f"{key}: expected at most {most}, the convolutions and the common layer, found {spec[_FROZEN]}"
+            )
 
     def _check_fractions(self, optimizer: str) -> None:
         """Refuse fractions of an optimizer that the study, or the optimizer it is matched to, does not have."""
@@ -464,10 +484,11 @@ class Study:
         return self.task.network(self.config)
 
     def network_of(self, optimizer: str) -> dict[str, Any]:
-        """Return the `network` block of an optimizer's runs, without what the optimizer does without."""
+        """Return the `network` block of an optimizer's runs: what the optimizer freezes, less what it does without."""
         spec = self.config["optimizers"][optimizer]
         without = {key for name, key in _WITHOUT.items() if spec.get(name, False)}
-        return {key: value for key, value in self.network.items() if key not in without}
+        frozen = {_FROZEN: spec[_FROZEN]} if _FROZEN in spec else {}
+        return {**{key: value for key, value in self.network.items() if key not in without}, **frozen}
 
     @property
     def prepared(self) -> Path:
@@ -664,7 +685,7 @@ def _where_from(block: Mapping[str, Any]) -> str:
 
 def _spec_alone(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what makes the optimizer, without how and on what it trains."""
-    return {key: value for key, value in spec.items() if key not in ("training", "fractions", *_WITHOUT)}
+    return {key: value for key, value in spec.items() if key not in ("training", "fractions", *_OF_THE_NETWORK)}
 
 
 def _check_names(optimizers: Mapping[str, Any]) -> None:
