@@ -188,10 +188,45 @@ def test_no_room_is_one_line_that_names_the_file_whoever_writes(tmp_path, name, 
     assert names(tmp_path) == []
 
 
+IN_ONES_OWN = {
+    "history.h5": WRITERS["history.h5"],
+    "network.h5": """
+from quasarcurves.quasarnet import export, network
+export.to_quasarnp(network.build(filters=8), path)""",
+}
+
+
+@pytest.mark.parametrize("size", [9_000, 30_000])
+@pytest.mark.parametrize("name", IN_ONES_OWN)
+def test_a_program_of_ones_own_is_told_and_goes_on(tmp_path, name, size):
+    """A recorder in a user's training, a notebook: nothing may end their process."""
+    program = f"""
+import sys
+from pathlib import Path
+import numpy as np
+path = Path(sys.argv[1])
+try:
+{chr(10).join(f"    {line}" for line in IN_ONES_OWN[name].splitlines())}
+except OSError as error:
+    print("told:", error)
+import gc
+gc.collect()
+print("goes on")
+"""
+    command = [sys.executable, "-c", program, tmp_path / name]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=partial(limited, size), check=False)
+    assert done.returncode == 0, done.stderr
+    told = OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(tmp_path / name))
+    assert done.stdout == f"told: {told}\ngoes on\n"
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path) == []
+
+
 def test_a_full_disk_is_told_by_its_name_not_by_numbers_of_bytes(tmp_path):
     numpys = OSError("17720 requested and 15360 written")
+    astropys = OSError("Not enough space on disk: requested 2675, available 0. ")
     hdf5s = RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = '...')")
-    for error in (numpys, hdf5s, OSError(errno.ENOSPC, "No space left on device")):
+    for error in (numpys, astropys, hdf5s, OSError(errno.ENOSPC, "No space left on device")):
         with (
             pytest.raises(OSError, match=r"No space left on device: '.*a\.h5'$") as raised,
             whole_file(tmp_path / "a.h5"),

@@ -6,6 +6,7 @@ The folder of the workflow's own files is found here, too.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
     from types import TracebackType
+
+    import h5py
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CANNOT_WRITE = (*_NO_ROOM, errno.EROFS)
@@ -77,6 +80,22 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 file in memory; write it to `path`, as `whole_file` does, once the block has succeeded.
+
+    A full disk then fails in one plain write, which raises OSError. Inside HDF5 (1.14) it crashes the process, and that
+    may be a user's own training.
+    """
+    import h5py  # noqa: PLC0415  (all modules import this one)
+
+    buffer = io.BytesIO()
+    with whole_file(path) as temporary:
+        with h5py.File(buffer, "w") as file:
+            yield file
+        temporary.write_bytes(buffer.getbuffer())
+
+
 def end_on_full_disk() -> None:
     """Let this process end with one line where HDF5 finds the disk full and nobody can be told.
 
@@ -117,8 +136,9 @@ def _number(error: BaseException | None) -> int | None:
         return error.errno
     if told := re.search(r"\berrno = (\d+)", str(error)):
         return int(told[1])
-    # NumPy, of a file that took less than it was given
-    return errno.ENOSPC if re.search(r"\d+ requested and \d+ written", str(error)) else None
+    # NumPy, of a file that took less than it was given, and Astropy
+    full = re.search(r"\d+ requested and \d+ written|Not enough space on disk", str(error))
+    return errno.ENOSPC if full else None
 
 
 def _machine() -> str:

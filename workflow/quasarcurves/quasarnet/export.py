@@ -27,7 +27,7 @@ import h5py
 import keras
 import numpy as np
 
-from quasarcurves.files import whole_file
+from quasarcurves.files import whole_hdf5
 from quasarcurves.quasarnet import network
 from quasarcurves.quasarnet.about import parse_about
 from quasarcurves.quasarnet.described_layers import EPSILON, Described
@@ -106,7 +106,7 @@ def to_quasarnp(
     grid = grid or grid_with(size.bins)
     if grid.n != size.bins:
         raise ValueError(f"the model {model.name!r} takes {size.bins} bins, the grid has {grid}")
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_hdf5(path) as file:
         config = _model_config(size)
         file.attrs.update(_KERAS, grid_spacing=grid.spacing)
         file.attrs[_CONFIG], file.attrs[_ABOUT] = json.dumps(config), json.dumps(dict(about or {}))

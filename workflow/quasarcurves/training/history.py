@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from quasarcurves.files import whole_file
+from quasarcurves.files import whole_file, whole_hdf5
 
 _NEEDED, _BY_STEP = ("epochs", "steps"), ("steps", "curvature")
 _GROUPS = ("epochs", *_BY_STEP)
@@ -48,7 +48,7 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write to an HDF5 file."""
-        with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        with whole_hdf5(path) as file:
             self.write(file)
 
     def write(self, group: h5py.Group) -> None:
