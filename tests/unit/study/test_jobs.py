@@ -1,11 +1,14 @@
 """The files that jobs read, make and are told of."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from snakemake_interface_executor_plugins.utils import format_cli_value
 
 from quasarcurves.study import Run, Study, jobs
+from quasarcurves.study.schema import StudyError
 from quasarcurves.study.steps import STEPS
 
 STUDY = {
@@ -21,6 +24,20 @@ RUNS += [f"f0.4_r{replicate}/amsgrad" for replicate in (0, 1)]
 @pytest.fixture(scope="module")
 def study():
     return Study.from_config(STUDY)
+
+
+def test_a_path_that_a_shell_would_run_is_refused():
+    """Held against what Snakemake makes of each: only paths that a shell reads back as they are may pass."""
+    for name in ["a b", "a'b", "$(x)", "`x`", "a'$(x)", "a'`x`", 'a"b', "a'\"b", "a'\\b", "é'ü", "a'{b}*"]:
+        text = format_cli_value(f"/{name}", quote=True)
+        as_read = subprocess.run(["sh", "-c", f"printf %s {text}"], capture_output=True, text=True, check=False).stdout
+        try:
+            jobs.refuse_unquotable([Path("/study"), Path(f"/{name}")])
+        except StudyError as error:
+            assert str(error).startswith(f"/{name}: a path with ' and ")
+            assert "'" in name
+        else:
+            assert as_read == f"/{name}", text
 
 
 def test_a_job_for_a_run_reads_what_has_its_wildcards(study):

@@ -8,11 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from quasarcurves.study import told
+from quasarcurves.study.schema import StudyError
 from quasarcurves.study.steps import FILES, MAKERS, STEPS, WILDCARDS, File, Step
 from quasarcurves.study.study import Run, Study
 
 Files = Mapping[str, str | Iterable[str]]
 """Files by name, one or several."""
+
+
+def refuse_unquotable(paths: Iterable[Path]) -> None:
+    """Refuse paths that another machine's shell would not read as names.
+
+    Snakemake (9.27) puts them between quotes as Python does: those with a single quote between double ones, where the
+    shell runs `$(...)`.
+
+    Raises
+    ------
+    StudyError
+    """
+    for path in map(str, paths):
+        found = [character for character in '$`"\\' if character in path]
+        if "'" in path and found:
+            raise StudyError(
+                f"{path}: a path with ' and {found[0]}, which Snakemake does not quote for jobs of a cluster; "
+                "expected another name of the folder or the file, or a run without --jobs"
+            )
 
 
 def receipt(step: Step) -> str:
