@@ -65,6 +65,12 @@ def test_ratios_are_those_of_the_table(made, legible):
     assert any(line.get_marker() == "<" for line in axes.lines)
 
 
+@pytest.mark.parametrize(("ratio", "does"), [(0.01, "lowers"), (1.0, "is not shown to change")])
+def test_what_one_arm_does_is_said_in_words(legible, ratio, does):
+    text = legible(forest.draw(interventions.compare(make(arms={"step_x0.5": ratio}))))
+    assert f"this arm {does} the hazard" in text
+
+
 @pytest.mark.parametrize("process", ["none", "state"])
 def test_few_or_no_spikes_are_drawn(process, legible):
     made = make(process, 1, hazard=1.0)
@@ -86,7 +92,9 @@ def test_groups_are_panels(made, legible):
     other.replays["n_train"] = other.forks["n_train"] = 512
     pairs = ((made.replays, other.replays), (made.forks, other.forks))
     both = type(made)(*(pd.concat(pair, ignore_index=True) for pair in pairs))
-    assert len(forest.draw(interventions.compare(both)).axes) == 2
+    panels = forest.draw(interventions.compare(both)).axes
+    assert len(panels) == 2
+    assert panels[0].get_xlim() == panels[1].get_xlim()
     figure = drawn(both)
     assert len(figure.axes) == 4
     legible(figure)

@@ -57,24 +57,27 @@ def draw(interventions: pd.DataFrame, examples: str = "examples") -> Figure:
     if not groups:
         return style.say_only("no arms to compare")
     heights = [_ROW * (len(rows) + 1) + _FRAME for _, rows in groups]
+    # one range, so that panels can be compared
+    limits = _limits(interventions[interventions["verdict"] != REFERENCE])
     figure = style.new_figure(style.PAGE_WIDTH * 0.75, sum(heights))
     with style.house_style():
         panels = figure.subplots(len(groups), squeeze=False, height_ratios=heights)
         for axes, (keys, rows) in zip(panels[:, 0], groups, strict=True):
-            _draw_panel(axes, keys, rows, examples)
+            _draw_panel(axes, keys, rows, limits, examples)
     return figure
 
 
-def _draw_panel(axes: Axes, keys: dict[str, Any], rows: pd.DataFrame, examples: str) -> None:
+def _draw_panel(
+    axes: Axes, keys: dict[str, Any], rows: pd.DataFrame, limits: tuple[float, float], examples: str
+) -> None:
     absent = rows["verdict"].str.startswith(ABSENT)
     shown = rows[~absent & (rows["verdict"] != REFERENCE)].sort_values("ratio", ascending=False, na_position="first")
-    low, high = _limits(shown)
     axes.set_xscale("log")
-    axes.set_xlim(low, high)
+    axes.set_xlim(*limits)
     for limit, dashes in ((1, "-"), (0.5, "--"), (0.2, ":")):
         axes.axvline(limit, color="0.6", linewidth=0.7, linestyle=dashes, zorder=0)
     for y, row in enumerate(tables.records(shown)):
-        _draw_arm(axes, y, row, low, high)
+        _draw_arm(axes, y, row, *limits)
     axes.set_yticks(range(len(shown)), [in_words(arm, examples) for arm in shown["arm"]])
     axes.set_ylim(-0.7, len(shown) - 0.3 if len(shown) else 0.5)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -96,6 +99,9 @@ def _title(keys: dict[str, Any], rows: pd.DataFrame, verdicts: pd.Series, exampl
     rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
     lower, rise = ((verdicts == each).sum() for each in (LOWERS, RAISES))
     found = f"of {len(verdicts)} arms, {lower} lower the hazard and {rise} raise it"
+    if len(verdicts) == 1:
+        does = LOWERS if lower else RAISES if rise else "is not shown to change"
+        found = f"this arm {does} the hazard"
     return f"{keys['optimizer']}, {keys['n_train']:,.0f} {examples}{rate}, {runs} run{'s' * (runs != 1)}:\n{found}\n"
 
 
