@@ -5,7 +5,10 @@ import pandas as pd
 
 from quasarcurves.analysis.replays.outcomes import FORK_COLUMNS, REPLAY_COLUMNS, Outcomes
 
-PROCESSES = ("constant", "rising", "none", "state", "batch")
+PROCESSES = ("constant", "rising", "none", "state", "batch", "waves")
+
+_WAVE_STEPS, _WAVE = 1500.0, 1.0
+"""How far waves reach, and the scatter of the logarithm of their factors."""
 
 
 def make(
@@ -39,9 +42,11 @@ def make(
                 "learning_rate": 1e-3}  # fmt: skip
         own = hazard / 1000 * (rng.gamma(1 / between_runs**2, between_runs**2) if runs > 1 and between_runs else 1)
         ends = {arm: (prices or {}).get(arm, 0.9) * losses.lognormal(0, 0.05) for arm in arms}
-        for fork in _forks(rng, grid, before):
+        planned = list(_forks(rng, grid, before))
+        waves = waves_of(seed, r, [fork["fork_step"] for fork in planned])
+        for fork, wave in zip(planned, waves, strict=True):
             forks.append({**keys, **fork})
-            rate = own * _rate(process, fork)
+            rate = own * (wave if process == "waves" else _rate(process, fork))
             passages = _passages(rng, process, rate, arms, replays, steps, certain=fork["kind"] == "before")
             for arm, times in passages.items():
                 after = ends[arm] * losses.lognormal(0, 0.1, len(times))
@@ -78,6 +83,13 @@ def _forks(rng, grid, before):
             "since_spike": np.nan if step < 1500 else 100.0 + step % 1900,
             "noise": rng.uniform(0.3, 0.6), "sharpness_share": rng.uniform(0.2, 0.6),
         }  # fmt: skip
+
+
+def waves_of(seed, run, steps):
+    """Return factors of a run's hazard at steps of forks, of mean 1: they go together over some 1,500 steps."""
+    rng = np.random.default_rng([seed, 2, run])
+    alike = np.exp(-np.abs(np.subtract.outer(steps, steps)) / _WAVE_STEPS)
+    return np.exp(_WAVE * rng.multivariate_normal(np.zeros(len(steps)), alike) - _WAVE**2 / 2)
 
 
 def _rate(process, fork):

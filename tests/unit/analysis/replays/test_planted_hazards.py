@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.planted_replays import PROCESSES, make
+from tests.support.planted_replays import PROCESSES, make, waves_of
 
 from quasarcurves.analysis.replays import findings, interventions
 from quasarcurves.analysis.replays.hazards import COLUMNS, level, per_fork
@@ -13,6 +13,7 @@ from quasarcurves.analysis.stats.comparisons import holm
 from quasarcurves.analysis.stats.matched import matched_p
 from quasarcurves.analysis.stats.rates import poisson_interval
 
+STEPS = 1000 + 500 * np.arange(20)
 NULLS = {"a": 1.0, "b": 1.0, "c": 1.0}
 
 
@@ -66,7 +67,7 @@ def test_false_findings_are_rare(process, runs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("process", ["constant", "rising", "state", "batch"])
+@pytest.mark.parametrize("process", ["constant", "rising", "state", "batch", "waves"])
 @pytest.mark.parametrize("runs", [1, 5])
 def test_levels_hold_the_truth(process, runs):
     """The mean of the process over the grid: of all runs, or of the states of one."""
@@ -74,13 +75,17 @@ def test_levels_hold_the_truth(process, runs):
     for seed in range(150):
         outcomes = make(process, runs, arms={}, hazard=2.0, grid=20, steps=300, replays=8, seed=seed)
         _, low, high = level(outcomes.counts())
-        held.append(low <= truth(process) <= high)
+        held.append(low <= truth(process, runs, seed) <= high)
     assert np.mean(held) >= 0.92, np.mean(held)
 
 
-def truth(process):
+def truth(process, runs, seed):
     """Spikes per 1,000 steps of exposure."""
-    rate = {"rising": ((1000 + 500 * np.arange(20)) / 3750) ** 2}.get(process, np.ones(20)) * 2e-3
+    rate = 2e-3 * np.ones(20)
+    if process == "rising":
+        rate *= (STEPS / 3750) ** 2
+    if process == "waves" and runs == 1:
+        rate *= waves_of(seed, 0, STEPS)
     spikes = -np.expm1(-rate * 300)
     exposure = spikes * 150 + (1 - spikes) * 300 if process == "state" else spikes / rate
     return 1000 * spikes.sum() / exposure.sum()
