@@ -7,6 +7,9 @@ from quasarcurves.analysis.replays.outcomes import FORK_COLUMNS, REPLAY_COLUMNS,
 
 PROCESSES = ("constant", "rising", "none", "state", "batch", "waves")
 
+STEPS = 1000 + 500 * np.arange(20)
+"""Of the first forks of a grid."""
+
 _WAVE_STEPS, _WAVE = 1500.0, 1.0
 """How far waves reach, and the scatter of the logarithm of their factors."""
 
@@ -42,9 +45,8 @@ def make(
                 "learning_rate": 1e-3}  # fmt: skip
         own = hazard / 1000 * (rng.gamma(1 / between_runs**2, between_runs**2) if runs > 1 and between_runs else 1)
         ends = {arm: (prices or {}).get(arm, 0.9) * losses.lognormal(0, 0.05) for arm in arms}
-        planned = list(_forks(rng, grid, before))
-        waves = waves_of(seed, r, [fork["fork_step"] for fork in planned])
-        for fork, wave in zip(planned, waves, strict=True):
+        waves = waves_of(seed, r, [fork["fork_step"] for fork in _forks(rng.spawn(1)[0], grid, before)])
+        for fork, wave in zip(_forks(rng, grid, before), waves, strict=True):
             forks.append({**keys, **fork})
             rate = own * (wave if process == "waves" else _rate(process, fork))
             passages = _passages(rng, process, rate, arms, replays, steps, certain=fork["kind"] == "before")

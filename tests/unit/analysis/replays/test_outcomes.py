@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from statsmodels.genmod import families
 from statsmodels.genmod.generalized_linear_model import GLM
-from tests.support.planted_replays import make, save
+from tests.support.planted_replays import STEPS, make, save, waves_of
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.replays import hazard_model, outcomes, power, survival, tabulate
@@ -129,12 +129,32 @@ def test_coefficients_are_those_of_a_poisson_regression_with_a_level_per_run():
     np.testing.assert_allclose(found["coefficient"], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["constant", "batch", "state"])
 def test_covariates_that_say_nothing_are_not_found_to(process):
     found = [
         (hazard_model.fit(make(process, 3, hazard=2.0, grid=20, seed=s))["p_holm"] < 0.05).any() for s in range(40)
     ]
     assert np.mean(found) <= 0.15
+
+
+@pytest.mark.slow
+def test_what_changes_as_slowly_as_the_hazard_is_not_found_to_matter():
+    """Hazard and covariates wander over the same number of steps, each by itself: errors of independent forks find one
+    of the five to matter in 14 of 100."""
+    runs, grid, found, wider = 6, 12, [], []
+    for seed in range(120):
+        made = make("waves", runs, arms={}, hazard=2.0, grid=grid, steps=300, seed=seed)
+        for i, name in enumerate(hazard_model.COVARIATES):
+            own = [waves_of(1000 + 10 * seed + i, r, STEPS[:grid]) for r in range(runs)]
+            made.forks[name] = np.concatenate(own)
+        table = hazard_model.fit(made)
+        if table["p"].notna().all():
+            found.append((table["p_holm"] < 0.05).any())
+            wider += list(table["widening"])
+    assert len(found) > 80
+    assert np.mean(found) <= 0.083  # 5 % and two standard errors of 100
+    assert 1.05 < np.mean(wider) < 1.5
 
 
 def test_too_few_spikes_and_what_was_not_measured_are_said():

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.planted_replays import PROCESSES, make, waves_of
+from tests.support.planted_replays import PROCESSES, STEPS, make, waves_of
 
 from quasarcurves.analysis.replays import findings, interventions
 from quasarcurves.analysis.replays.hazards import COLUMNS, level, per_fork
@@ -13,7 +13,6 @@ from quasarcurves.analysis.stats.comparisons import holm
 from quasarcurves.analysis.stats.matched import matched_p
 from quasarcurves.analysis.stats.rates import poisson_interval
 
-STEPS = 1000 + 500 * np.arange(20)
 NULLS = {"a": 1.0, "b": 1.0, "c": 1.0}
 
 

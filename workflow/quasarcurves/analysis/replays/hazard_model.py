@@ -13,7 +13,7 @@ from quasarcurves.analysis.replays import AS_IT_IS, GROUP
 from quasarcurves.analysis.replays.outcomes import FORK, Outcomes
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.analysis.stats.comparisons import holm
-from quasarcurves.analysis.stats.regression import poisson_regression
+from quasarcurves.analysis.stats.regression import PoissonFit, poisson_regression
 
 EVENTS_PER_COVARIATE = 10
 """Fewest spikes for each covariate (Peduzzi et al. 1996, J. Clin. Epidemiol. 49, 1373): fewer mislead."""
@@ -27,9 +27,12 @@ COVARIATES = {
 }  # fmt: skip
 """What is known at a fork, and the scale on which it enters."""
 
+_SHIFTS, _SEED = 200, 20261130
+"""Shifts of covariates against spikes, which say how much goes together by chance, and the seed of their drawing."""
+
 COLUMNS = [
     *GROUP, "covariate", "scale", "runs", "forks", "events", "mean", "sd", "coefficient", "low", "high", "p", "p_holm",
-    "dispersion", "reason",
+    "dispersion", "widening", "reason",
 ]  # fmt: skip
 
 
@@ -39,7 +42,10 @@ def fit(outcomes: Outcomes) -> pd.DataFrame:
     The hazard is exp(own level of the run + sum of coefficient x (covariate - mean) / sd); mean and sd are those over
     forks. With a level of its own for each run, runs may differ at will: coefficients are told within runs. Errors are
     widened by the dispersion of the counts over forks, and intervals are Student's. Forks that are near each other
-    share more than their covariates, so a coefficient that barely differs from 0 says little.
+    share more than their covariates: hazard and covariates both change slowly, and go together by chance more often
+    than those of independent forks would. So errors are widened by `widening` too: the root mean square of coefficient
+    over error where the covariates of each run are shifted against its spikes, which keeps the memory of both; at
+    least 1.
 
     `reason` says why there is no coefficient: a covariate was not measured or is the same everywhere, or there are
     fewer than `EVENTS_PER_COVARIATE` spikes for each.
@@ -89,18 +95,41 @@ def _unfit(values: pd.Series) -> str:
 
 
 def _coefficients(table: pd.DataFrame, names: list[str]) -> Mapping[str, Mapping[str, float]]:
-    levels = pd.get_dummies(table["run"]).to_numpy(float)  # (forks, runs)
+    table = table.sort_values(FORK)
     mean, sd = table[names].mean(), table[names].std()
-    design = np.hstack([levels, ((table[names] - mean) / sd).to_numpy()])
-    fitted = poisson_regression(table["events"].to_numpy(float), design, np.log(table["exposure"].to_numpy(float)))
-    spread = max(1.0, fitted.dispersion)
-    errors = np.sqrt(spread * np.diag(fitted.covariance))[-len(names) :]
+    known = ((table[names] - mean) / sd).to_numpy()
+    fitted, errors = _fitted(table, known)
+    widening = _widening(table, known)
     reach = scipy.stats.t.isf(ALPHA / 2, fitted.freedom)
     return {
         name: {
             "mean": mean[name], "sd": sd[name], "coefficient": value, "low": value - reach * error,
             "high": value + reach * error, "p": 2 * scipy.stats.t.sf(abs(value) / error, fitted.freedom),
-            "dispersion": fitted.dispersion,
+            "dispersion": fitted.dispersion, "widening": wider,
         }
-        for name, value, error in zip(names, fitted.coefficients[-len(names) :], errors, strict=True)
+        for name, value, error, wider in zip(
+            names, fitted.coefficients[-len(names) :], errors * widening, widening, strict=True
+        )
     }  # fmt: skip
+
+
+def _fitted(table: pd.DataFrame, known: np.ndarray) -> tuple[PoissonFit, np.ndarray]:
+    """Fit a level of each run, and coefficients of what is known, (forks, covariates); return their errors too."""
+    levels = pd.get_dummies(table["run"]).to_numpy(float)  # (forks, runs)
+    counts, exposure = table["events"].to_numpy(float), table["exposure"].to_numpy(float)
+    fitted = poisson_regression(counts, np.hstack([levels, known]), np.log(exposure))
+    return fitted, np.sqrt(max(1.0, fitted.dispersion) * np.diag(fitted.covariance))[-known.shape[1] :]
+
+
+def _widening(table: pd.DataFrame, known: np.ndarray) -> np.ndarray:
+    """Return by how much coefficients scatter more than their errors say where covariates have no effect."""
+    rng = np.random.default_rng(_SEED)
+    places = list(table.reset_index(drop=True).groupby("run").indices.values())
+    squares = np.zeros(known.shape[1])
+    for _ in range(_SHIFTS):
+        shifted = known.copy()
+        for own in places:
+            shifted[own] = np.roll(known[own], rng.integers(len(own)), axis=0)
+        fitted, errors = _fitted(table, shifted)
+        squares += (fitted.coefficients[-len(errors) :] / errors) ** 2
+    return np.maximum(1.0, np.sqrt(squares / _SHIFTS))
