@@ -174,6 +174,7 @@ def limited(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [20_000, 50_000])
 @pytest.mark.parametrize("name", WRITERS)
 def test_no_room_is_one_line_that_names_the_file_whoever_writes(tmp_path, name, size):
@@ -196,6 +197,7 @@ export.to_quasarnp(network.build(filters=8), path)""",
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [9_000, 30_000])
 @pytest.mark.parametrize("name", IN_ONES_OWN)
 def test_a_program_of_ones_own_is_told_and_goes_on(tmp_path, name, size):

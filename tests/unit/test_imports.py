@@ -81,6 +81,7 @@ def test_steps_that_train_are_the_only_ones_that_need_it(needing):
     assert {name for name in needing if name.startswith("scripts.")} == expected
 
 
+@pytest.mark.slow
 def test_no_other_module_loads_it_in_a_roundabout_way(modules, needing):
     """Such as through pandas or a module that is imported by name."""
     found = imported(modules - needing)

@@ -88,6 +88,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_training_is_what_it_would_have_been(tmp_path, options):
     alone = keras_fits.fit(keras_fits.regression(**options))
@@ -189,6 +190,7 @@ def test_the_model_is_put_back(tmp_path):
     assert (model.train_function, attributes(model)) == (own, names)
 
 
+@pytest.mark.slow
 def test_an_interruption_loses_no_epoch_and_leaves_the_model_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "_PATIENCE", 0)
     model, data = keras_fits.regression()
@@ -207,6 +209,7 @@ def test_an_interruption_loses_no_epoch_and_leaves_the_model_as_it_was(tmp_path,
     assert (model.train_function, attributes(model)) == (own, names)
 
 
+@pytest.mark.slow
 def test_steps_that_fill_the_buffer_are_all_there(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder, "_ROWS", 7)
     short, _ = recorded(tmp_path / "short.h5", keras_fits.regression(), epochs=5)
@@ -325,6 +328,7 @@ def test_other_backends_are_refused(tmp_path, monkeypatch):
         recorder._buffer(keras_fits.regression()[0])
 
 
+@pytest.mark.slow
 def test_tables_and_figures_take_the_file(tmp_path):
     single, together = tmp_path / "run.h5", tmp_path / "histories.h5"
     keras_fits.fit(keras_fits.regression(), StepRecorder(single, name="mine", fraction=0.5, replicate=3), epochs=12)

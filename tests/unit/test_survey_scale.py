@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 N, N_FEW = 60_000, 6_000
 FLUX_BYTES = 4 * 443
 

@@ -83,6 +83,7 @@ def test_workstation_change_reruns_what_depends_on_it(said):
     assert "every file is as it was made" in verify
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trains", "settings"), [("train", {}), ("train_pack", {"backend": "jax", "pack": True})])
 def test_workstation_gpu_is_shared(tmp_path, trains, settings):
     """By single trainings, and by packs, each with the command that the page has for them."""

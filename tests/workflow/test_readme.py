@@ -85,6 +85,7 @@ def test_there_is_an_example_of_every_command_on_models():
     }  # fmt: skip
 
 
+@pytest.mark.xdist_group("finished smoke study")
 @pytest.mark.usefixtures("study_folder")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_on_models_run(command, tmp_path):

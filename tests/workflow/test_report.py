@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-pytestmark = pytest.mark.xdist_group("finished smoke study")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished smoke study")]
 
 FIGURES = {
     ("loss against epoch, by training-set size", "adam", "all"): "loss_by_fraction_adam.png",

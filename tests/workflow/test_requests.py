@@ -68,6 +68,7 @@ def test_jobs_ask_for_what_is_estimated(snakemake, tmp_path):
         assert int(found["runtime"]) == expected["runtime"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["train:gpu=1", "train:gres=gpu:1"])
 def test_a_job_with_a_gpu_asks_for_more_memory(snakemake, tmp_path, given):
     result = snakemake(tmp_path, "--dry-run", "--cores", 1, "--configfile", SMOKE, "--set-resources", given)
@@ -77,6 +78,7 @@ def test_a_job_with_a_gpu_asks_for_more_memory(snakemake, tmp_path, given):
     assert memory["evaluate"] < GPU_MB
 
 
+@pytest.mark.slow
 def test_spectra_of_files_are_counted_once_they_are_prepared(snakemake, smoke_config, made_up, tmp_path):
     padded, truth = tmp_path / "data.fits", made_up / "boss_like" / "truth.fits"
     with fits.open(made_up / "boss_like" / "data.fits") as hdus:

@@ -53,6 +53,7 @@ def test_exponent_without_a_point_is_a_number(tmp_path, snakemake, smoke_config)
     assert '"learning_rate": 0.001' in result.stdout
 
 
+@pytest.mark.slow
 def test_a_file_of_spectra_may_have_braces_in_its_name(tmp_path, snakemake, smoke_config):
     """Snakemake takes them for wildcards."""
     rng = np.random.default_rng(1)
@@ -94,6 +95,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_bad_study_is_refused_with_one_message(tmp_path, snakemake, smoke_config, name):
     change, message = BAD[name]
@@ -106,6 +108,7 @@ def test_bad_study_is_refused_with_one_message(tmp_path, snakemake, smoke_config
     assert len(result.stdout.splitlines()) < 8, result.stdout
 
 
+@pytest.mark.slow
 def test_study_without_usable_spectra_says_why(tmp_path, snakemake, smoke_config, made_up):
     """Known only once the spectra are read: the job fails with one line that has the reasons and their numbers."""
     truth = tmp_path / "truth.fits"
@@ -155,6 +158,7 @@ def test_diverging_run_is_marked_and_the_study_goes_on(tmp_path, snakemake, smok
     assert row.split()[:4] == ["64", "wild", "1", "1"]  # one run, and it diverged
 
 
+@pytest.mark.slow
 def test_lint_is_clean():
     result = subprocess.run(
         [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -79,6 +79,7 @@ def test_counts_rates_and_medians_are_those_of_the_runs(study):
     assert (row["replicates"], row["pairs"], row["price_train_pairs"]) == (5, 5, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("matched", "verdict"),
     [(SAME, cures.EQUIVALENT), ((1.0, 1.5, 1.0, 1.0), "differs"), ((4.0, 1.0, 1.0, 1.0), "differs")],
@@ -93,6 +94,7 @@ def test_amsgrad_against_a_matched_step(matched, verdict, study):
     assert np.mean(np.array(found) == verdict) >= 0.9
 
 
+@pytest.mark.slow
 def test_noise_settles_nothing(study):
     rng, found = np.random.default_rng(6), []
     for _ in range(10):

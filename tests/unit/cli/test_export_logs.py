@@ -109,6 +109,7 @@ def records(data):
             parts = b""
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("study")
 @pytest.mark.filterwarnings("default")  # of a library that is not ours
 def test_offline_runs_are_what_weights_and_biases_reads(monkeypatch):

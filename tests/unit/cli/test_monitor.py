@@ -238,6 +238,7 @@ def test_one_ctrl_c_stops_it_in_a_line_with_exit_status_130(tmp_path):
     assert rest == ["Stopping: trainings save their state ...", "Stopped before trainings; the same command goes on."]
 
 
+@pytest.mark.slow
 def test_a_snakemake_whose_command_was_killed_goes_on_to_hold_the_log(study):
     program = PROGRAM.format(path=[path for path in sys.path if path], config=CONFIG)
     command = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)

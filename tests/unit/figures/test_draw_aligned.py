@@ -92,6 +92,7 @@ def test_curvature_at_one_size_alone_is_said(legible):
     assert legible(aligned.draw(rows, "adam")).count("not measured") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fractions", [(0.8,), (0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.025)])
 def test_any_number_of_sizes_is_legible(legible, fractions):
     legible(aligned.draw(table(fractions), "adam"))

@@ -82,6 +82,7 @@ def test_an_endless_interval_does_not_set_the_scale():
     assert cures.draw(rows, DESCRIPTION).axes[1].get_xlim()[1] < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicates", ["one", "many"])
 @pytest.mark.parametrize("optimizers", [2, 17])
 @pytest.mark.parametrize("sizes", [1, 8])

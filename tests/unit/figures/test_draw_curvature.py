@@ -67,6 +67,7 @@ def test_records_without_batches_are_drawn_without_them(make, tables_of, legible
     assert "batch sharpness" not in legible(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 17])
 def test_any_number_of_optimizers_is_legible(make, tables_of, legible, n):
     runs = [make(optimizer=name, curvature=record()) for name in NAMES[:n]]

@@ -72,6 +72,7 @@ def test_a_diverged_run_is_marked_at_its_last_finite_loss(legible):
         assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (58, lost["loss"].iloc[57])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicates", [1, 5])
 @pytest.mark.parametrize("length", [1, 20])
 def test_one_epoch_and_runs_all_diverged_are_legible(legible, length, replicates):

@@ -58,6 +58,7 @@ def test_thresholds_and_onset_are_drawn():
         assert found == ([] if level is None else [level])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spikes", "optimizers"), [(1, ("adam",)), (12, ("adam",)), (2, ("adam", "amsgrad", "small"))])
 def test_any_number_of_spikes_is_legible(legible, spikes, optimizers):
     words = legible(microscope.draw(table(spikes, optimizers)))

@@ -57,6 +57,7 @@ def test_lines_are_the_spikes_and_black_is_their_median(legible):
     assert figure.get_size_inches()[0] == 3.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 4, 7])
 def test_many_optimizers_are_legible(legible, n):
     names = [f"adam_variant_{i}" for i in range(n)]

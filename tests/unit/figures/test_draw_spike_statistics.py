@@ -66,6 +66,7 @@ def test_runs_too_short_to_be_searched_have_no_rate(statistics_of, legible):
     assert "2 more are too short to be searched" in legible(spike_statistics.draw(table))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fractions", "optimizers"),
     [([0.8, 0.2], NAMES), ([0.8, 0.7, 0.4, 0.2, 0.1, 0.05, 0.02], NAMES[:4])],

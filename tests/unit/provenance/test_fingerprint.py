@@ -127,6 +127,7 @@ def test_block_with_a_log_line_alone_still_compiles(block):
     compile(fingerprint.normalised(block.format('logger.info("here")')), "block", "exec")
 
 
+@pytest.mark.slow
 def test_normalised_code_of_every_module_still_compiles():
     for path in (ROOT / "workflow" / "quasarcurves").rglob("*.py"):
         compile(fingerprint.normalised(path.read_text()), str(path), "exec")
@@ -235,6 +236,7 @@ def expected_of(module: str, imports: dict[str, set[str]]) -> set[str]:
     return {step for step in STEPS if module in imports[step]} | ON_USE.get(module, set())
 
 
+@pytest.mark.slow
 def test_every_module_mutated_once_reruns_exactly_the_steps_that_import_it(library, imports):
     assert len(library.modules) > 40
     for module in library.modules:
@@ -261,6 +263,7 @@ def with_another_formula(source: str) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_another_formula_reruns_exactly_the_steps_that_compute_with_its_module(library, imports):
     rerun = {}
     for module in library.modules:
@@ -282,6 +285,7 @@ def reworded(source: str) -> str:
     return source + '\nimport logging\nlogger = logging.getLogger(__name__)\nlogger.debug("read %d", len(__name__))\n'
 
 
+@pytest.mark.slow
 def test_log_lines_worded_differently_rerun_nothing(library, imports):
     """In all modules at once: where one changed a fingerprint, this would."""
     sources = {module: reworded(library.source(module)) for module in library.modules}
@@ -289,6 +293,7 @@ def test_log_lines_worded_differently_rerun_nothing(library, imports):
     assert library.changed_by(**sources) == set()
 
 
+@pytest.mark.slow
 def test_modules_without_effect_are_there_and_each_is_imported_by_a_step(imports):
     every = set().union(*imports.values())
     # the list of what lies on disk is the command line's alone, but belongs to the same room
@@ -323,6 +328,7 @@ GOES_INTO_A_RAISED_TEXT = {"quasarcurves.spectra.sources"}
 """Modules that collect texts of exceptions; they raise what they have collected."""
 
 
+@pytest.mark.slow
 def test_texts_of_exceptions_reach_no_result():
     """Whoever catches an exception raises its text again or logs it: so the texts need not count."""
     roots = {module for script, also in STEPS.values() for module in (f"scripts.{script}", *also)}

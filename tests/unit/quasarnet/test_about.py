@@ -52,6 +52,7 @@ def test_no_json_ends_in_another_exception(value):
         assert not about or "task" in about or all(isinstance(about[key], list) for key in ("lines", "bal_lines"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["not json", '{"lines": ["LYA"]}', '{"lines": ["LYA", "XX"], "bal_lines": []}'])
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_such_a_model_is_refused_by_one_line(tmp_path, name, text):

@@ -83,6 +83,7 @@ def test_inference_adds_the_biases():
     assert np.abs(outputs - without).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_training_is_that_with_biases():
     plain, bias_free = map(trained, networks())
     one, other = plain.record.history(), bias_free.record.history()

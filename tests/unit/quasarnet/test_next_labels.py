@@ -15,6 +15,8 @@ from quasarcurves.quasarnet.trained_network import BAL_LINES, Trained
 from quasarcurves.spectra import sources
 from quasarcurves.spectra.grid import normalise
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, made_up):

@@ -38,6 +38,7 @@ def noise(n):
     return np.random.default_rng(4).standard_normal((n, 443), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_outputs_are_those_of_keras(tmp_path, name):
     model = saved(tmp_path / "model.keras", **SIZES[name])

@@ -31,6 +31,7 @@ def pair():
     return joint, separate
 
 
+@pytest.mark.slow
 def test_outputs_and_losses_are_the_same(pair):
     joint, separate = pair
     rng = np.random.default_rng(8)

@@ -179,6 +179,7 @@ def test_without_a_server_a_job_does_its_work_itself(run, tmp_path):
         assert f" False {os.getpid()} " in run("tell", **what)[1], what
 
 
+@pytest.mark.slow
 def test_a_server_goes_when_snakemake_and_the_last_job_have_ended(folder, waiting, owner):
     """The last test here: it ends what the others share."""
     _, process = waiting

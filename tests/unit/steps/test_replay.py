@@ -18,6 +18,8 @@ from quasarcurves.training.replays import NotReproduced
 from support import small_training
 from support.small_training import REPLAYS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

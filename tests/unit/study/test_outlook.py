@@ -72,6 +72,7 @@ def test_forks_on_the_grid_are_as_many_as_a_quiet_training_has():
     assert outlook.grid_forks(study, 400) == len(range(225, 1000, 75)) == 11
 
 
+@pytest.mark.slow
 def test_the_chance_grows_with_the_hazard_and_the_replays():
     def chances(replays):
         text = described(every=50, after_epoch=10, replays=replays, steps=300, arms=["m_0", "v_x4"])

@@ -104,6 +104,7 @@ def measured(tmp_path, monkeypatch):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORWARD)
 def test_sharpness_is_that_of_the_hessian(measured, kind):
     x, y, weights, curvature = measured(kind)

@@ -89,6 +89,7 @@ def dense_hessian(learner, probe, epsilon=1e-6):
     return gradient(tf.constant(row)).numpy(), np.stack(columns, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [
@@ -187,6 +188,7 @@ def quadratic_run(spec, ratio, steps=60):
     return abs(float(model.get_weights()[0][0, 0])), measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [
@@ -270,6 +272,7 @@ def test_cheap_measures_are_those_of_the_dear_ones():
     assert cheap == {name: all_of_them[name] for name in cheap}
 
 
+@pytest.mark.slow
 def test_measuring_changes_nothing_of_the_training():
     spec = {"class": "Adam", "learning_rate": 1e-2}
     with_it, without = (trained(spec, every, dropout=0.3).record.history() for every in (3, 0))
@@ -354,6 +357,7 @@ def noisy_quadratic(spec, ratio, steps=1500):
     return np.linalg.norm(model.get_weights()[0]) / before, measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "margin"),
     [
@@ -401,6 +405,7 @@ def test_batches_are_drawn_as_a_training_draws_them(n, size, each):
     assert found.max() < n
 
 
+@pytest.mark.slow
 def test_descent_is_that_of_the_step_after_the_measurement():
     """On a batch that is the probe plain SGD goes straight down; a momentum from elsewhere does not."""
     model, data = network(), examples(8)

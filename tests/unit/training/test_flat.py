@@ -62,6 +62,7 @@ def trained(trainer):
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_a_row_takes_the_steps_that_tensors_take(name):
     one, other = (trained(make(SPECS[name], row)) for row in (False, True))
@@ -122,6 +123,7 @@ def test_a_model_changed_between_blocks_is_trained_as_it_is_then():
     assert not trainer.learner.model.layers[0].kernel.numpy().any()
 
 
+@pytest.mark.slow
 def test_a_training_on_a_row_goes_on_bit_by_bit():
     whole, first, second = (
         make(SPECS["decayed"], curvature=True),
@@ -139,6 +141,7 @@ def test_a_training_on_a_row_goes_on_bit_by_bit():
     assert histories[0].curvature["sharpness"][-2:].tolist() == histories[1].curvature["sharpness"][-2:].tolist()
 
 
+@pytest.mark.slow
 def test_the_curvature_on_a_row_is_that_on_tensors():
     measured = [
         trained(make({"class": "Adam"}, row, curvature=True)).record.history().curvature for row in (False, True)

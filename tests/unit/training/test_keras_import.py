@@ -19,6 +19,7 @@ print(json.dumps([loaded, pandas.DataFrame({"a": [1, 2]})["a"].sum().item(), mat
 """
 
 
+@pytest.mark.slow
 def test_keras_comes_alone_and_what_was_hidden_can_be_imported_later():
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -47,6 +48,7 @@ def test_they_come_back_after_a_fault(monkeypatch):
     assert "colorsys" not in sys.modules
 
 
+@pytest.mark.slow
 def test_a_keras_json_of_the_user_changes_nothing_and_none_is_written(tmp_path):
     kept = tmp_path / ".keras" / "keras.json"
     kept.parent.mkdir()

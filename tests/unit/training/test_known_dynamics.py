@@ -10,6 +10,8 @@ from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Learner, Plan
 
+pytestmark = pytest.mark.slow
+
 BETAS = {"class": "Adam", "beta_1": 0.9, "beta_2": 0.99}
 
 

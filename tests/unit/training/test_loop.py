@@ -331,6 +331,7 @@ def test_a_run_that_diverges_ends_with_the_first_loss_that_is_not_finite():
     assert_ended_at(train(learner, data, Plan(10, 5, order(20)), make_data(8)), first, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("part", [0, 1])
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -509,6 +510,7 @@ def processes(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 def test_the_same_run_in_two_processes_is_the_same_to_the_bit(processes):
     (one, first), (other, second) = processes["first/0_adam"], processes["second/0_adam"]
     assert one.epochs.keys() == other.epochs.keys()

@@ -213,6 +213,7 @@ def row(arrays):
     return np.concatenate([np.ravel(array) for array in arrays]).astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_scaled_measures_are_those_of_the_formula(case):
     spec, by_hand = CASES[case]
@@ -293,6 +294,7 @@ def trained(name, n=40, epochs=4):
     return trainer.record.history(), np.array(weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Lamb"])
 def test_the_update_in_a_block_is_that_between_its_steps(name, monkeypatch):
     whole, _ = trained(name)
@@ -304,6 +306,7 @@ def test_the_update_in_a_block_is_that_between_its_steps(name, monkeypatch):
         np.testing.assert_array_equal(whole.steps[column], values, err_msg=column)
 
 
+@pytest.mark.slow
 def test_a_step_takes_at_most_60_bytes_on_disk(tmp_path):
     history, _ = trained("Adam", n=1500, epochs=10)
     assert {values.dtype for values in history.steps.values()} == {np.dtype(np.float32)}

@@ -172,6 +172,7 @@ def _level_and_growth(run, kind):
     return np.stack([level(windows), growth(windows)], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "drift"), [(800, 0), (1500, 0), (3000, 0), (1500, 0.5)])
 def test_spikes_at_random_times_with_adams_memory_look_like_quiet_times(mean, drift):
     """The null: the effective step is no larger before spikes and grows no more, whatever v keeps of earlier ones.

@@ -118,6 +118,7 @@ def test_what_is_measured_seldom_is_not_contradicted_by_not_being_seen():
     assert "measured every 200 steps, too seldom" in row["evidence"]
 
 
+@pytest.mark.slow
 def test_causes_that_are_none_are_never_supported_by_many_and_seldom_by_few():
     rng, names = np.random.default_rng(4), [condition.hypothesis for condition in hypotheses.CONDITIONS]
     found = pd.concat([verdicts(facts(rng, runs=4)) for _ in range(16)])

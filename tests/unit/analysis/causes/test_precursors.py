@@ -79,6 +79,7 @@ def test_statistics_of_one_quantity_are_no_rivals():
     assert table.loc[["effective_step_q50", "effective_step_mean"], "moves_first"].tolist() == [True, True]
 
 
+@pytest.mark.slow
 def test_without_precursors_nothing_moves_first_and_nothing_predicts():
     """A measure may move in one of 20 tables; of 12 at most 3 are allowed (probability of more: 0.2 %)."""
     rng, tables = np.random.default_rng(5), []
@@ -112,6 +113,7 @@ def test_few_spikes_say_nothing():
     assert table[["first_move", "moves_first", "auc", "auc_low"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_random_differences_rarely_leave_the_band():
     """Whose stretches are alike within a spike, and heavy-tailed: at most 5 % of tables."""
     rng, n = np.random.default_rng(8), 40

@@ -87,6 +87,7 @@ def test_fewer_than_four_sizes_cannot_say():
     assert np.isnan(curve.band(SIZES)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [200, 500])
 @pytest.mark.parametrize("target", [None, 1e-4, 2.5e-4, 5e-4])
 def test_the_published_losses_cannot_say(epoch, target):
@@ -220,6 +221,7 @@ def test_sizes_to_predict_must_be_positive():
         fit(*runs(power)).predict(0)
 
 
+@pytest.mark.slow
 def test_flat_curves_promise_nothing():
     curves = [fit(*planted.flat(np.random.default_rng([3, seed])), 0.015) for seed in range(5)]
     assert sum(curve.certain_gain for curve in curves) <= stats.binom.isf(0.001, 5, 0.1)
@@ -253,6 +255,7 @@ TOLD = {
 """How runs are planted whose noise the test set tells."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", TOLD)
 @pytest.mark.parametrize("sizes", [2, 3, 5])
 def test_what_is_seen_without_a_curve_holds_the_truth(way, sizes):

@@ -26,6 +26,7 @@ def answers(outcomes):
     return dict(zip(table["rule"], table["answer"], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("runs", [1, 5])
 def test_arms_that_change_nothing_are_not_found_to(process, runs):

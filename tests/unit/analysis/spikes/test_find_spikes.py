@@ -99,6 +99,7 @@ def test_options_are_checked():
     assert find_spikes(flat(spikes=[(100, 103, 1.4)]), min_height=2).empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "limit"), [("gaussian", 2), ("lognormal", 2), ("student", 20)])
 @pytest.mark.parametrize("t", [600, 20_000])
 def test_noise_is_seldom_taken_for_spikes(kind, limit, t):
@@ -110,6 +111,7 @@ def test_noise_is_seldom_taken_for_spikes(kind, limit, t):
     assert sum(len(find_spikes(loss)) for loss in losses) <= limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", planted.SPACINGS)
 @pytest.mark.parametrize("form", planted.SHAPES)
 def test_spikes_of_epochs_above_twice_the_course_are_found(form, spacing):
@@ -121,6 +123,7 @@ def test_spikes_of_epochs_above_twice_the_course_are_found(form, spacing):
     assert precision >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.05, 0.1, 0.2, 0.4])
 def test_steps_far_above_the_noise_are_found(sigma):
     rng = np.random.default_rng(103)

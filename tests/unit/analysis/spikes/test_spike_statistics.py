@@ -207,6 +207,7 @@ def test_the_verdict_names_what_spikes_are_locked_to(exponents, verdict):
     assert np.mean(np.array(found) == verdict) >= 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_permutations")
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 def test_a_true_hypothesis_is_seldom_refused(spread):

@@ -32,6 +32,7 @@ def covered(n, seed=0, **truth):
     return np.mean([matched_p(drawn(rng, **truth), truth.get("ratio", 1.0)) >= 0.05 for _ in range(n)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "truth",
     [

@@ -24,6 +24,7 @@ def test_bounds_of_few_are_those_of_student():
     assert resampling.bounds(draws, 10**6) == pytest.approx((-1.96, 1.96), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runs", "spikes", "spread", "least"),
     [(1, 10, 0, 0.90), (1, 40, 0, 0.92), (5, 8, 0, 0.95), (10, 2, 0, 0.95), (5, 8, 0.5, 0.90), (5, 8, 1, 0.85)],

@@ -65,6 +65,7 @@ def drawn(n, rng, repeats=1):
     return *both, truth(is_qso[index], z[index], index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_intervals_hold_the_planted_threshold(repeats):
     rng, held = np.random.default_rng(4), {metric: 0 for metric in thresholds.METRICS}
