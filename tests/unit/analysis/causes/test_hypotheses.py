@@ -232,7 +232,8 @@ def test_amsgrads_step_may_grow_by_its_bias_correction_alone(jump, expected):
     assert "AMSGrad's step never grows" not in verdicts(facts(np.random.default_rng(9), runs=1)).index
 
 
-def test_z_scores_are_those_of_a_plain_loop():
+def test_z_scores_are_those_of_a_plain_loop(monkeypatch):
+    monkeypatch.setattr(hypotheses, "_BLOCK", 64)
     norm = np.random.default_rng(10).lognormal(0, 0.3, 400)
     mean, variance, expected = norm[0], 0.0, []
     for value in norm[1:]:
