@@ -16,7 +16,7 @@ import scipy
 
 from quasarcurves.analysis import stopping, tables
 from quasarcurves.analysis.metrics.description import LOSS
-from quasarcurves.analysis.spikes.wakes import masked_epochs, read_sustained
+from quasarcurves.analysis.spikes.wakes import masked_epochs, read_sustained, spike_length
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.training.history import History
 
@@ -337,7 +337,8 @@ def _of_run(history: History, sustained: pd.DataFrame) -> dict[str, Any]:
         loss, val_loss = loss[:0], val_loss[:0]
     spikes = sustained[np.logical_and.reduce([sustained[key] == row[key] for key in tables.RUN_KEYS])]
     masked = masked_epochs(spikes, len(loss), outcome["steps_per_epoch"])
-    return row | late(loss, val_loss) | changes(loss, val_loss, masked, outcome["diverged"])
+    lasts = spike_length(spikes[spikes["scale"] == "step"], len(loss), outcome["steps_per_epoch"])
+    return row | late(loss, val_loss, lasts) | changes(loss, val_loss, masked, outcome["diverged"])
 
 
 def late(loss: np.ndarray, val_loss: np.ndarray, memory: float = 1.0) -> dict[str, Any]:

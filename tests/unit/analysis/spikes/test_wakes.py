@@ -7,7 +7,7 @@ from scipy import signal
 
 from quasarcurves.analysis.convergence import trend
 from quasarcurves.analysis.spikes.finding import PER_EPOCH, find_spikes
-from quasarcurves.analysis.spikes.wakes import masked_epochs, read_sustained
+from quasarcurves.analysis.spikes.wakes import masked_epochs, read_sustained, spike_length
 
 NAN = float("nan")
 COLUMNS = ["fraction", "replicate", "optimizer", "scale", "kind", "onset", "peak", "end"]
@@ -36,6 +36,14 @@ def test_spikes_of_both_scales_together():
     masked = masked_epochs(spikes(("epoch", 5, 5, 6), ("step", 210, 212, 219)), 30, 10)
     assert np.flatnonzero(masked).tolist() == [5, 6, 7, 21, 22]
     assert not masked_epochs(spikes(), 30, 10).any()
+
+
+def test_how_long_spikes_last_is_what_a_random_time_in_them_sees():
+    spikes = pd.DataFrame({"onset": [0, 100], "end": [10, np.nan]})
+    # 1 and 10 epochs of 10 steps
+    assert spike_length(spikes, 20, 10) == pytest.approx((1 + 100) / 11)
+    assert spike_length(spikes[:1], 20, 100) == 1  # shorter than an epoch
+    assert spike_length(spikes[:0], 20, 10) == spike_length(pd.DataFrame(), 20, 10) == 1
 
 
 def test_outliers_are_not_read(tmp_path):

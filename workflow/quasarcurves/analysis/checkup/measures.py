@@ -22,7 +22,7 @@ from quasarcurves.analysis.curves import STEP, Curve
 from quasarcurves.analysis.spikes import OUTLIER, PER_EPOCH, PER_STEP, SUSTAINED, find_spikes
 from quasarcurves.analysis.spikes.splitting import SUSTAINED_WINDOW
 from quasarcurves.analysis.spikes.statistics import describe
-from quasarcurves.analysis.spikes.wakes import masked_epochs
+from quasarcurves.analysis.spikes.wakes import masked_epochs, spike_length
 
 SHORTEST = 30
 """Values: a shorter curve is not searched for spikes."""
@@ -254,13 +254,5 @@ def _end(found: Measured) -> dict[str, Any]:
     diverged = found.diverged is not None
     course, held_out = (values[: 0 if diverged else None] for values in (found.course, found.held_out))
     masked = found.masked[: len(course)]
-    late = convergence.late(course, held_out, _memory(found))
+    late = convergence.late(course, held_out, spike_length(found.tall, len(found.course), found.blocks))
     return late | convergence.changes(course, held_out, masked, diverged)
-
-
-def _memory(found: Measured) -> float:
-    """Return how many values of the course a tall spike lasts: the mean over the time in spikes."""
-    if found.tall.empty:
-        return 1.0
-    lasted = (found.tall["end"].fillna(len(found.curve.loss)) - found.tall["onset"]).to_numpy(float)
-    return float(max(np.sum(lasted**2) / np.sum(lasted) / found.blocks, 1.0))

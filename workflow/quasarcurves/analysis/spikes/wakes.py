@@ -28,6 +28,24 @@ def read_sustained(spikes: Path) -> pd.DataFrame:
     return table.loc[table["kind"] == SUSTAINED, _COLUMNS]
 
 
+def spike_length(spikes: pd.DataFrame, values: int, per_value: float) -> float:
+    """Return how many values of a loss a spike lasts, as a random time in spikes has it; at least 1.
+
+    Parameters
+    ----------
+    spikes : DataFrame
+        `onset` and `end`, NaN where a spike lasts to the end of the run.
+    values : int
+        Of the loss.
+    per_value : float
+        Units of `onset` and `end` in a value.
+    """
+    if spikes.empty:
+        return 1.0
+    lasted = (spikes["end"].fillna(values * per_value) - spikes["onset"]).to_numpy(float) / per_value
+    return float(max((lasted**2).sum() / lasted.sum(), 1.0)) if lasted.sum() > 0 else 1.0
+
+
 def masked_epochs(spikes: pd.DataFrame, epochs: int, steps_per_epoch: int) -> np.ndarray:
     """Mark the epochs of a run of which a part lies in a sustained spike or in its wake.
 
