@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,8 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
+        # imported later, it would look for who holds a random generator, and not see what is frozen
+        import_module("hypothesis")
         gc.freeze()
         gc.enable()
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.quasarnet import network, task, warm_start
-from quasarcurves.quasarnet.cost import kernel_shapes
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.shapes import kernel_shapes
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.study import Study
 from quasarcurves.study.schema import StudyError

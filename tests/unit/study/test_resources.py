@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from quasarcurves.quasarnet.cost import cost_of, flops_per_spectrum
-from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.settings import Augment, NetworkSettings
 from quasarcurves.spectra.table import Spectra
 from quasarcurves.study import Study, resources
 from quasarcurves.study.steps import LIGHT, STEPS, Need, Sizes
@@ -58,6 +58,31 @@ def test_arithmetic_of_six_layers_with_padding():
     # 222, 111, 56, 28, 14, 7
     products = 222 * 10 * 8 + (111 + 56 + 28 + 14 + 7) * 10 * 8**2 + 7 * 8 * 8 + 8 * 26 * 7
     assert flops_per_spectrum(small) == pytest.approx(6 * products)
+
+
+def test_frozen_layers_take_a_third_of_what_they_do_trained():
+    """Four frozen convolutions are gone through forward alone; the common layer and the heads are trained."""
+    frozen = replace(PUBLISHED, frozen=4)
+    convolutions = 217 * 10 * 100 + (104 + 48 + 20) * 10 * 100**2
+    rest = 20 * 100 * 100 + 100 * 26 * 7
+    assert flops_per_spectrum(frozen) == pytest.approx(2 * convolutions + 6 * rest)
+    # 38,900 numbers after the convolutions
+    trained, kept = (cost_of(network) for network in (PUBLISHED, frozen))
+    assert trained.seconds == pytest.approx(6 * (convolutions + rest) / 9e10 + 7e-9 * 38_900)
+    assert kept.seconds == pytest.approx((2 * convolutions + 6 * rest) / 9e10 + 7e-9 * 38_900 / 3)
+    assert trained.forward_seconds == kept.forward_seconds == pytest.approx(trained.seconds / 3)
+    # the common layer too
+    assert flops_per_spectrum(replace(PUBLISHED, frozen=5)) == pytest.approx(
+        2 * (convolutions + 20 * 100 * 100) + 6 * 100 * 26 * 7
+    )
+
+
+def test_a_training_holds_versions_of_its_spectra_but_not_of_those_to_validate_on():
+    alone, varied = (need(n_train=10_000, augment=augment).mb for augment in (None, Augment(copies=4)))
+    # four versions of 443 numbers of four bytes, each 2.85 times, in place of one
+    assert varied - alone == pytest.approx((2.85 * 4 - 1.02) * 10_000 * 443 * 4 / 1e6)
+    more = need(n_train=10_000, n_validation=4000, augment=Augment(copies=4)).mb
+    assert more - varied == pytest.approx(1.02 * 1000 * 443 * 4 / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +207,8 @@ def test_every_rule_has_an_estimate():
 def test_trainings_that_were_measured(row):
     """Memory is estimated within 15 %; for an hour of the same steps 1.2 to 4 times as long is asked for."""
     spec = {"class": row["optimizer"].split("_")[0]}
-    changes = {name: row[name] for name in ("filters", "layers", "dropout")}
+    changes = {name: row[name] for name in ("filters", "layers", "dropout", "frozen")}
+    changes["augment"] = Augment(row["copies"]) if row["copies"] > 1 else None
     changes |= {"batch_size": row["batch"], "optimizer_spec": spec, "n_validation": row["validation"]}
     if row["curvature_every"]:
         changes["diagnosis"] = CurvatureSettings(row["curvature_every"], row["probe"])
@@ -273,6 +299,25 @@ def test_studies_ask_for_what_a_cluster_has(path, made_up):
         request = study.resources("train", study.n_examples(Path("not/made/yet.h5")), run)
         assert 1000 < request["mem_mb"] < 10_000
         assert 5 <= request["runtime"] < 7 * 24 * 60
+
+
+def test_optimizers_need_what_their_own_networks_do(made_up):
+    """Those that train as read hold no versions, and those that freeze layers go through them forward alone."""
+    start = str(made_up / "desi" / "test_weights.h5")
+    optimizers = {
+        "all": {"class": "Adam"}, "as_read": {"class": "Adam", "as_read": True}, "kept": {"class": "Adam", "frozen": 4},
+    }  # fmt: skip
+    network = {"filters": 25, "start": start, "augment": {"copies": 3, "noise": 0.1}}
+    study = Study.from_config({**SMALL, "network": network, "optimizers": optimizers})
+    needs = {run.optimizer: study.need("train", 10_000, run) for run in study.runs if run.fraction == 0.8}
+    assert needs["all"].mb - needs["as_read"].mb == pytest.approx((2.85 * 3 - 1.02) * 8000 * 443 * 4 / 1e6)
+    assert needs["all"].seconds == needs["as_read"].seconds
+    # 60 epochs of 250 steps of 32 spectra, and two thirds of the four convolutions' arithmetic and activations
+    convolutions = 6 * (217 * 10 * 25 + (104 + 48 + 20) * 10 * 25**2) / 9e10 + 7e-9 * 25 * (217 + 104 + 48 + 20)
+    assert needs["all"].seconds - needs["kept"].seconds == pytest.approx(60 * 250 * 32 * 2 / 3 * convolutions)
+    assert study.need("evaluate", 10_000, study.runs[0]).seconds == pytest.approx(
+        study.need("evaluate", 10_000, next(run for run in study.runs if run.optimizer == "kept")).seconds
+    )
 
 
 def test_a_pack_needs_what_its_trainings_do_but_shares_import_and_spectra():

@@ -475,7 +475,7 @@ class Study:
 
     @cached_property
     def cost(self) -> Cost:
-        """What an example costs."""
+        """What an example costs runs whose network is the study's; those of an optimizer may freeze layers of it."""
         return self.task.cost(self.network, self.prepared)
 
     @cached_property
@@ -606,31 +606,29 @@ class Study:
     def _need_of_run(self, rule: str, n_examples: int, run: Run) -> Need:
         """Estimate the need of a training, of a pack of them, or of an evaluation."""
         training, n_validation = self.config["training"], self._share(n_examples, "validation_fraction")
+        cost = self.task.cost(self.network_of(run.optimizer), self.prepared)
         if rule == "train":
             how = {"checkpoint_every": training["checkpoint_every"], "threads": training["threads"]}
-            return resources.training_need(
-                self.run_settings(run), self.cost, run.n_train(n_examples), n_validation, **how
-            )
+            return resources.training_need(self.run_settings(run), cost, run.n_train(n_examples), n_validation, **how)
         if rule == "train_pack":
             alone = [self.need("train", n_examples, each) for each in self.pack(run.fraction)]
-            each = run.n_train(n_examples) + n_validation
-            return resources.pack_need(
-                alone, self.cost, each, min(self.config["study"]["replicates"] * each, n_examples)
-            )
+            n_train, replicates = run.n_train(n_examples), self.config["study"]["replicates"]
+            held = (resources.held_mb(cost, n, n_validation) for n in (n_train, min(replicates * n_train, n_examples)))
+            return resources.pack_need(alone, *held)
         if rule == "replay":
             how = {"jobs": self.replay_jobs, "threads": training["threads"]}
             again = self.need("train", n_examples, run)
             replayed, n_train = self.run_settings(run), run.n_train(n_examples)
-            return resources.replay_need(again, replayed, self.cost, self.replay_settings, n_train, **how)
+            return resources.replay_need(again, replayed, cost, self.replay_settings, n_train, **how)
         if rule == "magnify_spikes":
             again, looked_at = self.need("train", n_examples, run), self.run_settings(run)
             how = {"spikes": self.magnified_spikes, "threads": training["threads"]}
-            return resources.microscope_need(again, looked_at, self.cost, run.n_train(n_examples), **how)
+            return resources.microscope_need(again, looked_at, cost, run.n_train(n_examples), **how)
         models = 2 + 2 * self.config["diagnosis"]["snapshots"]
         n = self._share(n_examples, "test_fraction")
         # confidences are calibrated on the validation set
         n += self._share(n_examples, "validation_fraction") if self.usual else 0
-        return resources.evaluation_need(self.cost, n_examples, n, models)
+        return resources.evaluation_need(cost, n_examples, n, models)
 
     def _share(self, n_examples: int, name: str) -> int:
         return round(self.config["subsets"][name] * n_examples)
