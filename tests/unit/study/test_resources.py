@@ -247,30 +247,6 @@ def test_no_step_needs_less_for_more_work(rule):
     assert everything.seconds > base.seconds or rule == "write_answer"
 
 
-def test_sizes_of_a_study(monkeypatch):
-    config = {
-        "study": {"name": "sizes", "replicates": 3},
-        "data": {"source": "simulated", "n_spectra": 1000},
-        "subsets": {"fractions": [0.8, 0.2]},
-        "training": {"epochs": 10, "batch_size": 32},
-        "optimizers": {"adam": {"class": "Adam"}, "long": {"class": "Adam", "training": {"steps": 1000}}},
-    }
-    seen = []
-    watched = replace(STEPS["find_spikes"], need=lambda sizes: seen.append(sizes) or Need(1, 1))
-    monkeypatch.setattr("quasarcurves.study.study.STEPS", {**STEPS, "find_spikes": watched})
-    study = Study.from_config(config)
-    assert study.n_examples(Path("not/made/yet.h5")) == 1000
-    study.resources("find_spikes", 1000)
-    # 25 and 7 steps per epoch; 10 epochs each, or 40 and 143
-    assert seen == [
-        Sizes(
-            spectra=1000, tested=150, source_bytes=0, runs=12, replicates=3, groups=4,
-            steps=3 * (250 + 70 + 1000 + 1001), epochs=3 * (10 + 10 + 40 + 143),
-            longest_steps=1001, longest_epochs=143,
-        )
-    ]  # fmt: skip
-
-
 def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, made_up):
     pair = {
         name: [str(made_up / "boss_like" / f"{file}.fits")] for name, file in (("spectra", "data"), ("truth", "truth"))
@@ -299,33 +275,3 @@ def test_studies_ask_for_what_a_cluster_has(path, made_up):
         request = study.resources("train", study.n_examples(Path("not/made/yet.h5")), run)
         assert 1000 < request["mem_mb"] < 10_000
         assert 5 <= request["runtime"] < 7 * 24 * 60
-
-
-def test_optimizers_need_what_their_own_networks_do(made_up):
-    """Those that train as read hold no versions, and those that freeze layers go through them forward alone."""
-    start = str(made_up / "desi" / "test_weights.h5")
-    optimizers = {
-        "all": {"class": "Adam"}, "as_read": {"class": "Adam", "as_read": True}, "kept": {"class": "Adam", "frozen": 4},
-    }  # fmt: skip
-    network = {"filters": 25, "start": start, "augment": {"copies": 3, "noise": 0.1}}
-    study = Study.from_config({**SMALL, "network": network, "optimizers": optimizers})
-    needs = {run.optimizer: study.need("train", 10_000, run) for run in study.runs if run.fraction == 0.8}
-    assert needs["all"].mb - needs["as_read"].mb == pytest.approx((2.85 * 3 - 1.02) * 8000 * 443 * 4 / 1e6)
-    assert needs["all"].seconds == needs["as_read"].seconds
-    # 60 epochs of 250 steps of 32 spectra, and two thirds of the four convolutions' arithmetic and activations
-    convolutions = 6 * (217 * 10 * 25 + (104 + 48 + 20) * 10 * 25**2) / 9e10 + 7e-9 * 25 * (217 + 104 + 48 + 20)
-    assert needs["all"].seconds - needs["kept"].seconds == pytest.approx(60 * 250 * 32 * 2 / 3 * convolutions)
-    assert study.need("evaluate", 10_000, study.runs[0]).seconds == pytest.approx(
-        study.need("evaluate", 10_000, next(run for run in study.runs if run.optimizer == "kept")).seconds
-    )
-
-
-def test_a_pack_needs_what_its_trainings_do_but_shares_import_and_spectra():
-    config = {**SMALL, "training": {"backend": "jax", "pack": True, "epochs": 5}}
-    config["study"] = {"name": "packed", "replicates": 3}
-    study = Study.from_config(config)
-    runs, n = study.pack(study.fractions[0]), 100_000
-    alone = [study.need("train", n, run) for run in runs]
-    together = study.need("train_pack", n, runs[0])
-    assert together.seconds == pytest.approx(sum(need.seconds for need in alone))
-    assert max(need.mb for need in alone) < together.mb < sum(need.mb for need in alone) - (len(runs) - 1) * 300

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from quasarcurves.study.resources import START_OF_TRAINING
+from quasarcurves.study.runs import Run
 from quasarcurves.study.steps import FIGURE_FORMATS, Step
-from quasarcurves.study.study import Run, Study
+from quasarcurves.study.study import Study
 
 SNAKEMAKE_MB = 200
 """Snakemake itself, while jobs run."""
