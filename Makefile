@@ -25,7 +25,7 @@ test: setup-dev  ## all tests but the long ones and those below that need a clus
 	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not page and not image" $(COVERAGE)
 
 test-slow: setup-dev  ## the long ones alone
-	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder -m slow
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --durations=60 -m slow
 
 test-cluster: setup-dev  ## the profile for SLURM, on a cluster made of this machine; as root, on Debian
 	sh tests/cluster/install.sh

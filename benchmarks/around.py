@@ -2,7 +2,8 @@
 
 Runs the default and the smoke study on two cores, each step with a clock in it (`timed_job`), and prints a row per
 part of a rule: processor seconds and seconds of all its jobs together; `start` is the interpreter, `first block` a
-training's tracing and compiling with its first steps. What is left of the call's processor time is Snakemake's own.
+training's tracing and compiling with its first steps. `servers` are the imports that jobs share, and the forks. What is
+left of the call's processor time is Snakemake's own, with the processes that wait for forked jobs.
 `outside` is all that is no training step; its seconds are those of the call less half of those of the steps.
 `cores` says how many the study had: the machine may have had other work. `python benchmarks/around.py study.yaml ...`
 measures other studies.
@@ -18,10 +19,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
+from fork_server import adopt_orphans, wait_for_orphans
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ("config.yaml", "workflow/studies/smoke.yaml")
@@ -33,8 +36,9 @@ def timed_python(folder: Path) -> tuple[dict[str, str], Path]:
     """Put a `python` into a folder that keeps records; give the environment in which it is found, and the records."""
     records, program = folder / "records.jsonl", folder / "bin" / "python"
     program.parent.mkdir()
-    parts = [sys.executable, Path(__file__).with_name("timed_job.py"), records]
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, parts))} "$@"\n')
+    own = shlex.quote(str(Path(__file__).parent))
+    command = shlex.join([sys.executable, "-m", "timed_job", str(records)])
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:"{own} exec {command} "$@"\n')
     program.chmod(0o755)
     # the Snakefile puts the folder of its own Python first: this comes after it, in the shell of each job
     start = folder / "start.sh"
@@ -42,8 +46,16 @@ def timed_python(folder: Path) -> tuple[dict[str, str], Path]:
     return {**os.environ, "BASH_ENV": str(start)}, records
 
 
-def run(study: Path, folder: Path) -> tuple[float, float, pd.DataFrame]:
-    """Run a study in a folder; give seconds, processor seconds and a row per job."""
+class Spent(NamedTuple):
+    """What a study took: seconds, processor seconds of Snakemake with its jobs and of the fork servers with theirs."""
+
+    seconds: float
+    called: float
+    forked: float
+
+
+def run(study: Path, folder: Path) -> tuple[Spent, pd.DataFrame]:
+    """Run a study in a folder; return what it took and a row per job."""
     environment, records = timed_python(folder)
     options = ["--snakefile", ROOT / "Snakefile", "--configfile", study, "--cores", CORES, "--workflow-profile", "none"]
     command = [sys.executable, "-m", "snakemake", *map(str, options)]
@@ -53,14 +65,18 @@ def run(study: Path, folder: Path) -> tuple[float, float, pd.DataFrame]:
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{study} failed:\n{(folder / 'snakemake.log').read_text()}")
+    seconds = time.perf_counter() - start
     jobs = pd.DataFrame([json.loads(line) for line in records.read_text().splitlines()])
-    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, jobs
+    return Spent(seconds, usage.ru_utime + usage.ru_stime, wait_for_orphans()), jobs
 
 
-def tabulate(name: str, seconds: float, cpu: float, jobs: pd.DataFrame) -> pd.DataFrame:
-    """Give a row per part of a study."""
-    rows = [row for module, of_rule in jobs.groupby("module", sort=False) for row in _parts(module, of_rule)]
-    rows.append({"rule": "snakemake", "jobs": len(jobs), "cpu_s": cpu - jobs["cpu"].sum()})
+def tabulate(name: str, spent: Spent, jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per part of a study."""
+    seconds, cpu = spent.seconds, spent.called + spent.forked
+    rows = [row for rule, of_rule in jobs.groupby("rule", sort=False) for row in _parts(rule, of_rule)]
+    of_jobs = jobs.groupby("forked")["cpu"].sum().reindex([False, True], fill_value=0)
+    rows.append({"rule": "servers", "jobs": int(jobs["forked"].sum()), "cpu_s": spent.forked - of_jobs[True]})
+    rows.append({"rule": "snakemake", "jobs": len(jobs), "cpu_s": spent.called - of_jobs[False]})
     table = pd.DataFrame(rows)
     steps = table[table["part"] == _STEPS][["cpu_s", "wall_s"]].sum()
     totals = [
@@ -78,9 +94,9 @@ def tabulate(name: str, seconds: float, cpu: float, jobs: pd.DataFrame) -> pd.Da
     return table
 
 
-def _parts(module: str, of_rule: pd.DataFrame) -> list[dict]:
+def _parts(rule: str, of_rule: pd.DataFrame) -> list[dict]:
     """Add up each part of a rule's jobs."""
-    keys = {"rule": module.removeprefix("scripts."), "jobs": len(of_rule)}
+    keys = {"rule": rule, "jobs": len(of_rule)}
     names = dict.fromkeys(name for parts in of_rule["parts"] for name in parts)
     sums = {name: sum(np.array(parts.get(name, (0, 0))) for parts in of_rule["parts"]) for name in names}
     rows = [{**keys, "part": name, "cpu_s": cpu, "wall_s": wall} for name, (cpu, wall) in sums.items()]
@@ -92,6 +108,7 @@ def _parts(module: str, of_rule: pd.DataFrame) -> list[dict]:
 def main() -> None:
     """Measure all studies and print a table."""
     tables = []
+    adopt_orphans()
     for argument in sys.argv[1:] or STUDIES:
         study = (ROOT / argument).resolve()
         with tempfile.TemporaryDirectory() as name:

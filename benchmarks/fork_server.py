@@ -21,6 +21,23 @@ ROOT = Path(__file__).parents[1]
 _PR_SET_CHILD_SUBREAPER = 36
 
 
+def adopt_orphans() -> None:
+    """Become the parent of the servers, which their own parents leave, so that what they use can be counted."""
+    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        sys.exit("processes that lose their parent cannot be waited for here, expected Linux")
+
+
+def wait_for_orphans() -> float:
+    """Wait until all of them have ended; return the processor seconds of them and of what they have forked."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def run(study: Path, folder: str, server: bool) -> tuple[float, float]:
     """Run a study in a folder; return seconds and processor seconds."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", study]
@@ -31,19 +48,13 @@ def run(study: Path, folder: str, server: bool) -> tuple[float, float]:
         cwd=folder, env=environment, check=True, capture_output=True,
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    try:
-        # servers, left without a parent
-        while True:
-            os.wait()
-    except ChildProcessError:
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime + wait_for_orphans()
 
 
 def main(times: int = 3, study: str = str(ROOT / "workflow" / "studies" / "smoke.yaml")) -> None:
     """Print the table."""
-    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        sys.exit("processes that lose their parent cannot be waited for here, expected Linux")
+    adopt_orphans()
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["study", "server", "seconds", "cpu_seconds"])
     for _ in range(times):

@@ -1,11 +1,10 @@
 """A step of a study with a clock in it; stands for `python` where `around.py` runs a study.
 
-Called as `python timed_job.py RECORDS -m scripts.train ...`, it does what `python -m scripts.train ...` does, and adds
-a line of JSON to RECORDS: its processor time, and for each of its parts processor seconds and seconds. It imports
-nothing by itself that the step would not.
+Called as `python -m timed_job RECORDS -m scripts.train ...`, it does what `python -m scripts.train ...` does, in a copy
+of the fork server where that would be one. It adds a line of JSON to RECORDS: its processor time, for each of its parts
+processor seconds and seconds, and whether it was forked. It imports nothing by itself that the step would not.
 """
 
-import importlib
 import json
 import os
 import resource
@@ -16,6 +15,8 @@ import time
 parts: dict[str, list[float]] = {}
 _places: list[str] = []
 _last = (0.0, time.perf_counter())
+_ASKED = "QUASARCURVES_ASKED_FOR_A_COPY"
+"""Environment variable that a copy inherits."""
 
 
 def enter(part: str) -> None:
@@ -82,28 +83,34 @@ def watch_training() -> None:
 
 def run(module: str) -> None:
     """Do a step."""
-    name = module.removeprefix("scripts.")
-    if module == name:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        return
+    from scripts import adapter  # noqa: PLC0415
+
     enter("imports")
-    if name == "train":
+    if module == "scripts.train":
         from quasarcurves.training import keras_import  # noqa: PLC0415
 
         keras_import.import_keras = within("import of Keras and TensorFlow", keras_import.import_keras)
-    step = getattr(importlib.import_module(module), name)
-    leave()
-    if name == "train":
         watch_training()
-    from scripts import adapter  # noqa: PLC0415
+    adapter.main = within("work", adapter.main)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
-    within("work", adapter.main)(step)
+
+def attach(module: str) -> None:
+    """Do what follows in a copy of the fork server, and end, if the step itself would be one."""
+    from scripts import fork_server  # noqa: PLC0415
+
+    if module not in fork_server._ALONE or fork_server._BACKEND in os.environ:
+        os.environ[_ASKED] = "yes"
+        if fork_server.VARIABLE in os.environ:
+            fork_server.attach()
 
 
 def main() -> None:
     """Do what `python` would, and keep a record of it."""
     records, (option, module, *rest) = sys.argv[1], sys.argv[2:]
     assert option == "-m"
+    forked = _ASKED in os.environ
+    attach(module)
     sys.path[0] = ""
     sys.argv = [module, *rest]
     try:
@@ -112,7 +119,8 @@ def main() -> None:
         _count()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cpu = usage.ru_utime + usage.ru_stime
-        record = {"module": module, "cpu": cpu, "parts": parts}
+        name = f"plot_{rest[0].rpartition('.')[2]}" if module == "scripts.draw" else module.removeprefix("scripts.")
+        record = {"rule": name, "cpu": cpu, "forked": forked, "parts": parts}
         # one write per line: steps run side by side
         with os.fdopen(os.open(records, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "w") as file:
             file.write(json.dumps(record) + "\n")

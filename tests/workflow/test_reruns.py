@@ -396,6 +396,10 @@ def test_removed_runs_show_nowhere_and_can_be_pruned(project):
     assert "removed" in project.quasarcurves("prune", "--yes")
     assert not list(project.results.rglob("*amsgrad*"))
     assert "0 files" in project.quasarcurves("orphans")
+    states = list(project.results.glob("state/*/*/*/*.h5"))
+    assert f"{len(states)} states of finished trainings" in project.quasarcurves("prune", "--yes", "--states")
+    assert states
+    assert not any(path.exists() for path in states)
     assert "Nothing to be done" in project.snakemake("-n")
 
 

@@ -13,7 +13,7 @@ import h5py
 import pytest
 
 from quasarcurves.cli import standing
-from quasarcurves.provenance import fingerprint, status
+from quasarcurves.provenance import fingerprint, inventory, status
 from quasarcurves.study import Study
 from quasarcurves.study.steps import STEPS
 from quasarcurves.training.run_lock import RunLock
@@ -62,6 +62,23 @@ def own_reasons(study):
 def test_all_that_was_made_is_current(study):
     assert not_current(study) == {}
     assert status.was_run(study)
+
+
+def test_states_of_finished_trainings_alone_can_be_freed(study):
+    states = [study.results / "state" / name / "key" / "epoch-000060.h5" for name in (RUN, "f0.8_r0/amsgrad")]
+    for path in states:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(2_000_000))
+    other = changed("optimizers", "amsgrad", "learning_rate", 2e-3)
+    standings = status.standings(other)
+    found = inventory.finished_states(other, standings)
+    assert [each.path for each in found] == states[:1]
+    text = " ".join(standing.disk(other, standings).split())
+    assert text.startswith("Disk: ")
+    assert "to free: 2 MB (states of finished trainings, which more epochs would go on from: prune --states)" in text
+    inventory.remove(found)
+    assert not_current(study) == {}
+    assert standing.disk(other, standings).endswith(" MB")
 
 
 def test_nothing_was_made(tmp_path, monkeypatch):

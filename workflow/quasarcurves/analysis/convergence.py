@@ -198,7 +198,7 @@ def effective_size(values: np.ndarray) -> float:
     return float(np.clip(n / max(2 * positive.sum() - 1, 1e-9), 1, n))
 
 
-def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
+def stop_chance(loss: np.ndarray, memory: float = 1.0) -> tuple[float, float, float]:
     """Chance that a random one of the models is worse than their median, with its interval.
 
     The interval is Jeffreys' for a binomial share (Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101, section 3.1.2), over
@@ -209,6 +209,9 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
     ----------
     loss : (n,) array
         Losses of the models that training might have stopped at; only finite and positive losses count.
+    memory : float
+        Values that a spike is known to last: so many count as one at most. Where none of the losses lies in a spike,
+        they do not show themselves that such values come together.
 
     Returns
     -------
@@ -220,7 +223,7 @@ def stop_chance(loss: np.ndarray) -> tuple[float, float, float]:
         return float("nan"), float("nan"), float("nan")
     worse = loss > MATTERS * np.median(loss)
     share = float(worse.mean())
-    n = effective_size(worse if 0 < share < 1 else np.log(loss))
+    n = min(effective_size(worse if 0 < share < 1 else np.log(loss)), max(len(loss) / memory, 1.0))
     chances = scipy.stats.beta(share * n + 0.5, (1 - share) * n + 0.5)
     low, high = float(chances.ppf(ALPHA / 2)), float(chances.ppf(1 - ALPHA / 2))
     return share, low if share > 0 else 0.0, high if share < 1 else 1.0
@@ -337,19 +340,23 @@ def _of_run(history: History, sustained: pd.DataFrame) -> dict[str, Any]:
     return row | late(loss, val_loss) | changes(loss, val_loss, masked, outcome["diverged"])
 
 
-def late(loss: np.ndarray, val_loss: np.ndarray) -> dict[str, Any]:
+def late(loss: np.ndarray, val_loss: np.ndarray, memory: float = 1.0) -> dict[str, Any]:
     """Describe the last 20 % of epochs: columns val_loss_late to stop_late_epochs of `write`.
 
     Parameters
     ----------
     loss, val_loss : (epochs,) arrays
         NaN where not computed.
+    memory : float
+        Epochs that a spike is known to last (`stop_chance`).
     """
     last = slice(len(loss) - round(_LATE * len(loss)), None)
     validated = val_loss[last][np.isfinite(val_loss[last])]
     row = {"val_loss_late": validated.mean() if len(validated) else np.nan, "validations_late": len(validated)}
     for name, values in (("val", validated), ("train", loss[last])):
-        row |= _with_interval(f"stop_chance_{name}", stop_chance(values))
+        # losses that were computed every few epochs
+        own = max(memory * len(values) / max(len(loss[last]), 1), 1.0)
+        row |= _with_interval(f"stop_chance_{name}", stop_chance(values, own))
     late_loss = validated if len(validated) else loss[last]
     chance = row["stop_chance_val" if len(validated) else "stop_chance_train"]
     n = _usable(late_loss).size

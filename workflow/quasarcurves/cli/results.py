@@ -57,6 +57,8 @@ def _status(options: argparse.Namespace) -> int:
     with suppress(OSError):  # results may lie where this user cannot write
         outdated.mark(study, found)
     print("\n".join(standing.everything(found) if options.all else standing.summary(study, found)))
+    if study.results.is_dir():
+        print(standing.disk(study, found))
     return 0
 
 
@@ -68,22 +70,35 @@ def _orphans(options: argparse.Namespace) -> int:
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--states",
+        action="store_true",
+        help="also the states of finished trainings, which more epochs would go on from",
+    )
 
 
 def _prune(options: argparse.Namespace) -> int:
-    found = inventory.orphans(load_study(options))
+    study = load_study(options)
+    found = inventory.orphans(study)
     _print_orphans(found)
+    if options.states:
+        states = inventory.finished_states(study, status.standings(study))
+        print(f"{_megabytes(states):10.2f} MB in {len(states)} states of finished trainings")
+        found += states
     if found and (options.yes or input("remove them? [y/N] ").strip().lower() == "y"):
         inventory.remove(found)
         print("removed")
     return 0
 
 
-def _print_orphans(found: list[inventory.Orphan]) -> None:
+def _print_orphans(found: list[inventory.OnDisk]) -> None:
     for orphan in found:
         print(f"{orphan.size / 1e6:10.2f} MB  {orphan.path}")
-    total = sum(orphan.size for orphan in found)
-    print(f"{total / 1e6:10.2f} MB in {len(found)} files and folders that the study does not ask for")
+    print(f"{_megabytes(found):10.2f} MB in {len(found)} files and folders that the study does not ask for")
+
+
+def _megabytes(found: list[inventory.OnDisk]) -> float:
+    return sum(each.size for each in found) / 1e6
 
 
 COMMANDS = {

@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from quasarcurves.provenance import inventory
 from quasarcurves.provenance.status import GOOD, STATES, Standing
 from quasarcurves.study import Study
 
@@ -34,6 +35,22 @@ def everything(found: Iterable[Standing]) -> Iterator[str]:
     for each in found:
         why = "; ".join(each.why) or (f"after {each.after}" if each.after else "")
         yield f"{each.state:<9} {each.job:<44} {why}".rstrip()
+
+
+def disk(study: Study, found: Sequence[Standing]) -> str:
+    """Return a line on how large the results are, and what of them can be freed how."""
+    parts = (
+        ("states of finished trainings, which more epochs would go on from: prune --states",
+         inventory.finished_states(study, found)),
+        ("what the study does not ask for: prune", inventory.orphans(study)),
+    )  # fmt: skip
+    freed = [f"{_megabytes(sum(each.size for each in part))} ({what})" for what, part in parts if part]
+    text = f"Disk: {_megabytes(inventory.size(study.results))}" + (f"; to free: {', '.join(freed)}" if freed else "")
+    return "\n".join(textwrap.wrap(text, _WIDTH, subsequent_indent="  "))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.3g} MB" if size < 1e9 else f"{size / 1e9:,.3g} GB"
 
 
 def _by_kind(found: Iterable[Standing]) -> dict[str, list[Standing]]:

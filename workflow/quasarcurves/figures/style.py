@@ -261,3 +261,5 @@ def save(figure: Figure, paths: Iterable[Path]) -> None:
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
         with house_style(), whole_file(path) as temporary:
             figure.savefig(temporary, metadata=metadata)
+        # all has its place by now: to find it anew for each format takes as long as to draw
+        figure.set_layout_engine("none")

@@ -100,5 +100,6 @@ def _webp(path: Path, width: int) -> tuple[bytes, tuple[int, int]]:
     if picture.width > width:
         picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=80, method=3)
+    # a more thorough method takes twice as long and saves 3 % of the bytes
+    picture.save(buffer, "WEBP", quality=80, method=2)
     return buffer.getvalue(), size

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from quasarcurves.provenance import fingerprint
 from quasarcurves.provenance.receipts import FOLDER, Receipt
-from quasarcurves.provenance.status import flat, module_now, settings_of
+from quasarcurves.provenance.status import Standing, flat, module_now, settings_of
 from quasarcurves.study import Study
 from quasarcurves.study.steps import STEPS
 
 _JOB_FILES = {"logs": ".log", "benchmarks": ".tsv", FOLDER: ".json"}
 """Folders of the results with a file for every job, and how these end."""
 
-_BY_RUN = ("runs", "state")
+_STATES = "state"
+_BY_RUN = ("runs", _STATES)
 """Folders with a folder for every subset, and in it one for every optimizer."""
 
 
 @dataclass(frozen=True)
-class Orphan:
-    """A file or folder that the study does not ask for.
+class OnDisk:
+    """A file or folder of a study's results.
 
     Parameters
     ----------
@@ -35,20 +36,34 @@ class Orphan:
     size: int
 
 
-def orphans(study: Study) -> list[Orphan]:
+def orphans(study: Study) -> list[OnDisk]:
     """List what lies in a study's results but belongs to runs that it does not have (any more)."""
-    return [Orphan(path, _size(path)) for path in sorted(_unasked(study))]
+    return [OnDisk(path, size(path)) for path in sorted(_unasked(study))]
 
 
-def remove(found: Iterable[Orphan]) -> None:
+def finished_states(study: Study, found: Iterable[Standing]) -> list[OnDisk]:
+    """List the states of trainings that are done: only more epochs of these, or fewer, would go on from them.
+
+    Parameters
+    ----------
+    study : Study
+    found : iterable of Standing
+        Of its jobs. States of trainings that are not current are not listed.
+    """
+    done = [each.name for each in found if each.step.name == "train" and each.good]
+    paths = [path for name in done for path in sorted((study.results / _STATES / name).glob("*/*.h5"))]
+    return [OnDisk(path, size(path)) for path in paths]
+
+
+def remove(found: Iterable[OnDisk]) -> None:
     """Remove files and folders, and folders that are empty then."""
-    for orphan in found:
-        if orphan.path.is_dir():
-            shutil.rmtree(orphan.path)
+    for each in found:
+        if each.path.is_dir():
+            shutil.rmtree(each.path)
         else:
-            orphan.path.unlink()
-        if not any(orphan.path.parent.iterdir()):
-            orphan.path.parent.rmdir()
+            each.path.unlink()
+        if not any(each.path.parent.iterdir()):
+            each.path.parent.rmdir()
 
 
 def explain(study: Study, name: str) -> list[tuple[str, str, str]]:
@@ -125,7 +140,8 @@ def _others(folder: Path, asked: set[Path], folders: bool = False) -> Iterator[P
             yield path
 
 
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 

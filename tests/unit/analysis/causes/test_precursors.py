@@ -157,9 +157,12 @@ def test_auc_counts_the_pairs_won():
     rng = np.random.default_rng(11)
     a, b = rng.integers(0, 6, 30).astype(float), rng.integers(0, 6, 50).astype(float)
     won = np.mean([(x > y) + 0.5 * (x == y) for x in a for y in b])
-    assert precursors.auc(np.append(a, np.nan), b) == pytest.approx(won)
-    assert precursors.auc(a, b) == pytest.approx(stats.mannwhitneyu(a, b).statistic / (len(a) * len(b)))
-    assert np.isnan(precursors.auc(a, b[:0]))
+    (found,) = precursors.auc(np.append(a, np.nan)[None], b[None])
+    assert found == pytest.approx(won)
+    assert found == pytest.approx(stats.mannwhitneyu(a, b).statistic / (len(a) * len(b)))
+    rows = precursors.auc(np.stack([a, a, np.full(30, np.nan)]), np.stack([b, b + 9, b]))
+    np.testing.assert_allclose(rows, [won, 0, np.nan])
+    assert np.isnan(precursors.auc(a[None], b[None, :0])).all()
 
 
 def shifted(size):

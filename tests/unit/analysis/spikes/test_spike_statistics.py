@@ -57,7 +57,8 @@ def test_intervals_of_the_variation_cover(shape, n):
 
 def random_spikes(n, t, rng, duration=5):
     durations = rng.integers(1, 2 * duration, n).astype(float)
-    return st._thrown(durations, t, rng, 1)[0], durations
+    free = np.sort(rng.uniform(0, t - durations.sum(), n))
+    return free + np.cumsum(durations) - durations, durations
 
 
 @pytest.mark.parametrize("duration", [5, 25])
@@ -65,9 +66,20 @@ def test_random_spikes_are_as_regular_as_chance_has_it(monkeypatch, duration):
     """Long spikes are a dead time: none begins within another, which looks regular by itself."""
     monkeypatch.setattr(st, "SHUFFLES", 99)
     rng = np.random.default_rng(5)
-    found = [st.regularity(*random_spikes(10, 600, rng, duration), 600, rng) for _ in range(300)]
+    found = [st.regularity(*random_spikes(10, 600, rng, duration), rng) for _ in range(300)]
     assert stats.kstest(found, "uniform").pvalue > 0.01
     assert np.mean(np.array(found) <= 0.05) <= 0.08
+
+
+def test_random_spikes_that_come_late_are_not_regular(monkeypatch):
+    """They are close to each other, and what they last keeps them apart: over all of training they look even."""
+    monkeypatch.setattr(st, "SHUFFLES", 99)
+    rng, found = np.random.default_rng(23), []
+    for _ in range(200):
+        onsets, durations = random_spikes(12, 600, rng, 25)
+        spikes = planted("sustained", 5400 + onsets).assign(end=5400 + onsets + durations)
+        found.append(st.describe(spikes, np.ones(6000), 1, 10)["regularity_p"])
+    assert np.mean(np.array(found) <= 0.05) <= 0.09
 
 
 def restarted(rng, n, mean, variation):
@@ -87,12 +99,12 @@ def test_ten_spikes_whose_spacings_vary_by_a_third_are_seen_to_be_regular(monkey
     for _ in range(100):
         onsets = clock(rng, 10, 60, 0.3)
         durations = np.minimum(5.0, np.append(np.diff(onsets), 5))
-        found.append(st.regularity(onsets, durations, int(onsets[-1] + 30), rng))
+        found.append(st.regularity(onsets, durations, rng))
     assert np.mean(np.array(found) <= 0.05) >= 0.8
 
 
 def test_few_spikes_have_no_regularity():
-    assert np.isnan(st.regularity(np.arange(3.0), np.ones(3), 10, np.random.default_rng(0)))
+    assert np.isnan(st.regularity(np.arange(3.0), np.ones(3), np.random.default_rng(0)))
 
 
 def planted(kinds, onsets):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +66,8 @@ class RunEvents:
     ----------
     params : mapping
         Of the run, as its history has them.
-    measures : mapping of str to (t,) float64 array
-        By step.
+    measures : mapping of str to (t,) float array
+        By step, as recorded.
     settled : int
         First step at which spikes count.
     spike_of : (t,) int array
@@ -97,21 +97,29 @@ class RunEvents:
 
         Parameters
         ----------
-        values : (t,) array
+        values : (t,) float array
         kind : str
             A key of `centres`.
 
         Returns
         -------
-        (n, BEFORE + 1 + AFTER) array
-            NaN beyond the ends of the run and inside other spikes.
+        (n, BEFORE + 1 + AFTER) float64 array
+            NaN where not finite, beyond the ends of the run and inside other spikes.
         """
-        centres = self.centres[kind]
-        windows, spikes = _cut(values, centres, np.nan), _cut(self.spike_of, centres, -1)
-        # a quiet window has no spike of its own
-        own = self.spike_of[centres][:, None] if kind != "baseline" else -1
-        windows[(spikes != own) & (spikes >= 0)] = np.nan
+        windows = finite(_cut(values, self.centres[kind], np.nan))
+        windows[self._in_others[kind]] = np.nan
         return windows
+
+    @cached_property
+    def _in_others(self) -> Mapping[str, np.ndarray]:
+        """Steps of windows (n, BEFORE + 1 + AFTER) that lie inside other spikes, by kind: the same for all measures."""
+        inside = {}
+        for kind, centres in self.centres.items():
+            spikes = _cut(self.spike_of, centres, -1)
+            # a quiet window has no spike of its own
+            own = self.spike_of[centres][:, None] if kind != "baseline" else -1
+            inside[kind] = (spikes != own) & (spikes >= 0)
+        return inside
 
     def relative_windows(self, measure: str, kind: str) -> np.ndarray:
         """Windows of a measure relative to its own reference; a measure that is already a ratio stays unchanged."""
@@ -288,17 +296,16 @@ def measures_of(history: History, spike_of: np.ndarray) -> Mapping[str, np.ndarr
 
     Returns
     -------
-    mapping of str to (t,) float64 array
-        NaN where not finite. What is measured with the curvature has the value of its last measurement; one from inside
-        a spike counts until the spike is over. A measure is made on demand: those of a long run fill gigabytes.
+    mapping of str to (t,) float array
+        As recorded. What is measured with the curvature has the value of its last measurement, NaN where that is not
+        finite; one from inside a spike counts until the spike is over. A measure is made on demand: those of a long run
+        fill gigabytes.
     """
-    makers = {name: partial(_finite_column, history.steps, name) for name in history.steps}
+    makers = {name: partial(history.steps.__getitem__, name) for name in history.steps}
     curvature = getattr(history, "curvature", {})
     for name, (column, threshold) in ABSOLUTE.items():
         if column in curvature and (threshold is None or threshold in curvature):
-            values = _finite(curvature[column]) / (
-                1.0 if threshold is None else positive(_finite(curvature[threshold]))
-            )
+            values = finite(curvature[column]) / (1.0 if threshold is None else positive(finite(curvature[threshold])))
             if np.isfinite(values).any():
                 makers[name] = partial(_held, values, np.asarray(curvature["step"]), spike_of)
     return MadeOnDemand(makers)
@@ -333,11 +340,8 @@ class MadeOnDemand(Mapping[str, np.ndarray]):
         return len(self._makers)
 
 
-def _finite_column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    return _finite(columns[name])
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
+def finite(values: np.ndarray) -> np.ndarray:
+    """Return values in float64, NaN where they are not finite."""
     values = np.array(values, np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
@@ -345,12 +349,13 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 def _held(values: np.ndarray, steps: np.ndarray, spike_of: np.ndarray) -> np.ndarray:
     """Spread measurements over the steps that follow them."""
-    t = len(spike_of)
-    # -1 before the first one
-    last = np.repeat(np.arange(-1, len(steps)), np.diff(np.minimum(steps, t), prepend=0, append=t))
-    measured_in = np.append(spike_of, -1)[np.minimum(steps, t)][last]
-    stale = (measured_in >= 0) & (measured_in != spike_of)
-    return np.where((last >= 0) & ~stale, values[last], np.nan)
+    edges = np.append(np.minimum(steps, len(spike_of)), len(spike_of))
+    held = np.repeat(np.append(np.nan, values), np.diff(edges, prepend=0))
+    measured_in = np.append(spike_of, -1)[edges[:-1]]
+    for i in np.flatnonzero(measured_in >= 0):
+        stretch = slice(edges[i], edges[i + 1])
+        held[stretch][spike_of[stretch] != measured_in[i]] = np.nan
+    return held
 
 
 def _cadence(history: History) -> float:

@@ -19,8 +19,8 @@ from quasarcurves.analysis.causes.alignment import (
     ABSOLUTE,
     KINDS,
     REFERENCE,
-    MadeOnDemand,
     RunEvents,
+    finite,
     in_pairs,
     lags,
     median,
@@ -53,6 +53,8 @@ _JUST_BEFORE = (-8, -1)
 _AFTERMATH = (100, 150)
 _SUSTAINED = (-250, -1)
 _SEED = 43
+_BLOCK = 2**19
+"""Steps."""
 
 
 def growth(windows: np.ndarray) -> np.ndarray:
@@ -223,20 +225,30 @@ def z_score(norm: np.ndarray, decay: float = 0.97) -> np.ndarray:
     (t,) array
         NaN at the first step.
     """
-    if not len(norm):
-        return norm
+    known = np.flatnonzero(np.isfinite(norm))
+    if not len(known):
+        return np.full(len(norm), np.nan)
+    scores = np.empty(len(norm))
     # an unknown value counts as the one before it: NaN would spread through the averages
-    filled = pd.Series(norm).ffill().bfill().to_numpy()
-    mean = _moving_average(filled, decay, filled[0])
-    before = np.append(np.nan, mean[:-1])
-    deviation = filled - before
-    variance = _moving_average(np.nan_to_num(deviation) ** 2, decay, 0.0)
-    return deviation / np.sqrt(positive(np.append(np.nan, variance[:-1])))
+    before, mean, variance = float(norm[known[0]]), float(norm[known[0]]), 0.0
+    # by blocks: the intermediate arrays of a long run take gigabytes
+    for first in range(0, len(norm), _BLOCK):
+        own = np.append(before, finite(norm[first : first + _BLOCK]))
+        values = pd.Series(own).ffill().to_numpy()
+        before = float(values[-1])
+        means = _moving_average(values[1:], decay, mean)
+        deviations = values[1:] - means[:-1]
+        variances = _moving_average(deviations**2, decay, variance)
+        scores[first : first + _BLOCK] = deviations / np.sqrt(positive(variances[:-1]))
+        mean, variance = float(means[-1]), float(variances[-1])
+    scores[0] = np.nan
+    return scores
 
 
 def _moving_average(values: np.ndarray, decay: float, start: float) -> np.ndarray:
+    """Return a start and the averages (1 + t,) of that and the values (t,) up to each."""
     averages, _ = scipy.signal.lfilter([1 - decay], [1, -decay], values, zi=[decay * start])
-    return averages
+    return np.append(start, averages)
 
 
 @dataclass(frozen=True)
@@ -277,12 +289,14 @@ def facts_of(run: RunEvents) -> Facts:
     }
     if "gradient_norm" in run.measures:
         makers["gradient_norm_z"] = lambda: z_score(run.measures["gradient_norm"])
-    measures = MadeOnDemand(makers)
-    values = {
-        condition.hypothesis: {kind: condition.value(run.windows(measures[condition.measure], kind)) for kind in KINDS}
-        for condition in CONDITIONS
-        if condition.measure in measures
-    }
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for measure in sorted({condition.measure for condition in CONDITIONS} & makers.keys()):
+        column = makers[measure]()
+        for kind in KINDS:
+            windows = run.windows(column, kind)
+            for condition in CONDITIONS:
+                if condition.measure == measure:
+                    values.setdefault(condition.hypothesis, {})[kind] = condition.value(windows)
     return Facts(
         optimizer=run.params["optimizer"],
         values=values,
@@ -399,9 +413,9 @@ def _compare_shares(
     about: Sequence[str], spike: np.ndarray, baseline: np.ndarray, run: np.ndarray, resolution: str
 ) -> dict[str, Any]:
     difference = spike.astype(float) - baseline
-    interval = resampling.share_interval(difference, run, np.random.default_rng(_SEED))
     # the interval is made for values between -1 and 1, a share lies between 0 and 1
-    share = resampling.share_interval(2.0 * spike - 1, run, np.random.default_rng(_SEED))
+    both = np.stack([difference, 2.0 * spike - 1])
+    interval, share = resampling.share_intervals(both, run, np.random.default_rng(_SEED))
     most = (np.array(share) + 1) / 2
     evidence = (
         f"before {spike.mean():.0%} ({most[0]:.0%} to {most[1]:.0%}) of {len(spike)} spikes in {len(set(run))} runs, "

@@ -85,7 +85,7 @@ def _untold(found: Sequence[Measured]) -> Iterator[str]:
             "whether these are losses of single steps: what Keras hands to callbacks during an epoch is the mean of "
             "the epoch so far, which hides short spikes and starts anew with each epoch"
         )
-    if any(np.isnan(each.late_validation) for each in found):
+    if any(not np.isfinite(each.held_out).any() for each in found):
         yield "how good the model is on data that it has not seen, without a validation loss"
     yield "what the model is worth: that is measured on a test set, by what the model is for; a loss is not that"
     yield "whether another seed does the same: one training is one draw"

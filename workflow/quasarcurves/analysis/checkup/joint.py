@@ -17,6 +17,9 @@ from quasarcurves.analysis.wording import number
 QUESTIONS = {"locked": "Do spikes follow steps or epochs?", "data": "Would more data help?"}
 """What is asked of all curves together."""
 
+_FEWEST_STEPS = 20
+"""Steps of an epoch whose mean one hard batch, of up to so many times the course, does not double."""
+
 
 def answers(found: Sequence[Measured]) -> dict[str, Reply]:
     """Return the replies to those of `QUESTIONS` that the curves allow to ask."""
@@ -33,15 +36,20 @@ def _locked(found: Sequence[Measured]) -> Reply | None:
     spiking = sum(len(each.tall) for each in found)
     if not spiking:
         return None
-    known = [each for each in found if np.isfinite(each.curve.steps_per_epoch) and np.isfinite(each.steps)]
+    known = [each for each in found if np.isfinite(each.curve.steps_per_epoch)]
+    if any(not each.kinds and each.curve.steps_per_epoch < _FEWEST_STEPS for each in known):
+        text = (
+            f"Losses of epochs of fewer than {_FEWEST_STEPS} steps do not tell: single hard batches raise them, the "
+            "more so the fewer steps an epoch has."
+        )
+        return Reply("", CANNOT_SAY, text, "steps or epochs: not told", needs="the losses of single steps")
     if len(known) < 2 or len({each.curve.steps_per_epoch for each in known}) < 2:
         text = "Only curves with different numbers of steps per epoch tell; there are no two such with spikes."
         needs = "curves of other training-set sizes or batch sizes, with --examples and --batch-size"
         return Reply("", CANNOT_SAY, text, "steps or epochs: not told", needs=needs)
-    runs = pd.DataFrame(
-        {"steps": [each.steps for each in known], "steps_per_epoch": [each.curve.steps_per_epoch for each in known]}
-    )
-    row = locking(runs, [each.onsets_in_steps for each in known], covariates=("steps_per_epoch",))
+    onsets, steps = zip(*(each.at_risk for each in known), strict=True)
+    runs = pd.DataFrame({"steps": steps, "steps_per_epoch": [each.curve.steps_per_epoch for each in known]})
+    row = locking(runs, onsets, covariates=("steps_per_epoch",))
     verdict = row["verdict"]
     if verdict == "undecided":
         return Reply("", CANNOT_SAY, f"That cannot be told: {row['reason']}.", "steps or epochs: not told")
@@ -67,7 +75,8 @@ def _data(found: Sequence[Measured]) -> Reply | None:
             text = f"{count(len(sizes), 'training-set size')}: {FEWEST_DOUBLINGS} are needed."
         else:
             text = (
-                "That takes the validation losses of three sizes or more; training losses of fewer examples are lower."
+                "That takes the validation losses of three sizes or more, outside of spikes; training losses of fewer "
+                "examples are lower."
             )
         return Reply("", CANNOT_SAY, text, "more data: not told", needs="validation losses of three sizes or more")
     n = np.array([each.curve.examples for each in usable])

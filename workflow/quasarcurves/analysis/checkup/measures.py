@@ -75,6 +75,8 @@ class Measured:
         Values of the loss in each value of `course`.
     course, held_out : (n,) arrays
         Training losses of epochs or blocks, and the validation losses there (NaN where there is none).
+    masked : (n,) bool array
+        Which of these lie in tall spikes and their wakes.
     end : mapping
         As `convergence.late` and `convergence.changes` return it.
     """
@@ -88,6 +90,7 @@ class Measured:
     blocks: int = 1
     course: np.ndarray = field(default_factory=lambda: np.empty(0))
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0))
+    masked: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     end: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -114,8 +117,16 @@ class Measured:
 
     @cached_property
     def overfitting(self) -> Rise | None:
-        """Whether the validation loss rises from its lowest stretch on; None without one."""
-        return overfitting.rise(self.held_out, self.course)
+        """Whether the validation loss rises from its lowest stretch on, spikes aside; None without one."""
+        if not np.isfinite(self.held_out).any():
+            return None
+        # all of them may lie in spikes
+        return overfitting.rise(self.quiet_held_out, self.course) or Rise(np.nan, np.nan, np.nan, 0, np.nan, 0)
+
+    @property
+    def quiet_held_out(self) -> np.ndarray:
+        """Validation losses (n,) outside of tall spikes and their wakes."""
+        return np.where(self.masked, np.nan, self.held_out)
 
     @cached_property
     def last_over_late(self) -> tuple[float, bool]:
@@ -133,8 +144,8 @@ class Measured:
 
     @cached_property
     def late_validation(self) -> float:
-        """Median validation loss of the last 20 % of the curve; NaN without one."""
-        late = self.held_out[len(self.held_out) - max(round(0.2 * len(self.held_out)), 1) :]
+        """Median validation loss of the last 20 % of the curve, spikes and their wakes aside; NaN without one."""
+        late = self.quiet_held_out[len(self.held_out) - max(round(0.2 * len(self.held_out)), 1) :]
         late = late[np.isfinite(late)]
         return float(np.median(late)) if len(late) else np.nan
 
@@ -152,16 +163,19 @@ class Measured:
         return Last(len(peaks), last, float(p))
 
     @property
-    def onsets_in_steps(self) -> np.ndarray:
-        """Optimizer steps at which tall spikes begin; NaN where the steps per epoch are not known."""
-        per = self.curve.stride * (1.0 if self.curve.per == STEP else self.curve.steps_per_epoch)
-        return self.tall["onset"].to_numpy(float) * per if len(self.tall) else np.empty(0)
+    def at_risk(self) -> tuple[np.ndarray, float]:
+        """Optimizer steps outside of tall spikes before each of these begins (n,), and of the whole curve.
 
-    @property
-    def steps(self) -> float:
-        """Optimizer steps of the curve; NaN where the steps per epoch are not known."""
+        No spike begins within another, and what a spike lasts is of the optimizer, not of the epoch. NaN where the
+        steps per epoch are not known.
+        """
         per = self.curve.stride * (1.0 if self.curve.per == STEP else self.curve.steps_per_epoch)
-        return len(self.curve.loss) * per
+        t = len(self.curve.loss)
+        if self.tall.empty:
+            return np.empty(0), t * per
+        onsets, ends = (self.tall[name].fillna(t).to_numpy(float) for name in ("onset", "end"))
+        lasted = np.cumsum(ends - onsets)
+        return (onsets - np.append(0, lasted[:-1])) * per, (t - lasted[-1]) * per
 
 
 def measure(curve: Curve) -> Measured:
@@ -178,6 +192,7 @@ def measure(curve: Curve) -> Measured:
     blocks = _block(curve)
     course, held_out = _averaged(curve, blocks)
     found = Measured(curve, "", spikes, kinds, lasting, described, blocks, course, held_out)
+    found = replace(found, masked=_masked(found))
     return replace(found, end=_end(found))
 
 
@@ -229,13 +244,23 @@ def _averaged(curve: Curve, block: int) -> tuple[np.ndarray, np.ndarray]:
     return course, held_out
 
 
+def _masked(found: Measured) -> np.ndarray:
+    if found.tall.empty:
+        return np.zeros(len(found.course), bool)
+    return masked_epochs(found.tall.assign(scale="step"), len(found.course), found.blocks)
+
+
 def _end(found: Measured) -> dict[str, Any]:
-    spikes = found.tall
-    if len(spikes):
-        masked = masked_epochs(spikes.assign(scale="step"), len(found.course), found.blocks)
-    else:
-        masked = np.zeros(len(found.course), bool)
     diverged = found.diverged is not None
     course, held_out = (values[: 0 if diverged else None] for values in (found.course, found.held_out))
-    masked = masked[: len(course)]
-    return convergence.late(course, held_out) | convergence.changes(course, held_out, masked, diverged)
+    masked = found.masked[: len(course)]
+    late = convergence.late(course, held_out, _memory(found))
+    return late | convergence.changes(course, held_out, masked, diverged)
+
+
+def _memory(found: Measured) -> float:
+    """Return how many values of the course a tall spike lasts: the mean over the time in spikes."""
+    if found.tall.empty:
+        return 1.0
+    lasted = (found.tall["end"].fillna(len(found.curve.loss)) - found.tall["onset"]).to_numpy(float)
+    return float(max(np.sum(lasted**2) / np.sum(lasted) / found.blocks, 1.0))

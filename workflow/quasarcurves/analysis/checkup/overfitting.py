@@ -57,7 +57,7 @@ def rise(val_loss: np.ndarray, loss: np.ndarray) -> Rise | None:
     Parameters
     ----------
     val_loss, loss : (epochs,) arrays
-        NaN where not computed.
+        NaN where not computed, and in sustained spikes and their wakes (`wakes.masked_epochs`): these hide a rise.
 
     Returns
     -------
@@ -69,14 +69,12 @@ def rise(val_loss: np.ndarray, loss: np.ndarray) -> Rise | None:
         return None
     if len(places) < FEWEST:
         return Rise(np.nan, np.nan, np.nan, int(places[0]), np.nan, len(places))
-    values = val_loss[places]
-    parts = np.array_split(np.arange(len(places)), _STRETCHES)
-    medians = [np.median(values[part]) for part in parts]
-    best = int(np.argmin(medians))
-    after = values[parts[best][-1] + 1 :]
+    parts = np.array_split(places, _STRETCHES)
+    best = int(np.argmin([np.median(val_loss[part]) for part in parts]))
+    after = val_loss[parts[best][-1] + 1 : places[-1] + 1]
     change = trend(after, len(after)) if len(after) else (1.0, 1.0, 1.0)
-    before, end = (_median(loss[places[parts[k]]]) for k in (best, -1))
-    middle = int(places[parts[best][len(parts[best]) // 2]])
+    before, end = (_median(loss[parts[k]]) for k in (best, -1))
+    middle = int(parts[best][len(parts[best]) // 2])
     return Rise(*change, middle, end / before, len(places))
 
 

@@ -224,7 +224,8 @@ def _overfitting(found: Measured) -> Reply:
         text = "There is no validation loss, and without one nobody can tell."
         return _reply(found, CANNOT_SAY, text, "no validation loss", "a validation loss")
     if np.isnan(rise.ratio):
-        text = f"{count(rise.values, 'validation loss', 'validation losses')}: {FEWEST} are needed."
+        aside = " outside of spikes and their wakes" if found.masked.any() else ""
+        text = f"{count(rise.values, 'validation loss', 'validation losses')}{aside}: {FEWEST} are needed."
         return _reply(found, CANNOT_SAY, text, "too few validation losses", "more validation losses")
     best = at(found, rise.best * found.blocks)
     change = f"goes to {number(rise.ratio)} {bounds(rise.low, rise.high)} times what it is at its lowest, near {best}"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from quasarcurves.analysis.replays import AS_IT_IS, BEFORE, GRID, GROUP
+from quasarcurves.analysis.replays import AS_IT_IS, BEFORE, CANNOT_SAY, GRID, GROUP, NO, TWICE, YES, sizes
 from quasarcurves.analysis.replays.outcomes import Outcomes
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.analysis.stats.comparisons import removes
@@ -23,11 +23,9 @@ from quasarcurves.analysis.stats.matched import matched_p, matched_ratio
 from quasarcurves.analysis.stats.ratios import Ratio
 from quasarcurves.analysis.wording import number, percent
 
-YES, NO, CANNOT_SAY = "yes", "no", "cannot say"
-
 COLUMNS = [*GROUP, "rule", "asked", "answer", "estimate", "low", "high", "sentence"]
 
-A_FIFTH, A_HALF, TWICE = 0.2, 0.5, 2.0
+A_FIFTH, A_HALF = 0.2, 0.5
 
 LATE = (30.0, 100.0)
 """Steps before a spike at which it is asked whether other orders of batches spike too."""
@@ -117,10 +115,14 @@ def judge(outcomes: Outcomes, examples: str = "examples") -> pd.DataFrame:
     - estimate, low, high: of the condition that decides: the ratio of hazards with its 95 % interval; for `ORDER` the
       share that the state decides (`order`)
     - sentence: the answer in words
+
+    Sizes below the largest also have a row on that (`sizes`).
     """
-    rows = []
-    for keys, group in outcomes.groups():
+    rows, groups = [], list(outcomes.groups())
+    for keys, group in groups:
         rows += [keys | row for row in (*(_judged(rule, group, examples) for rule in RULES), order(group))]
+        if beside := sizes.largest_beside(keys, groups):
+            rows.append(keys | sizes.compare(keys["n_train"], group, *beside, examples))
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 

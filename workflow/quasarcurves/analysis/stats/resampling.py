@@ -32,13 +32,13 @@ def draw_weights(run: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) 
 
     Returns
     -------
-    (draws, n) int array
-        How often each spike was drawn.
+    (draws, n) float64 array
+        How often each spike was drawn: whole numbers, of the type that they are multiplied as.
     """
     _, run = np.unique(run, return_inverse=True)
     sizes = np.bincount(run)
     times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=draws)  # (draws, runs)
-    weights = np.empty((draws, len(run)), np.int64)
+    weights = np.empty((draws, len(run)))
     for i, size in enumerate(sizes):
         weights[:, run == i] = rng.multinomial(times[:, i] * size, np.full(size, 1 / size))
     return weights
@@ -59,27 +59,33 @@ def mean_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float
         NaN if there is no value.
     """
     known = np.isfinite(values)
-    totals = weights[:, known].sum(axis=1)
-    means = (weights[:, known] @ values[known])[totals > 0] / totals[totals > 0]
+    weights = weights if known.all() else weights[:, known]
+    totals = weights.sum(axis=1)
+    means = (weights @ values[known])[totals > 0] / totals[totals > 0]
     return bounds(means, int(known.sum())) if len(means) else (float("nan"), float("nan"))
 
 
 def share_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """95 % interval of a mean of values between -1 and 1, such as a difference of shares.
+    """95 % interval of a mean of values (n,) between -1 and 1: as `share_intervals`, of one."""
+    return share_intervals(values[None], run, rng)[0]
+
+
+def share_intervals(values: np.ndarray, run: np.ndarray, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """95 % intervals of means of values between -1 and 1, such as differences of shares, over the same draws.
 
     One spike of -1 and one of 1 are added to the run with most spikes, in the manner of Agresti & Min (2005, Biometrics
     61, 515), who add half a pair to each cell. Otherwise ten spikes that all agree would have an interval of no width.
 
     Parameters
     ----------
-    values : (n,) array
+    values : (k, n) array
     run : (n,) int array
-        The run of each value, counted from 0.
+        The run of each spike, counted from 0.
     rng : Generator
     """
     largest = np.bincount(run).argmax()
-    values, run = np.append(values, [-1.0, 1.0]), np.append(run, [largest, largest])
-    return mean_interval(values, draw_weights(run, rng))
+    weights = draw_weights(np.append(run, [largest, largest]), rng)
+    return [mean_interval(np.append(row, [-1.0, 1.0]), weights) for row in values]
 
 
 def median_interval(values: np.ndarray, run: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
