@@ -4,6 +4,8 @@ STUDY ?= config.yaml
 CORES ?= all
 N ?= 50
 BIN := .venv/bin
+# two processes share two cores, so each computes on one; bytecode is kept, else every process compiles all modules anew
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 .PHONY: study help setup setup-dev test test-slow test-cluster test-page test-image kills bench docs lint audit lock
 
@@ -20,10 +22,10 @@ setup-dev:  ## the same, with what tests and development need
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not page and not image" $(COVERAGE)
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not page and not image" $(COVERAGE)
 
 test-slow: setup-dev  ## the long ones alone
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=60 -m slow
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --durations=60 -m slow
 
 test-cluster: setup-dev  ## the profile for SLURM, on a cluster made of this machine; as root, on Debian
 	sh tests/cluster/install.sh

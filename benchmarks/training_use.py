@@ -33,7 +33,7 @@ LINES, BAL_LINES = ["LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Ha
 USUAL = {
     "n_train": 1024, "filters": 16, "layers": 4, "batch": 32, "epochs": 20, "validation": 64,
     "optimizer": {"class": "Adam", "learning_rate": 1e-3}, "curvature_every": 0, "probe": 64, "snapshots": 0,
-    "dropout": 0.0,
+    "dropout": 0.0, "frozen": 0, "copies": 1,
 }  # fmt: skip
 """A training of the default study, but shorter."""
 
@@ -55,6 +55,10 @@ def cases() -> Iterator[dict]:
     yield {"curvature_every": 20, "epochs": 5, "probe": 256, "filters": 32}
     yield {"snapshots": 5}
     yield {"validation": 4096, "filters": 100, "n_train": 128, "epochs": 3}
+    # layers of a file that are kept: none of its, its convolutions, all but the heads
+    yield from ({"filters": 25, "dropout": 0.2, "frozen": frozen} for frozen in (0, 4, 5))
+    yield from ({"filters": 100, "n_train": 1024, "batch": 256, "epochs": 3, "frozen": frozen} for frozen in (0, 4, 5))
+    yield from ({"n_train": 60_000, "epochs": 1, "batch": 256, "copies": copies} for copies in (1, 2, 4, 8))
 
 
 def prepare(folder: Path, case: dict) -> None:
@@ -63,6 +67,22 @@ def prepare(folder: Path, case: dict) -> None:
     write_chunks(folder / "spectra.h5", chunks(n + validation))
     rows = np.arange(n + validation, dtype=np.uint32)
     Subset(train=rows[:n], validation=rows[n:], test=rows[:0]).save(folder / "subset.h5")
+
+
+def network_of(folder: Path, case: dict) -> dict:
+    """Return the `network` block; write the file that frozen layers are of."""
+    block = {"filters": case["filters"], "layers": case["layers"], "boxes": 13, "dropout": case["dropout"],
+             "lines": LINES, "bal_lines": BAL_LINES}  # fmt: skip
+    if case["copies"] > 1:
+        block["augment"] = {"copies": case["copies"], "noise": 0.1}
+    if case["frozen"]:
+        from quasarcurves.quasarnet.network import build  # noqa: PLC0415  (imports Keras)
+        from quasarcurves.quasarnet.trained_network import Trained  # noqa: PLC0415
+
+        file, model = folder / "start.keras", build(filters=case["filters"], layers=case["layers"])
+        Trained(model, LINES, BAL_LINES).save(file)
+        block |= {"start": {"file": str(file), "sha256": ""}, "frozen": case["frozen"]}
+    return block
 
 
 def train(folder: Path, case: dict) -> None:
@@ -76,8 +96,7 @@ def train(folder: Path, case: dict) -> None:
     params = {
         "study": "use", "seed": 1, "replicate": 0, "fraction": 0.8, "optimizer": "x",
         "optimizer_spec": case["optimizer"],
-        "network": {"filters": case["filters"], "layers": case["layers"], "boxes": 13, "dropout": case["dropout"],
-                    "lines": LINES, "bal_lines": BAL_LINES},
+        "network": network_of(folder, case),
         "training": {"epochs": case["epochs"], "batch_size": case["batch"], "last_batch": "keep", "validate_every": 1},
     }  # fmt: skip
     if case["curvature_every"]:

@@ -1,7 +1,9 @@
 """Fixtures shared by all tests: made-up spectra, and the reference spectra where they are."""
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,19 @@ _LONGEST_FIRST = (
 )
 """Groups of tests that take a minute or more, by recorded time: begun last, one would keep one processor alone busy."""
 _WITHOUT_REFERENCE = f"no reference spectra in {REFERENCE}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what all tests import out of garbage collection: a search through it takes a second and finds nothing."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        # imported later, it would look for who holds a random generator, and not see what is frozen
+        import_module("hypothesis")
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks

@@ -55,7 +55,7 @@ def test_the_record_is_the_trainers_own_bit_by_bit(tmp_path, optimizer):
     n, lines = 70, 2
     flux = rng.normal(size=(n, 443, 1)).astype(np.float32)
     box, (offset, weight) = rng.integers(-1, 13, (n, lines)), rng.uniform(size=(2, n, lines)).astype(np.float32)
-    settings = NetworkSettings(4, 4, 13, ("LYA", "CIV(1548)"), ())
+    settings = NetworkSettings(4, 2, 13, ("LYA", "CIV(1548)"), ())
     kind = getattr(keras.optimizers, optimizer)
 
     keras.utils.set_random_seed(1)

@@ -61,11 +61,18 @@ COMMANDS = re.findall(
 )
 
 
-@pytest.fixture
-def study_folder(data_folder, tmp_path):
-    """Add to that folder the default study and a network in the place of one of its runs."""
-    shutil.copy(ROOT / "config.yaml", tmp_path)
-    study = Study.load("config.yaml")
+@pytest.fixture(scope="module")
+def study_with_networks(tmp_path_factory):
+    """Make a folder with the default study and a network in the place of one of its runs, in each replicate."""
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copy(ROOT / "config.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _save_networks(Study.load("config.yaml"))
+    return folder
+
+
+def _save_networks(study):
     run = study.runs[0]
     assert run.name == "f0.4_r0/adam"
     from quasarcurves.quasarnet import network
@@ -79,6 +86,12 @@ def study_folder(data_folder, tmp_path):
     (study.results / "calibration.json").write_text(json.dumps({run.name: {"final": {"1": scaling}}}))
 
 
+@pytest.fixture
+def study_folder(data_folder, study_with_networks, tmp_path):
+    """Add them to the folder with the files."""
+    shutil.copytree(study_with_networks, tmp_path, dirs_exist_ok=True)
+
+
 def test_there_is_an_example_of_every_command_on_models():
     assert {command.split()[0] for command in COMMANDS} == {
         "predict", "export", "import", "compare", "next-labels",
@@ -87,7 +100,11 @@ def test_there_is_an_example_of_every_command_on_models():
 
 @pytest.mark.xdist_group("finished smoke study")
 @pytest.mark.usefixtures("study_folder")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    # with redshifts they draw pages of figures
+    [pytest.param(each, marks=pytest.mark.slow if "--catalogue" in each else ()) for each in COMMANDS],
+)
 def test_commands_on_models_run(command, tmp_path):
     from quasarcurves import cli
 

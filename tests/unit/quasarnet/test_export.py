@@ -186,7 +186,7 @@ def test_padding_at_both_ends_counts(tmp_path):
     np.testing.assert_allclose(outputs_of(model, x), forward(tmp_path / "network.h5", x), rtol=0, atol=1e-5)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(
     size=st.fixed_dictionaries(
         {

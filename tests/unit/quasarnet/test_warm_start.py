@@ -1,6 +1,7 @@
 """Trainings that start from a file: what the network says stays the same, and what does not fit is refused early."""
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quasarcurves.quasarnet import network, task, warm_start
-from quasarcurves.quasarnet.cost import kernel_shapes
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.shapes import kernel_shapes
 from quasarcurves.quasarnet.trained_network import Trained
 from quasarcurves.study import Study
 from quasarcurves.study.schema import StudyError
@@ -33,10 +34,18 @@ def save(path, **size):
     Trained(random_network(**size), LINES, BAL_LINES).save(path)
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Return the file that the trainings start from; tests take a copy."""
+    path = tmp_path_factory.mktemp("start") / "start.keras"
+    save(path)
+    return path
+
+
 @pytest.fixture
-def config(tmp_path, monkeypatch):
+def config(start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save("start.keras")
+    shutil.copy(start, tmp_path)
     config = yaml.safe_load((ROOT / "workflow/studies/smoke.yaml").read_text())
     config["network"] = {"filters": 4, "lines": LINES, "bal_lines": BAL_LINES, "start": "start.keras"}
     return config

@@ -12,7 +12,7 @@ from quasarcurves.spectra.table import Spectra
 from quasarcurves.steps import microscope
 from quasarcurves.steps.microscope import MicroscopeJob, chosen, magnify
 from quasarcurves.steps.training import Job, train_runs
-from quasarcurves.study.study import Run, Study
+from quasarcurves.study import Run, Study
 from quasarcurves.training.history import History
 from quasarcurves.training.replays import NotReproduced
 from quasarcurves.training.settings import StateSettings

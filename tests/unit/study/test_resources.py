@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from quasarcurves.quasarnet.cost import cost_of, flops_per_spectrum
-from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.settings import Augment, NetworkSettings
 from quasarcurves.spectra.table import Spectra
 from quasarcurves.study import Study, resources
 from quasarcurves.study.steps import LIGHT, STEPS, Need, Sizes
@@ -58,6 +58,31 @@ def test_arithmetic_of_six_layers_with_padding():
     # 222, 111, 56, 28, 14, 7
     products = 222 * 10 * 8 + (111 + 56 + 28 + 14 + 7) * 10 * 8**2 + 7 * 8 * 8 + 8 * 26 * 7
     assert flops_per_spectrum(small) == pytest.approx(6 * products)
+
+
+def test_frozen_layers_take_a_third_of_what_they_do_trained():
+    """Four frozen convolutions are gone through forward alone; the common layer and the heads are trained."""
+    frozen = replace(PUBLISHED, frozen=4)
+    convolutions = 217 * 10 * 100 + (104 + 48 + 20) * 10 * 100**2
+    rest = 20 * 100 * 100 + 100 * 26 * 7
+    assert flops_per_spectrum(frozen) == pytest.approx(2 * convolutions + 6 * rest)
+    # 38,900 numbers after the convolutions
+    trained, kept = (cost_of(network) for network in (PUBLISHED, frozen))
+    assert trained.seconds == pytest.approx(6 * (convolutions + rest) / 9e10 + 7e-9 * 38_900)
+    assert kept.seconds == pytest.approx((2 * convolutions + 6 * rest) / 9e10 + 7e-9 * 38_900 / 3)
+    assert trained.forward_seconds == kept.forward_seconds == pytest.approx(trained.seconds / 3)
+    # the common layer too
+    assert flops_per_spectrum(replace(PUBLISHED, frozen=5)) == pytest.approx(
+        2 * (convolutions + 20 * 100 * 100) + 6 * 100 * 26 * 7
+    )
+
+
+def test_a_training_holds_versions_of_its_spectra_but_not_of_those_to_validate_on():
+    alone, varied = (need(n_train=10_000, augment=augment).mb for augment in (None, Augment(copies=4)))
+    # four versions of 443 numbers of four bytes, each 2.85 times, in place of one
+    assert varied - alone == pytest.approx((2.85 * 4 - 1.02) * 10_000 * 443 * 4 / 1e6)
+    more = need(n_train=10_000, n_validation=4000, augment=Augment(copies=4)).mb
+    assert more - varied == pytest.approx(1.02 * 1000 * 443 * 4 / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +207,8 @@ def test_every_rule_has_an_estimate():
 def test_trainings_that_were_measured(row):
     """Memory is estimated within 15 %; for an hour of the same steps 1.2 to 4 times as long is asked for."""
     spec = {"class": row["optimizer"].split("_")[0]}
-    changes = {name: row[name] for name in ("filters", "layers", "dropout")}
+    changes = {name: row[name] for name in ("filters", "layers", "dropout", "frozen")}
+    changes["augment"] = Augment(row["copies"]) if row["copies"] > 1 else None
     changes |= {"batch_size": row["batch"], "optimizer_spec": spec, "n_validation": row["validation"]}
     if row["curvature_every"]:
         changes["diagnosis"] = CurvatureSettings(row["curvature_every"], row["probe"])
@@ -221,30 +247,6 @@ def test_no_step_needs_less_for_more_work(rule):
     assert everything.seconds > base.seconds or rule == "write_answer"
 
 
-def test_sizes_of_a_study(monkeypatch):
-    config = {
-        "study": {"name": "sizes", "replicates": 3},
-        "data": {"source": "simulated", "n_spectra": 1000},
-        "subsets": {"fractions": [0.8, 0.2]},
-        "training": {"epochs": 10, "batch_size": 32},
-        "optimizers": {"adam": {"class": "Adam"}, "long": {"class": "Adam", "training": {"steps": 1000}}},
-    }
-    seen = []
-    watched = replace(STEPS["find_spikes"], need=lambda sizes: seen.append(sizes) or Need(1, 1))
-    monkeypatch.setattr("quasarcurves.study.study.STEPS", {**STEPS, "find_spikes": watched})
-    study = Study.from_config(config)
-    assert study.n_examples(Path("not/made/yet.h5")) == 1000
-    study.resources("find_spikes", 1000)
-    # 25 and 7 steps per epoch; 10 epochs each, or 40 and 143
-    assert seen == [
-        Sizes(
-            spectra=1000, tested=150, source_bytes=0, runs=12, replicates=3, groups=4,
-            steps=3 * (250 + 70 + 1000 + 1001), epochs=3 * (10 + 10 + 40 + 143),
-            longest_steps=1001, longest_epochs=143,
-        )
-    ]  # fmt: skip
-
-
 def test_the_number_of_spectra_is_estimated_from_the_size_of_their_file(tmp_path, made_up):
     pair = {
         name: [str(made_up / "boss_like" / f"{file}.fits")] for name, file in (("spectra", "data"), ("truth", "truth"))
@@ -273,14 +275,3 @@ def test_studies_ask_for_what_a_cluster_has(path, made_up):
         request = study.resources("train", study.n_examples(Path("not/made/yet.h5")), run)
         assert 1000 < request["mem_mb"] < 10_000
         assert 5 <= request["runtime"] < 7 * 24 * 60
-
-
-def test_a_pack_needs_what_its_trainings_do_but_shares_import_and_spectra():
-    config = {**SMALL, "training": {"backend": "jax", "pack": True, "epochs": 5}}
-    config["study"] = {"name": "packed", "replicates": 3}
-    study = Study.from_config(config)
-    runs, n = study.pack(study.fractions[0]), 100_000
-    alone = [study.need("train", n, run) for run in runs]
-    together = study.need("train_pack", n, runs[0])
-    assert together.seconds == pytest.approx(sum(need.seconds for need in alone))
-    assert max(need.mb for need in alone) < together.mb < sum(need.mb for need in alone) - (len(runs) - 1) * 300

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -17,47 +16,11 @@ from quasarcurves.study import Run, Study
 from quasarcurves.study.schema import StudyError
 from quasarcurves.study.study import SCHEMA
 from quasarcurves.training import optimizer_specs
+from support.studies import BASE, assert_one_message, changed, refusal
 
 ROOT = Path(__file__).parents[3]
 
-BASE = {
-    "study": {"name": "test", "seed": 3, "replicates": 2},
-    "data": {"source": "simulated", "n_spectra": 400},
-    "subsets": {"test_fraction": 0.15, "validation_fraction": 0.05, "fractions": [0.4, 0.1], "scheme": "nested"},
-    "network": {"filters": 8, "lines": ["LYA", "CIV(1548)"], "bal_lines": []},
-    "training": {"epochs": 5, "batch_size": 32},
-    "optimizers": {
-        "adam": {"class": "Adam", "learning_rate": 0.001},
-        "decayed": {"class": "SGD", "learning_rate": 0.1, "schedule": {"class": "CosineDecay", "alpha": 0.25}},
-    },
-}
-
 TRUTH = {"THING_ID": "K", "Z_VI": "D", "CLASS_PERSON": "I", "Z_CONF_PERSON": "I", "BAL_FLAG_VI": "D", "BI_CIV": "D"}
-
-
-def changed(**changes):
-    """The base configuration with other values at places written as `block__key`."""
-    config = deepcopy(BASE)
-    for place, value in changes.items():
-        *blocks, key = place.split("__")
-        target = config
-        for block in blocks:
-            target = target[block]
-        target[key] = value
-    return config
-
-
-def refusal(config):
-    with pytest.raises(StudyError) as caught:
-        Study.from_config(config)
-    return str(caught.value)
-
-
-def assert_one_message(message, *parts):
-    assert "\n" not in message
-    assert len(message) < 400
-    for part in parts:
-        assert part in message
 
 
 @pytest.mark.parametrize(
@@ -137,15 +100,6 @@ def test_a_fault_is_refused_with_key_finding_and_expectation(changes, parts):
     assert_one_message(refusal(changed(**changes)), *parts)
 
 
-@pytest.mark.parametrize("share", [0, 1e-4])
-def test_the_best_by_a_crossing_point_takes_a_validation_set(share):
-    config = changed(subsets__validation_fraction=share, training__best="crossing")
-    assert_one_message(refusal(config), "training.best", "'crossing'", f"{share:g}", "validation set")
-    Study.from_config(changed(subsets__validation_fraction=share))
-    study = Study.from_config(changed(training__best="crossing"))
-    assert study.run_params(study.runs[0])["training"]["best"] == "crossing"
-
-
 def test_a_study_without_a_data_source_is_told_only_that():
     config = changed()
     del config["data"]["source"]
@@ -180,18 +134,6 @@ def test_two_kinds_of_clipping_at_once_are_refused():
 def test_a_number_that_is_not_finite_is_refused(place, name, value):
     written = [value] if place.endswith("fractions") else value
     assert_one_message(refusal(changed(**{place: written})), name, str(value))
-
-
-def test_independent_replicates_fit_or_are_refused():
-    fitting = changed(subsets__scheme="independent", study__replicates=2)
-    assert len(Study.from_config(fitting).runs) == 8
-    message = refusal(changed(subsets__scheme="independent", study__replicates=3))
-    assert_one_message(message, "subsets.fractions", "3 independent replicates of 0.4", "leave 0.8 ")
-    assert len(Study.from_config(changed(subsets__scheme="nested", study__replicates=3)).runs) == 12
-
-
-def test_all_that_is_left_by_test_and_validation_may_be_trained_on():
-    assert Study.from_config(changed(subsets__fractions=[0.8])).fractions == [0.8]
 
 
 def test_several_faults_are_all_named():
@@ -291,17 +233,6 @@ def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path):
         Study.load(tmp_path / "list.yaml")
 
 
-def test_runs_are_every_combination_once_in_order():
-    study = Study.from_config(changed(subsets__fractions=[0.1, 0.4]))
-    assert study.runs == [
-        Run(fraction, replicate, optimizer)
-        for fraction in (0.4, 0.1)
-        for replicate in (0, 1)
-        for optimizer in ("adam", "decayed")
-    ]
-    assert study.runs[0].name == "f0.4_r0/adam"
-
-
 def test_params_of_a_run_are_its_own():
     study = Study.from_config(BASE)
     params = study.run_params(Run(0.1, 1, "decayed"))
@@ -378,104 +309,6 @@ def test_a_study_is_read_without_tensorflow():
     assert done.stdout.strip() == "[]"
 
 
-def optimizers_of(**optimizers):
-    return {"optimizers": {"amsgrad": {"class": "Adam", "learning_rate": 0.001, "amsgrad": True}, **optimizers}}
-
-
-@pytest.mark.parametrize(
-    ("held", "parts"),
-    [
-        ({"class": "Adam", "match": "amsgrd"}, ["held.match", "'amsgrd'", "did you mean 'amsgrad'?"]),
-        ({"class": "AdamW", "match": "amsgrad"}, ["held", "match is for class Adam"]),
-        ({"class": "Adam", "amsgrad": True, "match": "amsgrad"}, ["held", "without amsgrad"]),
-        ({"class": "Adam", "match": "held"}, ["held.match", "'held' is itself held to another optimizer"]),
-        ({"class": "Adam", "match": "sgd"}, ["held.match", "SGD has no effective step", "RMSprop"]),
-        ({"class": "Adam", "match": "amsgrad", "training": {"batch_size": 16}}, ["held.match", "other settings"]),
-    ],
-)
-def test_what_an_effective_step_cannot_be_held_to_is_refused(held, parts):
-    assert_one_message(refusal(changed(**optimizers_of(held=held, sgd={"class": "SGD"}))), *parts)
-
-
-def test_a_matched_run_knows_what_it_is_held_to():
-    held = {"class": "Adam", "match": "amsgrad"}
-    study = Study.from_config(changed(**optimizers_of(held=held)))
-    run = Run(0.4, 1, "held")
-    assert study.matched_run(run) == Run(0.4, 1, "amsgrad")
-    assert study.matched_run(Run(0.4, 1, "amsgrad")) is None
-    params = study.run_params(run)
-    assert params["optimizer_spec"] == held
-    # whatever makes the other's record another one changes this run as well
-    assert params["matched_spec"] == {"class": "Adam", "learning_rate": 0.001, "amsgrad": True}
-    assert "matched_spec" not in study.run_params(Run(0.4, 1, "amsgrad"))
-
-
-def test_an_optimizer_may_be_trained_in_its_own_way():
-    own = {"class": "Adam", "training": {"batch_size": 16, "last_batch": "drop", "steps": 700}}
-    study = Study.from_config(changed(**optimizers_of(own=own)))
-    assert study.run_params(Run(0.4, 0, "own"))["training"] == {
-        "steps": 700,
-        "batch_size": 16,
-        "last_batch": "drop",
-        "validate_every": 10,
-        "backend": "tensorflow",
-        "precision": "float32",
-        "pack": False,
-    }
-    assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
-    assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["epochs"] == 5
-    assert_one_message(
-        refusal(changed(**optimizers_of(own={"class": "Adam", "training": {"batchsize": 16}}))),
-        "optimizers.own.training",
-        "'batchsize'",
-        "did you mean 'batch_size'?",
-    )
-
-
-def test_an_optimizer_may_be_trained_on_some_fractions_alone():
-    own = {"class": "Adam", "fractions": ["4e-1"]}
-    study = Study.from_config(changed(**optimizers_of(own=own), subsets__fractions=[0.1, 0.4]))
-    runs = [(run.fraction, run.replicate) for run in study.runs if run.optimizer == "own"]
-    assert runs == [(0.4, 0), (0.4, 1)]
-    assert study.fractions_of("amsgrad") == [0.4, 0.1]
-    assert len(study.runs) == 2 + 4 * (len(study.optimizers) - 1)
-    # which fractions there are changes no run
-    assert study.run_params(Run(0.4, 0, "own"))["optimizer_spec"] == {"class": "Adam"}
-
-
-@pytest.mark.parametrize(
-    ("own", "parts"),
-    [
-        ({"fractions": [0.3]}, ["own.fractions", "0.3 is none of subsets.fractions", "0.4, 0.1"]),
-        ({"fractions": []}, ["own.fractions"]),
-        ({"match": "amsgrad"}, ["own.fractions", "0.1 is none of the fractions of amsgrad", "expected some of 0.4"]),
-    ],
-)
-def test_fractions_that_an_optimizer_cannot_have_are_refused(own, parts):
-    changes = optimizers_of(own={"class": "Adam", **own})
-    changes["optimizers__amsgrad__fractions"] = [0.4]
-    assert_one_message(refusal(changed(**changes, subsets__fractions=[0.1, 0.4])), *parts)
-
-
-def test_own_epochs_come_before_the_steps_of_the_study():
-    config = changed(**optimizers_of(own={"class": "Adam", "training": {"epochs": 3}}))
-    config["training"] = {"steps": 100}
-    study = Study.from_config(config)
-    assert study.run_params(Run(0.4, 0, "own"))["training"]["epochs"] == 3
-    assert study.run_params(Run(0.4, 0, "amsgrad"))["training"]["steps"] == 100
-
-
-@pytest.mark.parametrize(
-    ("changes", "where"),
-    [
-        ({"training__steps": 100}, "training"),
-        (optimizers_of(own={"class": "Adam", "training": {"epochs": 3, "steps": 7}}), "optimizers.own.training"),
-    ],
-)
-def test_two_lengths_of_one_training_are_refused(changes, where):
-    assert refusal(changed(**changes)) == f"{where}: epochs and steps are both given, expected one of them"
-
-
 def test_curvature_is_in_the_parameters_only_where_it_is_measured():
     run = Run(0.4, 0, "adam")
     config = changed(diagnosis={"probe_size": 16})
@@ -504,110 +337,10 @@ def test_snapshots_are_in_the_parameters_only_where_they_are_taken():
     assert_one_message(refusal(changed(diagnosis={"snapshots": -1})), "diagnosis.snapshots is -1", "at least 0")
 
 
-def test_a_backend_that_is_not_installed_is_refused_when_the_study_is_read(monkeypatch):
-    monkeypatch.setattr("quasarcurves.study.study.find_spec", lambda name: None if name == "jax" else name)
-    Study.from_config(BASE)
-    parts = ["training.backend is 'jax'", "not installed", "install.sh jax"]
-    assert_one_message(refusal(changed(training__backend="jax")), *parts)
-
-
-def test_a_pack_holds_all_that_train_as_the_study_says():
-    own, held = {"class": "Adam", "training": {"epochs": 3}}, {"class": "Adam", "match": "amsgrad"}
-    config = changed(
-        training__backend="jax", training__pack=True, **optimizers_of(adam={"class": "Adam"}, own=own, held=held)
-    )
-    config["study"]["replicates"] = 2
-    study = Study.from_config(config)
-    assert study.packed == ["adam", "amsgrad"]
-    assert study.pack(0.4) == [Run(0.4, replicate, name) for name in study.packed for replicate in range(2)]
-    packed = {name: study.run_params(Run(0.4, 0, name))["training"]["pack"] for name in study.optimizers}
-    assert packed == {"adam": True, "amsgrad": True, "held": False, "own": False}
-
-
-def test_nothing_is_packed_unless_the_study_says_so():
-    study = Study.from_config(changed(training__backend="jax"))
-    assert study.packed == study.pack(0.4) == []
-
-
-def test_a_pack_needs_jax_and_has_a_largest_size():
-    assert_one_message(refusal(changed(training__pack=True)), "training.pack", "'tensorflow'", "expected 'jax'")
-    config = changed(training__pack=True, training__backend="jax")
-    config["study"]["replicates"] = 101
-    assert_one_message(refusal(config), "training.pack: 2 optimizers with 101 replicates", "202", "at most 200")
-
-
-def test_runs_that_there_are_not_are_known_by_name():
-    own = {"class": "Adam", "fractions": [0.4]}
-    study = Study.from_config(changed(**optimizers_of(own=own), subsets__fractions=[0.1, 0.4]))
-    assert study.absent == ["f0.1_r0/own", "f0.1_r1/own"]
-    assert Study.from_config(BASE).absent == []
-
-
-# Replays
-
-
-def test_the_trainings_of_the_largest_fraction_are_replayed_unless_others_are_named():
-    study = Study.from_config(changed(diagnosis={"replays": {}}))
-    assert [run.name for run in study.replayed_runs] == [
-        f"f0.4_r{replicate}/{name}" for replicate in (0, 1) for name in ("adam", "decayed")
-    ]
-    chosen = Study.from_config(changed(diagnosis={"replays": {"optimizers": ["adam"], "fractions": [0.1]}}))
-    assert [run.name for run in chosen.replayed_runs] == ["f0.1_r0/adam", "f0.1_r1/adam"]
-    none = Study.from_config(BASE)
-    assert not none.replays and not none.replayed_runs and not none.paths("{group}", "forks")
-
-
 def test_a_run_has_a_replay_job_per_group_of_forks():
     study = Study.from_config(changed(diagnosis={"replays": {"optimizers": ["adam"], "jobs": 3}}))
     paths = study.paths("f{fraction}_r{replicate}/{optimizer}/{group}", "forks")
     assert paths[:4] == [f"results/test/f0.4_r0/adam/{group}" for group in range(3)] + ["results/test/f0.4_r1/adam/0"]
-
-
-def test_replays_are_compared_with_as_it_is_whatever_arms_are_named():
-    study = Study.from_config(changed(diagnosis={"replays": {"arms": ["m_0", "as_it_is", "v_x4"]}}))
-    assert study.replay_settings.arms == ("as_it_is", "m_0", "v_x4")
-    assert study.replay_settings.from_json(study.replay_settings.to_json()) == study.replay_settings
-
-
-@pytest.mark.parametrize(
-    "replays, parts",
-    [
-        ({"optimizers": ["adm"]}, ["diagnosis.replays.optimizers", "adm", "adam, decayed"]),
-        ({"fractions": [0.3]}, ["diagnosis.replays.fractions", "0.3", "0.4, 0.1"]),
-        ({"arms": ["m_1"]}, ["diagnosis.replays.arms", "m_1", "m_0"]),
-    ],
-)
-def test_replays_of_what_there_is_not_are_refused(replays, parts):
-    assert_one_message(refusal(changed(diagnosis={"replays": replays})), *parts)
-
-
-def test_replays_of_no_run_are_refused():
-    config = changed(optimizers__decayed__fractions=[0.1], diagnosis={"replays": {"optimizers": ["decayed"]}})
-    assert_one_message(refusal(config), "diagnosis.replays", "no run")
-
-
-def test_a_job_s_need_grows_with_its_replays_and_falls_with_its_jobs():
-    def minutes(**replays):
-        study = Study.from_config(changed(training__epochs=2000, diagnosis={"replays": replays}))
-        return study.resources("replay", 400, study.replayed_runs[0])["runtime"]
-
-    assert minutes(replays=64) > minutes(replays=16) > minutes(replays=16, jobs=8)
-
-
-@pytest.mark.parametrize(
-    ("changes", "parts"),
-    [
-        ({"data__n_spectra": 1}, ("subsets.test_fraction", "of 1 spectra are none", "expected a test set")),
-        ({"subsets__fractions": [0.4, 1e-4]}, ("subsets.fractions: 0.0001 of 400 spectra are none",)),
-        (
-            {"training": {"last_batch": "drop", "batch_size": 200}},
-            ("training.last_batch is 'drop'", "have 200, expected", "at most the 160 of a training set"),
-        ),
-    ],
-)
-def test_sets_and_epochs_without_content_are_refused_where_sizes_are_known(changes, parts):
-    simulated = {"data": {"source": "simulated", "n_spectra": changes.pop("data__n_spectra", 400)}}
-    assert_one_message(refusal(changed(**changes) | simulated), *parts)
 
 
 def integers(schema, name=""):
@@ -635,8 +368,3 @@ def test_every_integer_has_both_its_limits():
 @pytest.mark.parametrize("place", ["study__replicates", "training__epochs", "data__n_spectra", "network__filters"])
 def test_numbers_without_measure_are_refused_by_name(place, value):
     assert_one_message(refusal(changed(**{place: value})), place.replace("__", "."), "expected at most")
-
-
-def test_more_trainings_than_can_be_planned_are_counted():
-    message = refusal(changed(study__replicates=10_000) | {"subsets": {"fractions": [i / 100 for i in range(1, 7)]}})
-    assert_one_message(message, "study.replicates", "120,000 trainings", "at most 100,000")

@@ -256,17 +256,21 @@ def test_threshold_is_the_published_one_or_absent(spec, expected):
     assert found is expected if expected is None else found == pytest.approx(expected, rel=1e-5)
 
 
-def test_threshold_follows_the_schedule():
+@pytest.fixture(scope="module")
+def scheduled():
+    """Return the trainer of a training with a schedule, whose curvature is measured every four steps."""
     schedule = {"class": "PiecewiseConstantDecay", "boundaries": [5], "values": [1e-3, 1e-4]}
-    trainer = trained({"class": "Adam", "schedule": schedule}, curvature_every=4)
-    history = trainer.record.history()
+    return trained({"class": "Adam", "schedule": schedule}, curvature_every=4)
+
+
+def test_threshold_follows_the_schedule(scheduled):
+    history = scheduled.record.history()
     np.testing.assert_array_equal(history.curvature["step"], [4, 8, 12])
     np.testing.assert_allclose(history.curvature["threshold"], [38e3, 38e4, 38e4], rtol=1e-5)
 
 
-def test_cheap_measures_are_those_of_the_dear_ones():
-    trainer = trained({"class": "Adam", "learning_rate": 1e-2})
-    curvature = Curvature(trainer.learner, examples(), 1, batches())
+def test_cheap_measures_are_those_of_the_dear_ones(scheduled):
+    curvature = scheduled._curvature
     cheap, all_of_them = curvature.measure_cheaply(), curvature.measure()
     assert cheap.keys() == all_of_them.keys() - {"sharpness", "gradient_curvature", "threshold"}
     assert cheap == {name: all_of_them[name] for name in cheap}
@@ -295,8 +299,8 @@ def test_measuring_changes_nothing_of_the_training():
         np.testing.assert_array_equal(with_it.steps[name], values, err_msg=name)
 
 
-def test_a_full_record_has_the_measure_of_every_hypothesis():
-    history = trained({"class": "Adam"}, curvature_every=3).record.history()
+def test_a_full_record_has_the_measure_of_every_hypothesis(scheduled):
+    history = scheduled.record.history()
     recorded = measures_of(history, np.full(len(history.steps["loss"]), -1))
     # the z-score is made of the gradient norm
     wanted = {condition.measure.removesuffix("_z") for condition in CONDITIONS}

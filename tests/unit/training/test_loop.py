@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -490,29 +489,25 @@ os._exit(0)  # nothing tidies up after it, as nothing does after one that is kil
 """
 
 
+def trained_in_a_process(folder, *names):
+    """Histories of runs that one process trains, and their folders, by name; the same spectra in every process."""
+    (folder / "temporary").mkdir()
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TMPDIR": str(folder / "temporary")}
+    command = [sys.executable, "-c", PROGRAM, str(folder), *names]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {path.parent.name: (History.load(path), path.parent) for path in sorted(folder.glob("*/history.h5"))}
+
+
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory):
-    """Histories of the same run in two processes, and of its twins in one of them; the same spectra for all."""
-    folders, started = [tmp_path_factory.mktemp(name) for name in ("first", "second")], []
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    for folder, names in zip(folders, (["0_adam", "0_amsgrad", "1_adam"], ["0_adam"]), strict=True):
-        (folder / "temporary").mkdir()
-        environment["TMPDIR"] = str(folder / "temporary")
-        command = [sys.executable, "-c", PROGRAM, str(folder), *names]
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
-    for process in started:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors[-3000:]
-    return {
-        f"{folder.name[:-1]}/{path.parent.name}": (History.load(path), path.parent)
-        for folder in folders
-        for path in sorted(Path(folder).glob("*/history.h5"))
-    }
+def process(tmp_path_factory):
+    """Return what a process makes of a run, its twin with AMSGrad, and another replicate."""
+    return trained_in_a_process(tmp_path_factory.mktemp("first"), "0_adam", "0_amsgrad", "1_adam")
 
 
 @pytest.mark.slow
-def test_the_same_run_in_two_processes_is_the_same_to_the_bit(processes):
-    (one, first), (other, second) = processes["first/0_adam"], processes["second/0_adam"]
+def test_the_same_run_in_two_processes_is_the_same_to_the_bit(process, tmp_path):
+    (one, first), (other, second) = process["0_adam"], trained_in_a_process(tmp_path, "0_adam")["0_adam"]
     assert one.epochs.keys() == other.epochs.keys()
     for name, values in one.epochs.items():
         if name != "seconds":
@@ -526,8 +521,9 @@ def test_the_same_run_in_two_processes_is_the_same_to_the_bit(processes):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_records_what_it_was_and_how_it_ended(processes):
-    history, _ = processes["first/0_adam"]
+@pytest.mark.slow
+def test_a_run_records_what_it_was_and_how_it_ended(process):
+    history, _ = process["0_adam"]
     assert history.params["optimizer_spec"]["class"] == "Adam"
     outcome = history.params["outcome"]
     assert (outcome["n_train"], outcome["n_validation"], outcome["steps_per_epoch"]) == (96, 6, 3)
@@ -539,14 +535,16 @@ def test_a_run_records_what_it_was_and_how_it_ended(processes):
     assert history.epochs["loss"][-1] < history.epochs["loss"][0]
 
 
-def test_optimizers_of_a_replicate_start_alike_and_replicates_differ(processes):
-    adam, amsgrad, other = (processes[f"first/{name}"][0].steps["loss"] for name in ("0_adam", "0_amsgrad", "1_adam"))
+@pytest.mark.slow
+def test_optimizers_of_a_replicate_start_alike_and_replicates_differ(process):
+    adam, amsgrad, other = (process[name][0].steps["loss"] for name in ("0_adam", "0_amsgrad", "1_adam"))
     assert adam[0] == amsgrad[0]
     assert (adam != amsgrad).any()
     assert adam[0] != other[0]
 
 
-def test_a_training_leaves_no_temporary_files(processes):
+@pytest.mark.slow
+def test_a_training_leaves_no_temporary_files(process):
     """Not even one that ends without tidying up, as when it is killed."""
-    _, run = processes["first/0_adam"]
+    _, run = process["0_adam"]
     assert not list((run.parent / "temporary").iterdir())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from quasarcurves.quasarnet.settings import NetworkSettings
-from quasarcurves.spectra.grid import N_BINS
-from quasarcurves.training.cost import Cost
+from collections.abc import Sequence
+from dataclasses import replace
 
-_KERNEL, _STRIDE = 10, 2
+from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.quasarnet.shapes import KERNEL, bins_after
+from quasarcurves.training.cost import Cost
 
 _FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
 """Arithmetic per second in convolutions, and what batch normalisation and the like take for each number they treat."""
@@ -14,23 +15,32 @@ _FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
 _DROPOUT_SECONDS = 1e-8
 """Of drawing whether to drop one of these numbers."""
 
+_FORWARD = 1 / 3
+"""Share of a layer's time that its outputs take: the other two thirds are gradients of its inputs and its weights. A
+frozen layer takes this share alone: with all four convolutions frozen, steps of 25 and 100 filters took 0.41 and 0.35
+times as long (`benchmarks/training_use.csv`)."""
+
 
 def cost_of(network: NetworkSettings) -> Cost:
     """Return what a spectrum costs a network."""
     return Cost(
-        example_bytes=4 * network.wavelength_grid.n * (network.augment.copies if network.augment else 1),
+        example_bytes=4 * network.wavelength_grid.n,
         activation_bytes=activation_bytes(network),
         seconds=spectrum_seconds(network),
+        forward_seconds=spectrum_seconds(replace(network, frozen=0)) * _FORWARD,
         parameters=parameters(network),
         model_mb=0.3 * network.filters,
         output_bytes=8 * network.n_lines + 14,
+        versions=network.augment.copies if network.augment else 1,
     )
 
 
 def spectrum_seconds(network: NetworkSettings) -> float:
     """Time of one spectrum in one training step, on one thread."""
     per_activation = _SECONDS_PER_ACTIVATION + (_DROPOUT_SECONDS if network.dropout else 0)
-    return flops_per_spectrum(network) / _FLOPS + per_activation * activation_bytes(network) / 4
+    bins = bins_after(network.layers, network.wavelength_grid.n)
+    activations = network.filters * _with_gradients(bins, network.frozen)
+    return flops_per_spectrum(network) / _FLOPS + per_activation * activations
 
 
 def activation_bytes(network: NetworkSettings) -> int:
@@ -38,27 +48,18 @@ def activation_bytes(network: NetworkSettings) -> int:
     return 4 * network.filters * sum(bins_after(network.layers, network.wavelength_grid.n))
 
 
-def bins_after(layers: int, bins: int = N_BINS) -> list[int]:
-    """Bins left by each convolution."""
-    lengths = [bins]
-    for _ in range(layers):
-        lengths.append(-(-lengths[-1] // _STRIDE) if layers > 4 else (lengths[-1] - _KERNEL) // _STRIDE + 1)
-    return lengths[1:]
-
-
-def kernel_shapes(network: NetworkSettings) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the kernels before the heads, by their layers."""
-    filters, lengths = network.filters, bins_after(network.layers, network.wavelength_grid.n)
-    shapes = {f"conv_{i}": (_KERNEL, filters if i > 1 else 1, filters) for i in range(1, network.layers + 1)}
-    return {**shapes, "fc_common": (lengths[-1] * filters, filters)}
-
-
 def flops_per_spectrum(network: NetworkSettings) -> float:
     """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
     filters, lengths = network.filters, bins_after(network.layers, network.wavelength_grid.n)
-    products = lengths[0] * _KERNEL * filters + sum(lengths[1:]) * _KERNEL * filters**2
-    heads = 2 * network.boxes * network.n_lines
-    return 3 * 2 * (products + lengths[-1] * filters**2 + filters * heads)
+    convolutions = [lengths[0] * KERNEL * filters, *(length * KERNEL * filters**2 for length in lengths[1:])]
+    heads = filters * 2 * network.boxes * network.n_lines
+    products = _with_gradients([*convolutions, lengths[-1] * filters**2, heads], network.frozen)
+    return 2 * products / _FORWARD
+
+
+def _with_gradients(by_layer: Sequence[float], frozen: int) -> float:
+    """Add up what layers take in a step, the first of which are frozen, in units of a layer that is not."""
+    return _FORWARD * sum(by_layer[:frozen]) + sum(by_layer[frozen:])
 
 
 def parameters(network: NetworkSettings) -> int:

@@ -11,10 +11,10 @@ from typing import Any
 import h5py
 
 from quasarcurves.quasarnet.about import parse_about
-from quasarcurves.quasarnet.cost import kernel_shapes
 from quasarcurves.quasarnet.foreign_files import check_keras, check_network
 from quasarcurves.quasarnet.keras_archive import Archive, about_in
 from quasarcurves.quasarnet.settings import NetworkSettings, Start
+from quasarcurves.quasarnet.shapes import kernel_shapes
 
 _KEY = "network.start"
 

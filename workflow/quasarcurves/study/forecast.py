@@ -12,8 +12,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from quasarcurves.study.resources import START_OF_TRAINING
+from quasarcurves.study.runs import Run
 from quasarcurves.study.steps import FIGURE_FORMATS, Step
-from quasarcurves.study.study import Run, Study
+from quasarcurves.study.study import Study
 
 SNAKEMAKE_MB = 200
 """Snakemake itself, while jobs run."""
@@ -34,8 +36,15 @@ _STAGE_OF = {
     "evaluate": "evaluations",
 }
 
-_OTHER_STEPS = 0.6
-"""Time of steps that do not train in units of their need, which is meant for requests and so is on the high side."""
+_START_OF_TRAINING = 2.4
+"""Of a training that is forked from a process which has imported TensorFlow: reading, building, tracing and compiling.
+`benchmarks/around.csv`: `work`, `reading, building` and `first block` of a training, 2.35 s in the smoke study and 2.47
+in the default one."""
+
+_OTHER_STEPS = 0.4
+"""Time of steps that do not train in units of their need, which is meant for requests and for jobs that import their
+packages themselves. Forked ones take 0.17 of it in the smoke study (`benchmarks/around.csv`, `start` and `work`). On
+two busy cores, in processor time, it was 0.46 in boss_like_frozen and 0.44 in sharpness."""
 
 _JOB_SECONDS = 0.3
 """Of Snakemake, for each job."""
@@ -142,9 +151,13 @@ def stage_of(step: Step) -> str:
 
 
 def expected_seconds(study: Study, step: Step, n_examples: int, run: Run | None = None) -> float:
-    """Return the time that a job is expected to take; `run` as `Study.need` has it."""
-    share = 1 if stage_of(step) in TRAINS else _OTHER_STEPS
-    return _JOB_SECONDS + share * study.need(step.name, n_examples, run).seconds
+    """Return the time that a job is expected to take on this machine; `run` as `Study.need` has it."""
+    seconds = study.need(step.name, n_examples, run).seconds
+    if stage_of(step) not in TRAINS:
+        return _JOB_SECONDS + _OTHER_STEPS * seconds
+    # processes with JAX cannot be forked
+    imported = START_OF_TRAINING - _START_OF_TRAINING if study.backend != "jax" else 0
+    return _JOB_SECONDS + seconds - imported
 
 
 def stage_seconds(seconds: Sequence[float], at_once: int) -> float:

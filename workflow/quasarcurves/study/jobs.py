@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from quasarcurves.study import told
+from quasarcurves.study.runs import Run
 from quasarcurves.study.schema import StudyError
 from quasarcurves.study.steps import FILES, MAKERS, STEPS, WILDCARDS, File, Step
-from quasarcurves.study.study import Run, Study
+from quasarcurves.study.study import Study
 
 Files = Mapping[str, str | Iterable[str]]
 """Files by name, one or several."""

@@ -37,11 +37,12 @@ SNAKEMAKE_SECONDS_PER_RUN = 0.005
 GPU_MB = 3000
 """Asked for where a job is given a GPU, whose libraries take memory of the host: an allowance, not a measurement."""
 
-_TENSORFLOW_MB, _TENSORFLOW_SECONDS = 585, 12
-"""What importing it, building a network and compiling takes."""
+_TENSORFLOW_MB, START_OF_TRAINING = 585, 12
+"""What importing TensorFlow, building a network and compiling takes; the seconds are those of a job by itself."""
 
-_HELD = 1.02
-"""Of an example's bytes: it is held once, with its row number and what its target is made of."""
+_HELD, _VARIED = 1.02, 2.85
+"""Of an example's bytes: it is held once, with its row number and what its target is made of. Versions are put together
+in memory that is not aligned, so that the backend copies it: what each takes, the one that was read among them."""
 
 _ACTIVATIONS = 3.2
 """Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own."""
@@ -106,32 +107,36 @@ def training_need(
     settings = run.training
     batch = min(settings.batch_size, n_train)
     epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
-    example = cost.seconds / threads**_SPEEDUP
+    example, forward = cost.seconds / threads**_SPEEDUP, cost.forward_seconds / threads**_SPEEDUP
     step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * example
     # once for the loss and once for the outputs, without gradients
-    validation = 2 * n_validation * example / 3
+    validation = 2 * n_validation * forward
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(
-        _TENSORFLOW_MB + _data_mb(cost, n_train + n_validation, steps) + _held_mb(cost, batch, n_validation),
-        _TENSORFLOW_SECONDS + steps * step + epochs * (_EPOCH_SECONDS + validation / settings.validate_every) + states,
+        _TENSORFLOW_MB + _data_mb(cost, n_train, n_validation, steps) + _held_mb(cost, batch, n_validation),
+        START_OF_TRAINING + steps * step + epochs * (_EPOCH_SECONDS + validation / settings.validate_every) + states,
     )
     curvature = _curvature_need(run, cost, n_train, steps, example)
     return Need(training.mb + curvature.mb, training.seconds + curvature.seconds)
 
 
-def pack_need(alone: Sequence[Need], cost: Cost, n_each: int, n_all: int) -> Need:
+def held_mb(cost: Cost, n_train: int, n_validation: int) -> float:
+    """Return the memory of the examples of a training; those to validate on have no versions."""
+    by_trained = _HELD if cost.versions == 1 else _VARIED * cost.versions
+    return cost.example_bytes * (by_trained * n_train + _HELD * n_validation) / 1e6
+
+
+def pack_need(alone: Sequence[Need], each_mb: float, all_mb: float) -> Need:
     """Estimate the need of trainings in one program: what each takes, but what they share only once.
 
     Parameters
     ----------
     alone : sequence of Need
         Of each by itself.
-    cost : Cost
-        Of an example.
-    n_each, n_all : int
-        Examples that one reads, and all of them together.
+    each_mb, all_mb : float
+        Of the examples that one holds, and that all of them hold together (`held_mb`).
     """
-    shared = _HELD * (len(alone) * n_each - n_all) * cost.example_bytes / 1e6
+    shared = len(alone) * each_mb - all_mb
     imports = (len(alone) - 1) * _TENSORFLOW_MB
     return Need(sum(need.mb for need in alone) - imports - shared, sum(need.seconds for need in alone))
 
@@ -190,9 +195,9 @@ def microscope_need(alone: Need, run: RunSettings, cost: Cost, n_train: int, spi
     return Need(alone.mb + memory, alone.seconds + seconds)
 
 
-def _data_mb(cost: Cost, n_examples: int, steps: int) -> float:
+def _data_mb(cost: Cost, n_train: int, n_validation: int, steps: int) -> float:
     """Memory of examples, record and weights."""
-    return (_HELD * n_examples * cost.example_bytes + steps * _RECORD_BYTES) / 1e6 + cost.model_mb
+    return held_mb(cost, n_train, n_validation) + steps * _RECORD_BYTES / 1e6 + cost.model_mb
 
 
 def _held_mb(cost: Cost, batch: int, n_validation: int) -> float:
@@ -220,8 +225,8 @@ def evaluation_need(cost: Cost, n_examples: int, n_test: int, models: int) -> Ne
     """Estimate the need of applying that many models of a run to the test set."""
     applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * cost.activation_bytes / 1e6
     memory = 46 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_examples
-    keras = (_TENSORFLOW_MB, _TENSORFLOW_SECONDS) if cost.with_keras else (0, 0)
-    return Need(memory + keras[0], 1 + keras[1] + models * (0.1 + n_test * cost.seconds / 3))
+    keras = (_TENSORFLOW_MB, START_OF_TRAINING) if cost.with_keras else (0, 0)
+    return Need(memory + keras[0], 1 + keras[1] + models * (0.1 + n_test * cost.forward_seconds))
 
 
 def request(rule: str, need: Need, runs: int, attempt: int = 1, gpu: bool = False) -> dict[str, int]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from quasarcurves.study.runs import Run
 from quasarcurves.study.steps import MAKERS, Step
-from quasarcurves.study.study import Run, Study
+from quasarcurves.study.study import Study
 
 SCORED = ("compute_metrics", "compare_stopping", "compare_optimizers", "measure_spike_cost")
 """Steps that measure models on the test set as the task does."""

@@ -43,6 +43,7 @@ _COST = Cost(
     example_bytes=4000,
     activation_bytes=400_000,
     seconds=1e-4,
+    forward_seconds=1e-4 / 3,
     parameters=100_000,
     model_mb=30,
     output_bytes=100,

@@ -17,6 +17,8 @@ class Cost:
         Of what the model's layers give for an example.
     seconds : float
         Time of one example in one training step, on one thread.
+    forward_seconds : float
+        Of these, what computing its outputs takes.
     parameters : int
         Weights of the model.
     model_mb : float
@@ -25,12 +27,16 @@ class Cost:
         Of what is written of a test example and model.
     with_keras : bool
         Whether evaluating a model takes Keras.
+    versions : int
+        Of each training example that a training holds; those to validate on it holds once.
     """
 
     example_bytes: int
     activation_bytes: int
     seconds: float
+    forward_seconds: float
     parameters: int
     model_mb: float
     output_bytes: int
     with_keras: bool = False
+    versions: int = 1

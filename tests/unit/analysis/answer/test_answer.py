@@ -30,7 +30,7 @@ STUDIES = st.builds(
     diverging=st.sampled_from([0.0, 0.1, 1.0]),
     spiking=st.sampled_from([0.0, 0.5, 5.0]),
 )
-SOME = settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+SOME = settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
 QUESTIONS = ("why", "cures", "converged", "enough_data")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.metrics import purity_completeness
-from quasarcurves.quasarnet.analysis import tabulate
+from quasarcurves.quasarnet.analysis import tabulate, thresholds
 from quasarcurves.spectra import Spectra
 
 NAMES = ("metrics", "test_metrics", "test_summary", "dv_histogram")
@@ -28,6 +28,14 @@ def save_predictions(path, made, run, rows=TEST_ROWS, worse=0.0):
             group = file.create_group(name)
             group["confidence"], group["z_best"] = confidence.astype(np.float32), made.predicted.z_best
             group["bal_confidence"] = made.predicted.bal_confidence
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws():
+    """Draw 39 bootstrap samples, not 399: no test asks how wide an interval is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thresholds, "DRAWS", 39)
+        yield
 
 
 @pytest.fixture(scope="module")
