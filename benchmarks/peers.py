@@ -11,7 +11,8 @@ environment of their own, which no lock has:
 
 Writes peers.csv here, with quartiles over the turns; a ratio is a peer's processor time over ours of the same round, so
 that we are ahead where it is above 1. `python benchmarks/peers.py --python peers/bin/python 16:32` measures some pairs
-of filters and batch size alone. `torch.compile` needs a C++ compiler.
+of filters and batch size alone, and leaves the rows of others. `torch.compile` needs a C++ compiler, and minutes for
+each pair: `--without compiled` leaves it out.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ AGREES = 1e-4
 SPECTRA = 2048
 
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")}
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 _KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
@@ -80,7 +82,9 @@ class Peer:
     def environment(self) -> dict[str, str]:
         """Environment of its process."""
         kept = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
-        return kept | _ONE_THREAD | (_KEEP_MEMORY if self.form.startswith(("eager, tuned", "compiled")) else {})
+        return (
+            kept | _ONE_THREAD | _QUIET | (_KEEP_MEMORY if self.form.startswith(("eager, tuned", "compiled")) else {})
+        )
 
 
 OURS = Peer("trainer", "peers_keras", "ours")
@@ -178,16 +182,15 @@ def check(worker: Worker, ours: Worker) -> None:
         )
 
 
-def measure(filters: int, batch: int, steps: int, python: Path) -> Iterator[dict[str, object]]:
+def measure(filters: int, batch: int, steps: int, python: Path, peers: Sequence[Peer]) -> Iterator[dict[str, object]]:
     """Have all take turns; a row per program and round."""
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "inputs.npz")
         write_inputs(inputs, filters, batch, steps)
         workers = [Worker(OURS, python, inputs)]
-        for peer in PEERS:
-            if filters <= peer.most_filters:
-                workers.append(Worker(peer, python, inputs))
-                check(workers[-1], workers[0])
+        for peer in peers:
+            workers.append(Worker(peer, python, inputs))
+            check(workers[-1], workers[0])
         for round_ in range(ROUNDS):
             for worker in workers:
                 wall, cpu = worker.turn()
@@ -213,23 +216,36 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--python", type=Path, required=True, help="interpreter that has torch and jax")
+    parser.add_argument("--without", metavar="WORD", help="leave out the forms that are named so")
     parser.add_argument("points", nargs="*", metavar="FILTERS:BATCH", help=f"default: {' '.join(POINTS)}")
     return parser.parse_args()
 
 
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write the rows of a point in place of those that the file has of it."""
+    point = ["filters", "batch"]
+    if path.exists():
+        before = pd.read_csv(path)
+        others = before[~before.set_index(point).index.isin(table.set_index(point).index)]
+        table = pd.concat([others, table]).sort_values(point, kind="stable")
+    table.to_csv(path, index=False, float_format="%.4g")
+
+
 def main() -> None:
     """Measure all points and write them down."""
-    options, tables = arguments(), []
+    options = arguments()
     for point in options.points or POINTS:
         filters, batch = map(int, point.split(":"))
-        turns = pd.DataFrame(measure(filters, batch, POINTS.get(point, 20), options.python))
-        table = summarise(turns)
+        peers = [
+            peer
+            for peer in PEERS
+            if filters <= peer.most_filters and not (options.without and options.without in peer.form)
+        ]
+        table = summarise(pd.DataFrame(measure(filters, batch, POINTS.get(point, 20), options.python, peers)))
         table.insert(0, "filters", filters)
         table.insert(1, "batch", batch)
         print(table.to_string(index=False, float_format="%.3g"), "\n", flush=True)
-        tables.append(table)
-        if not options.points:
-            pd.concat(tables).to_csv(FOLDER / "peers.csv", index=False, float_format="%.4g")
+        write(table, FOLDER / "peers.csv")
 
 
 if __name__ == "__main__":
