@@ -67,14 +67,15 @@ def write_spectra(path: Path, n: int) -> None:
 
 def plain_fit(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]:
     """Set up what users run."""
-    from separate_heads import Fit  # noqa: PLC0415
+    from separate_heads import Fit, build, columns  # noqa: PLC0415
 
     from quasarcurves.quasarnet.objective import encode  # noqa: PLC0415
     from quasarcurves.spectra.table import Spectra  # noqa: PLC0415
 
     table = Spectra.load(spectra)
     targets, weights = encode(table.z, table.is_quasar, table.bal, LINES, BAL_LINES, BOXES)
-    return Fit(table.flux[..., None], targets, weights, filters, batch)
+    model, data = build(filters, BOXES, targets.shape[1]), {"y": columns(targets), "sample_weight": columns(weights)}
+    return Fit(model, batch, x=table.flux[..., None], **data)
 
 
 def trainer(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]:

@@ -53,22 +53,15 @@ class Fit:
 
     Parameters
     ----------
-    flux : (n, 443, 1) array
-    targets : (n, L, 2B) array
-    weights : (n, L) array
-    filters, batch : int
+    model : keras.Model
+        Compiled.
+    batch : int
+    **data
+        `x`, `y` and what else `fit` takes.
     """
 
-    def __init__(self, flux: np.ndarray, targets: np.ndarray, weights: np.ndarray, filters: int, batch: int) -> None:
-        n_lines, boxes = targets.shape[1], targets.shape[2] // 2
-        self.model = build(filters, boxes, n_lines)
-        self._data = {
-            "x": flux,
-            "y": _columns(targets),
-            "sample_weight": _columns(weights),
-            "batch_size": batch,
-            "verbose": 0,
-        }
+    def __init__(self, model: keras.Model, batch: int, **data: object) -> None:
+        self.model, self._data = model, {**data, "batch_size": batch, "verbose": 0}
 
     def __call__(self, epochs: int) -> tuple[float, float]:
         """Train some epochs and give the seconds and processor seconds that these took."""
@@ -89,5 +82,6 @@ class _Clock(keras.callbacks.Callback):
         self.seconds = now[0] - self._start[0], now[1] - self._start[1]
 
 
-def _columns(array: np.ndarray) -> Sequence[np.ndarray]:
+def columns(array: np.ndarray) -> Sequence[np.ndarray]:
+    """Return the array of each line, as outputs of their own want them; (n, L, ...) -> L arrays (n, ...)."""
     return [np.ascontiguousarray(column) for column in np.moveaxis(array, 1, 0)]
