@@ -33,7 +33,7 @@ import pandas as pd
 from fit import BOXES, network
 from peers_worker import Seconds
 
-from quasarcurves.quasarnet.cost import kernel_shapes
+from quasarcurves.quasarnet.shapes import kernel_shapes
 from quasarcurves.spectra.grid import N_BINS
 
 FOLDER = Path(__file__).parent
