@@ -213,7 +213,7 @@ def test_the_sentence_has_the_numbers():
 def test_medians_of_weighted_values_are_those_of_values_repeated(pairs):
     run, values = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
     weights = resampling.draw_weights(run, np.random.default_rng(1))
-    medians = [np.median(np.repeat(values, each)) for each in weights]
+    medians = [np.median(np.repeat(values, each)) for each in weights.astype(int)]
     expected = resampling.bounds(np.array(medians), len(set(run)))
     found = resampling.median_interval(values, run, np.random.default_rng(1))
     np.testing.assert_allclose(found, [np.median(values), *expected], atol=1e-12)
