@@ -71,7 +71,7 @@ def run_in_pods(clone: Path, address: str, *arguments: str) -> subprocess.Comple
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=1500,
+        timeout=1000,
     )
 
 

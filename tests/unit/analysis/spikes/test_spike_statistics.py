@@ -302,8 +302,11 @@ def pooled_study(rng, exponent, memory):
             runs.append(table.assign(**keys, family="class Adam", memory=steps, height=2.0))
             for row, own in zip(table.to_dict("records"), onsets, strict=True):
                 place = {name: row[name] for name in ("fraction", "replicate")}
-                spikes.append(pd.DataFrame({"onset": own, "kind": "sustained"}).assign(**place, **keys))
+                onsets = np.sort(own)
+                table = pd.DataFrame({"onset": onsets, "end": onsets, "kind": "sustained"})
+                spikes.append(table.assign(**place, **keys))
     runs = pd.concat(runs, ignore_index=True)
+    runs["points"] = runs["steps"].astype(int)
     runs = runs.assign(per_1000_steps=runs["spikes"] / 10, per_epoch=runs["spikes"] / 10_000 * runs["steps_per_epoch"])
     return runs, pd.concat(spikes, ignore_index=True)
 
@@ -329,10 +332,50 @@ def test_trends_are_of_sustained_spikes_in_steps():
     outliers = spikes.assign(kind="outlier")
     pd.testing.assert_frame_equal(st.trends(runs, pd.concat([spikes, outliers])), st.trends(runs, spikes))
     epochs = spikes.merge(runs[["fraction", "replicate", "optimizer", "steps_per_epoch"]])
-    epochs["onset"] = epochs["onset"] // epochs.pop("steps_per_epoch")
-    found = st.trends(runs.assign(scale="epoch"), epochs.assign(scale="epoch"))
+    epochs["onset"] = epochs["end"] = epochs["onset"] // epochs.pop("steps_per_epoch")
+    of_epochs = runs.assign(scale="epoch", points=(runs["steps"] / runs["steps_per_epoch"]).astype(int))
+    found = st.trends(of_epochs, epochs.assign(scale="epoch"))
     assert found["spikes"].equals(st.trends(runs, spikes)["spikes"])
     assert found["spikes_in_common_steps"].iloc[-1] == pytest.approx(len(spikes), rel=0.05)
+
+
+def lasting_study(rng, unit, lasts=100):
+    """Runs of 6,000 steps whose spikes last 100 steps each; between them, their rate per step or epoch is constant."""
+    rows, spikes = [], []
+    for per_epoch in (8, 16, 32, 64):
+        for replicate in range(3):
+            spacing = 200 if unit == "steps" else 6 * per_epoch
+            onsets = np.cumsum(rng.exponential(spacing, 100) + np.append(0, np.full(99, lasts)))
+            onsets = np.floor(onsets[onsets < 6000])
+            keys = {"fraction": per_epoch / 64, "replicate": replicate, "optimizer": "adam", "scale": "step"}
+            rows.append({**keys, "steps_per_epoch": per_epoch, "n_train": 32 * per_epoch, "points": 6000})
+            ends = np.where(onsets + lasts < 6000, onsets + lasts, np.nan)
+            spikes.append(pd.DataFrame({"onset": onsets, "end": ends, "kind": "sustained"}).assign(**keys))
+    runs = pd.DataFrame(rows).assign(family="adam", memory=1000.0, per_epoch=1.0, per_1000_steps=1.0, height=2.0)
+    return runs.assign(steps=runs["points"]), pd.concat(spikes, ignore_index=True)
+
+
+@pytest.mark.usefixtures("few_permutations")
+@pytest.mark.parametrize("unit", ["steps", "epochs"])
+def test_how_long_spikes_last_does_not_refuse_what_they_are_locked_to(unit):
+    """With time in spikes as time in which they can begin, a rate per epoch is refused in most studies."""
+    rng, at_risk, all_time = np.random.default_rng(23), [], []
+    for _ in range(40):
+        runs, spikes = lasting_study(rng, unit)
+        at_risk.append(st.trends(runs, spikes)[f"{unit}_p"].iloc[0] <= 0.05)
+        all_time.append(
+            unit == "steps" or st.trends(runs, spikes.assign(end=spikes["onset"]))["epochs_p"].iloc[0] <= 0.05
+        )
+    assert np.mean(at_risk) <= 0.05 + 0.07  # two standard errors
+    assert np.mean(all_time) > 0.5
+
+
+def test_time_outside_of_spikes():
+    """Spikes at 10 to 14 and 20 to 30, and one at 50 that is never over, in 100 steps: 4 and 14 steps are taken out."""
+    before, length = st.outside(np.array([10.0, 20, 50]), np.array([14.0, 30, np.nan]), 100)
+    assert before.tolist() == [10, 16, 36]
+    assert length == 36
+    assert st.outside(np.empty(0), np.empty(0), 100)[1] == 100
 
 
 def test_at_one_batch_size_what_is_collinear_is_left_out():

@@ -21,7 +21,7 @@ from quasarcurves.analysis.checkup.overfitting import Rise
 from quasarcurves.analysis.curves import STEP, Curve
 from quasarcurves.analysis.spikes import OUTLIER, PER_EPOCH, PER_STEP, SUSTAINED, find_spikes
 from quasarcurves.analysis.spikes.splitting import SUSTAINED_WINDOW
-from quasarcurves.analysis.spikes.statistics import describe
+from quasarcurves.analysis.spikes.statistics import describe, outside
 from quasarcurves.analysis.spikes.wakes import masked_epochs, spike_length
 
 SHORTEST = 30
@@ -166,16 +166,14 @@ class Measured:
     def at_risk(self) -> tuple[np.ndarray, float]:
         """Optimizer steps outside of tall spikes before each of these begins (n,), and of the whole curve.
 
-        No spike begins within another, and what a spike lasts is of the optimizer, not of the epoch. NaN where the
-        steps per epoch are not known.
+        NaN where the steps per epoch are not known.
         """
         per = self.curve.stride * (1.0 if self.curve.per == STEP else self.curve.steps_per_epoch)
-        t = len(self.curve.loss)
         if self.tall.empty:
-            return np.empty(0), t * per
-        onsets, ends = (self.tall[name].fillna(t).to_numpy(float) for name in ("onset", "end"))
-        lasted = np.cumsum(ends - onsets)
-        return (onsets - np.append(0, lasted[:-1])) * per, (t - lasted[-1]) * per
+            return np.empty(0), len(self.curve.loss) * per
+        onsets, ends = (self.tall[name].to_numpy(float) for name in ("onset", "end"))
+        before, length = outside(onsets, ends, len(self.curve.loss))
+        return before * per, length * per
 
 
 def measure(curve: Curve) -> Measured:

@@ -149,6 +149,30 @@ def _other_measures(loss: np.ndarray) -> dict[str, float]:
     }
 
 
+def outside(onsets: np.ndarray, ends: np.ndarray, t: int) -> tuple[np.ndarray, float]:
+    """Return when spikes begin, and how long a run is, in time outside of spikes: none begins within another one.
+
+    What a spike lasts is of the optimizer. Counted as time in which spikes can begin, it makes them look rarer per
+    epoch where epochs are short.
+
+    Parameters
+    ----------
+    onsets, ends : (n,) array
+        Where each begins and is over, in order; NaN where one is never over.
+    t : int
+        Length of the run.
+
+    Returns
+    -------
+    onsets : (n,) array
+    length : float
+    """
+    onsets = np.asarray(onsets, float)
+    until = np.fmin(ends, np.append(onsets, t)[1:])
+    lasted = np.cumsum(np.append(0.0, until - onsets))
+    return onsets - lasted[:-1], float(t - lasted[-1])
+
+
 def locking(
     runs: pd.DataFrame,
     onsets: Sequence[np.ndarray],
@@ -320,16 +344,22 @@ def trends(runs: pd.DataFrame, spikes: pd.DataFrame) -> pd.DataFrame:
     runs : DataFrame
         A row per run and scale, with the columns of `describe`.
     spikes : DataFrame
-        The spikes of these runs, with the run's keys, `scale`, `kind` and `onset`. Sustained ones count.
+        The spikes of these runs, with the run's keys, `scale`, `kind`, `onset` and `end`. Sustained ones count.
+
+    Returns
+    -------
+    DataFrame
+        Of `locking`, in time outside of spikes, with trends of rates and heights over runs.
     """
     keys = [*tables.RUN_KEYS, "scale"]
-    onsets = spikes[spikes["kind"] == SUSTAINED].groupby(keys)["onset"].apply(np.asarray).to_dict()
-    in_steps = [
-        np.asarray(onsets.get(tuple(row[key] for key in keys), []), float)
-        * (row["steps_per_epoch"] if row["scale"] == "epoch" else 1)
-        for row in tables.records(runs)
-    ]
-    runs = runs.assign(onsets=pd.Series(in_steps, index=runs.index, dtype=object))
+    of_runs = dict(iter(spikes[spikes["kind"] == SUSTAINED].groupby(keys)))
+    at_risk = []
+    for row in tables.records(runs):
+        own = of_runs.get(tuple(row[key] for key in keys), spikes.iloc[:0])
+        onsets, length = outside(own["onset"].to_numpy(float), own["end"].to_numpy(float), row["points"])
+        steps = row["steps_per_epoch"] if row["scale"] == "epoch" else 1
+        at_risk.append({"onsets": onsets * steps, "steps": length * steps})
+    runs = runs.assign(**pd.DataFrame(at_risk, index=runs.index))
     rows = []
     for (optimizer, scale), group in runs.groupby(["optimizer", "scale"], sort=True):
         rows.append({"optimizer": optimizer, "scale": scale, **_trend(group)})
