@@ -19,12 +19,9 @@ LOST_RATIO = 1.5
 NOISE_WINDOWS = 2
 """Width of the window of the noise, in windows of the course."""
 
-PLACE = np.int32
-"""Type of positions in a loss: at 10^7 steps they take much of the memory of a search."""
-
 _SMALLEST_SIGMA = 1e-6
 _BLOCK = 65536
-"""Steps averaged at a time: the intermediate arrays take more memory than the averages."""
+"""Steps worked on at a time: at 10^7 steps each array that they take in between would hold 80 MB."""
 
 _TAIL = 0.005
 """Share of the values that counts as a tail."""
@@ -63,11 +60,14 @@ def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
     """
     median = _bridged(running_median(log_loss[quiet], window), quiet)
     # where a loss falls steeply, each step is the median of its window, noise included: compare with a smooth course
-    deviations = np.abs(log_loss - _smooth(median, window // 8))[quiet]
+    deviations = _smooth(median, window // 8)
+    np.abs(np.subtract(log_loss, deviations, out=deviations), out=deviations)
     # wider than the course's window, as an error of the noise moves every threshold
-    deviations = MAD_TO_SIGMA * _median_filter(deviations, NOISE_WINDOWS * window + 1)
-    sigma = np.maximum(_bridged(deviations, quiet), _SMALLEST_SIGMA)
-    return Baseline(_not_lost(median, window), sigma)
+    deviations = deviations[quiet]
+    deviations = _median_filter(deviations, NOISE_WINDOWS * window + 1)
+    deviations *= MAD_TO_SIGMA
+    sigma = _bridged(deviations, quiet)
+    return Baseline(_not_lost(median, window), np.maximum(sigma, _SMALLEST_SIGMA, out=sigma))
 
 
 def _bridged(values: np.ndarray, quiet: np.ndarray) -> np.ndarray:
@@ -114,11 +114,15 @@ def _end_level(values: np.ndarray, half: int) -> float:
 
 
 def _not_lost(level: np.ndarray, window: int) -> np.ndarray:
-    """Keep a running median at its lowest value so far where it follows a wide spike or a lasting jump."""
-    lowest = level.copy()
-    lowest[: window // 4] = np.inf  # medians over so few steps are too noisy to compare later ones with
-    np.minimum.accumulate(lowest, out=lowest)
-    return np.where(level > lowest + np.log(LOST_RATIO), lowest, level)
+    """Keep a running median at its lowest value so far, in place, where it follows a wide spike or a lasting jump."""
+    lowest = np.inf
+    # medians over fewer steps are too noisy to compare later ones with
+    for first in range(window // 4, len(level), _BLOCK):
+        block = level[first : first + _BLOCK]
+        so_far = np.minimum(np.minimum.accumulate(block), lowest)
+        lowest = so_far[-1]
+        np.copyto(block, so_far, where=block > so_far + np.log(LOST_RATIO))
+    return level
 
 
 def _smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -138,7 +142,7 @@ def _median_filter(values: np.ndarray, window: int) -> np.ndarray:
     return scipy.ndimage.median_filter(values, min(window, 2 * (len(values) // 2) + 1), mode="reflect")
 
 
-def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1) -> float:
+def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1, telling: np.ndarray | None = None) -> float:
     """Heaviness of the tails of noise: 1 / degrees of freedom of the Student t distribution that has such tails.
 
     The lighter of the two tails counts: spikes lie on the upper side alone, and a skewed noise has its long tail on the
@@ -152,17 +156,21 @@ def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1) -> fl
         False in spikes.
     correlated : int
         Number of successive values that are not independent.
+    telling : (t,) bool array, optional
+        False for values that are left out.
 
     Returns
     -------
     float
         0 for Gaussian tails.
     """
+    telling = np.ones(len(noise), bool) if telling is None else telling
+    quiet = quiet & telling
     tail = max(_TAIL, _TAIL_VALUES * correlated / max(quiet.sum(), 1))
     if tail > 0.1:
         return 0.0
     low, low_quarter = np.quantile(noise[quiet], [tail, 0.25], overwrite_input=True)
-    quarter, high = np.quantile(noise, [0.75, 1 - tail])
+    quarter, high = np.quantile(noise[telling], [0.75, 1 - tail], overwrite_input=True)
     ratio = min(low / low_quarter, high / quarter) if low_quarter < 0 < quarter else 0.0
     weights = np.linspace(0, 0.7, 141)
     ratios = _quantile(weights, tail) / _quantile(weights, 0.25)

@@ -156,24 +156,24 @@ def find_spikes(
     if sustained_window < 1 or sustained_window % 2 == 0:
         raise ValueError(f"expected an odd sustained_window of 1 or more, found {sustained_window}")
     finite = np.isfinite(loss)
-    log_loss = _log(loss[finite].astype(np.float64))
-    if not len(log_loss):
-        return _table([], np.flatnonzero(finite), log_loss)
-    width = _odd(window or np.clip(len(log_loss) // 5, *_WINDOWS))
+    t = int(finite.sum())
+    if not t:
+        return _table([], finite, np.empty(0))
+    width = _odd(window or np.clip(t // 5, *_WINDOWS))
     thresholds = list(zip(WIDTHS, false_rates, heavy_false_rates, strict=True))
     spikes: list[_Spike] = []
     excess, sigma, single = np.empty(0), np.empty(0), np.inf
     for number in range(_PASSES):
         excess = sigma = np.empty(0)  # frees those of the last pass: their memory is needed
-        known = _quiet(spikes, len(log_loss))
-        excess, sigma = _excess(log_loss, known, width)
+        known = _quiet(spikes, t)
+        excess, sigma = _excess(loss, finite, known, width)
         noise_window = baseline.NOISE_WINDOWS * width
         # the first pass cannot tell spikes from heavy tails yet: later passes drop what it takes too much
         spikes, single = _search(excess, sigma, known, thresholds, np.log(min_height), noise_window, heavy=number > 0)
-        if number > 0 and np.array_equal(known, _quiet(spikes, len(log_loss))):
+        if number > 0 and np.array_equal(known, _quiet(spikes, t)):
             break  # another pass would leave out the same steps, and find the same
     parts = [part for spike in spikes for part in _split(spike, excess, sigma, sustained_window, single)]
-    return _table(parts, np.flatnonzero(finite), excess)
+    return _table(parts, finite, excess)
 
 
 @dataclass
@@ -189,8 +189,8 @@ class _Spike:
 
 def _log(loss: np.ndarray) -> np.ndarray:
     positive = loss > 0
-    lowest = loss[positive].min() if positive.any() else 1.0
-    return np.log(np.maximum(loss, lowest))
+    log_loss = np.maximum(loss, loss[positive].min() if positive.any() else 1.0, dtype=np.float64)
+    return np.log(log_loss, out=log_loss)
 
 
 def _odd(window: int) -> int:
@@ -205,10 +205,13 @@ def _quiet(spikes: Iterable[_Spike], t: int) -> np.ndarray:
     return quiet
 
 
-def _excess(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a log loss less its course, and the noise about that. The course itself is not kept in memory."""
+def _excess(loss: np.ndarray, finite: np.ndarray, quiet: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log of a loss where it is finite, less its course, and the noise about that."""
+    log_loss = _log(loss[finite])
     course = baseline.fit(log_loss, quiet, window)
-    return log_loss - course.level, course.sigma
+    # in place: at 10^7 steps each array takes 80 MB
+    log_loss -= course.level
+    return log_loss, course.sigma
 
 
 def _search(
@@ -224,24 +227,24 @@ def _search(
 
     Return them, and what a single step exceeds to stand out, in units of the noise.
     """
-    bounds = _Bounds.of(excess, sigma)
+    bounds = _Bounds(excess, sigma)
     # where a loss falls steadily its median is the loss itself, and shows no noise
     telling = ~_lasting(excess == 0)
-    noise = excess / sigma
     spikes: list[_Spike] = []
     single = np.inf
     for width, false_rate, heavy_false_rate in thresholds:
-        signal = _signal(noise, spikes, width)
+        signal = _signal(excess, sigma, spikes, width)
         spread = max(MAD_TO_SIGMA * _median_size(signal[quiet]), width**-0.5)
         signal /= spread
         # independent values: of steps, those of a window; of means, all that do not overlap
         values = 1 / (1 / min(noise_window, quiet.sum()) + (width - 1) / quiet.sum())
-        weight = baseline.tail_weight(signal[telling], quiet[telling], width) if heavy else 0.0
+        weight = baseline.tail_weight(signal, quiet, width, telling) if heavy else 0.0
         limit = baseline.threshold(weight, false_rate, heavy_false_rate, values)
         single = limit * spread if width == 1 else single
         high = signal > limit
         high[high] = signal[high] * spread * sigma[high] >= min_log_height
-        spikes = _merged(spikes + [_spike(run, width, signal, noise, bounds) for run in _stretches(high, width)])
+        found = [_spike(run, width, signal, excess, sigma, bounds) for run in _stretches(high, width)]
+        spikes = _merged(spikes + found)
         del signal  # its memory is needed for the next
     return spikes, single
 
@@ -253,14 +256,15 @@ def _lasting(flags: np.ndarray) -> np.ndarray:
     return middles[:-2] | middles[1:-1] | middles[2:]
 
 
-def _signal(noise: np.ndarray, spikes: Iterable[_Spike], width: int) -> np.ndarray:
-    """Return the noise (t,), or its mean over `width` steps without the known spikes, as a new array."""
+def _signal(excess: np.ndarray, sigma: np.ndarray, spikes: Iterable[_Spike], width: int) -> np.ndarray:
+    """Return the excess in units of the noise (t,), or its mean over `width` steps without the known spikes."""
+    noise = excess / sigma
     if width == 1:
-        return noise.copy()
+        return noise
     # clipped, so that a single high step does not look like a lasting rise
-    clipped = np.clip(noise, -_CLIP, _CLIP)
-    clipped *= _quiet(spikes, len(noise))
-    return _mean(clipped, width, out=clipped)
+    np.clip(noise, -_CLIP, _CLIP, out=noise)
+    noise *= _quiet(spikes, len(noise))
+    return _mean(noise, width, out=noise)
 
 
 def _median_size(values: np.ndarray) -> float:
@@ -281,22 +285,28 @@ def _stretches(high: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
-@dataclass(frozen=True)
 class _Bounds:
-    """For each step the next one at which the loss is back on its course, and the last one at which it still was."""
+    """Where the loss is on its course: where both the step and the median over the steps beyond are."""
 
-    back: np.ndarray
-    before: np.ndarray
+    def __init__(self, excess: np.ndarray, sigma: np.ndarray) -> None:
+        behind, self._beyond = _on_course(excess, sigma)
+        # reversed, as the first set flag is found without a look at all
+        self._behind = behind[::-1].copy()
 
-    @classmethod
-    def of(cls, excess: np.ndarray, sigma: np.ndarray) -> _Bounds:
-        """Find them. The loss is on its course where both the step and the median over the steps beyond are."""
-        t = len(excess)
-        step = np.arange(t, dtype=baseline.PLACE)
-        behind, beyond = _on_course(excess, sigma)
-        back = np.where(beyond, step, baseline.PLACE(t))
-        before = np.where(behind, step, baseline.PLACE(-1))
-        return cls(np.minimum.accumulate(back[::-1])[::-1], np.maximum.accumulate(before))
+    def onset(self, step: int) -> int:
+        """Return the step after the last one, up to `step`, at which the loss was still on its course."""
+        return len(self._behind) - _first(self._behind, len(self._behind) - 1 - step)
+
+    def back(self, step: int) -> int:
+        """Return the first step from `step` on at which the loss is back on its course; the number of steps if none."""
+        return _first(self._beyond, step)
+
+
+def _first(flags: np.ndarray, start: int) -> int:
+    """Return the place of the first set flag from `start` on, the number of flags if there is none."""
+    flags_on = flags[start:]
+    place = int(flags_on.argmax()) if len(flags_on) else 0
+    return start + place if len(flags_on) and flags_on[place] else len(flags)
 
 
 def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -305,21 +315,28 @@ def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.nd
     The median is over 5 to 31 steps: as many as it takes for noise not to hide 10 %.
     """
     size = _odd(np.clip((1.25 * float(np.median(sigma)) / np.log(BACK_RATIO)) ** 2, 5, 31))
-    medians = np.pad(scipy.ndimage.median_filter(excess, size, mode="nearest"), size // 2, mode="edge")
-    allowed = np.maximum(np.log(BACK_RATIO), 1.25 * sigma / np.sqrt(size))
-    own = excess <= allowed
-    return own & (medians[: len(excess)] <= allowed), own & (medians[-len(excess) :] <= allowed)
+    half, medians = size // 2, scipy.ndimage.median_filter(excess, size, mode="nearest")
+    allowed = sigma * (1.25 / np.sqrt(size))
+    np.maximum(allowed, np.log(BACK_RATIO), out=allowed)
+    behind = excess <= allowed
+    beyond = behind.copy()
+    behind[half:] &= medians[:-half] <= allowed[half:]
+    behind[:half] &= medians[0] <= allowed[:half]
+    beyond[:-half] &= medians[half:] <= allowed[:-half]
+    beyond[-half:] &= medians[-1] <= allowed[-half:]
+    return behind, beyond
 
 
-def _spike(stretch: tuple[int, int], width: int, signal: np.ndarray, noise: np.ndarray, bounds: _Bounds) -> _Spike:
+def _spike(
+    stretch: tuple[int, int], width: int, signal: np.ndarray, excess: np.ndarray, sigma: np.ndarray, bounds: _Bounds
+) -> _Spike:
     """Make a spike of a stretch that stands out: the part that is high, extended to where the loss is back."""
     begin, end = stretch
     highest = float(signal[begin:end].max())
     if width > 1:
-        level = _mean(noise[begin:end], width).max() / 2
-        begin, end = (begin + edge for edge in _highest_sum(noise[begin:end] - level))
-    onset = int(bounds.before[begin]) + 1
-    return _Spike(min(onset, begin), int(bounds.back[end]) if end < len(noise) else end, width, highest)
+        noise = excess[begin:end] / sigma[begin:end]
+        begin, end = (begin + edge for edge in _highest_sum(noise - _mean(noise, width).max() / 2))
+    return _Spike(min(bounds.onset(begin), begin), bounds.back(end), width, highest)
 
 
 def _highest_sum(values: np.ndarray) -> tuple[int, int]:
@@ -355,9 +372,10 @@ def _split(spike: _Spike, excess: np.ndarray, sigma: np.ndarray, window: int, si
             yield _Spike(part.begin, part.end, 1, highest, part.kind)
 
 
-def _table(spikes: Sequence[_Spike], steps: np.ndarray, excess: np.ndarray) -> pd.DataFrame:
+def _table(spikes: Sequence[_Spike], finite: np.ndarray, excess: np.ndarray) -> pd.DataFrame:
     """Measure each spike. Positions become those in the original loss."""
     rows = []
+    steps = np.flatnonzero(finite)
     for spike in spikes:
         ratio = np.exp(excess[spike.onset : spike.end])
         highest = int(np.argmax(ratio))
