@@ -68,7 +68,7 @@ def count_excursions(ratio: np.ndarray, threshold: float = HIGH_RATIO) -> int:
 WIDTHS = (1, 5, 25)
 """Steps that a loss is averaged over in the search: short spikes stand out at once, low ones only if they last."""
 
-FALSE_RATES = (6.8e-6, 4e-7, 1e-7)
+FALSE_RATES = (9e-6, 4e-7, 1e-7)
 """Probability at each width that Gaussian noise exceeds the threshold: together under 1 event in 10^5 steps."""
 
 HEAVY_FALSE_RATES = (2e-5, 4e-6, 1e-6)
