@@ -302,9 +302,8 @@ def pooled_study(rng, exponent, memory):
             runs.append(table.assign(**keys, family="class Adam", memory=steps, height=2.0))
             for row, own in zip(table.to_dict("records"), onsets, strict=True):
                 place = {name: row[name] for name in ("fraction", "replicate")}
-                onsets = np.sort(own)
-                table = pd.DataFrame({"onset": onsets, "end": onsets, "kind": "sustained"})
-                spikes.append(table.assign(**place, **keys))
+                found = pd.DataFrame({"onset": np.sort(own), "end": np.sort(own), "kind": "sustained"})
+                spikes.append(found.assign(**place, **keys))
     runs = pd.concat(runs, ignore_index=True)
     runs["points"] = runs["steps"].astype(int)
     runs = runs.assign(per_1000_steps=runs["spikes"] / 10, per_epoch=runs["spikes"] / 10_000 * runs["steps_per_epoch"])
@@ -358,24 +357,28 @@ def lasting_study(rng, unit, lasts=100):
 @pytest.mark.usefixtures("few_permutations")
 @pytest.mark.parametrize("unit", ["steps", "epochs"])
 def test_how_long_spikes_last_does_not_refuse_what_they_are_locked_to(unit):
-    """With time in spikes as time in which they can begin, a rate per epoch is refused in most studies."""
-    rng, at_risk, all_time = np.random.default_rng(23), [], []
-    for _ in range(40):
-        runs, spikes = lasting_study(rng, unit)
-        at_risk.append(st.trends(runs, spikes)[f"{unit}_p"].iloc[0] <= 0.05)
-        all_time.append(
-            unit == "steps" or st.trends(runs, spikes.assign(end=spikes["onset"]))["epochs_p"].iloc[0] <= 0.05
-        )
-    assert np.mean(at_risk) <= 0.05 + 0.07  # two standard errors
-    assert np.mean(all_time) > 0.5
+    rng, other = np.random.default_rng(23), {"steps": "epochs", "epochs": "steps"}[unit]
+    refused = (
+        pd.DataFrame([st.trends(*lasting_study(rng, unit)).iloc[0] for _ in range(40)])[["steps_p", "epochs_p"]] <= 0.05
+    )
+    assert refused[f"{unit}_p"].mean() <= 0.05 + 0.07  # two standard errors
+    assert refused[f"{other}_p"].mean() >= 0.8
 
 
-def test_time_outside_of_spikes():
-    """Spikes at 10 to 14 and 20 to 30, and one at 50 that is never over, in 100 steps: 4 and 14 steps are taken out."""
-    before, length = st.outside(np.array([10.0, 20, 50]), np.array([14.0, 30, np.nan]), 100)
+@pytest.mark.usefixtures("few_permutations")
+def test_with_time_in_spikes_a_true_rate_per_epoch_would_be_refused():
+    rng = np.random.default_rng(23)
+    studies = [lasting_study(rng, "epochs") for _ in range(20)]
+    p = [st.trends(runs, spikes.assign(end=spikes["onset"]))["epochs_p"].iloc[0] for runs, spikes in studies]
+    assert np.mean(np.array(p) <= 0.05) > 0.5
+
+
+def test_time_at_risk_is_outside_of_spikes():
+    """Spikes at 10 to 14 and 20 to 30, and one at 50 that is never over, in 100 steps: 4, 10 and 50 are left out."""
+    before, length = st.time_at_risk(np.array([10.0, 20, 50]), np.array([14.0, 30, np.nan]), 100)
     assert before.tolist() == [10, 16, 36]
     assert length == 36
-    assert st.outside(np.empty(0), np.empty(0), 100)[1] == 100
+    assert st.time_at_risk(np.empty(0), np.empty(0), 100)[1] == 100
 
 
 def test_at_one_batch_size_what_is_collinear_is_left_out():

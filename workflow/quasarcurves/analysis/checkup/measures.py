@@ -21,7 +21,7 @@ from quasarcurves.analysis.checkup.overfitting import Rise
 from quasarcurves.analysis.curves import STEP, Curve
 from quasarcurves.analysis.spikes import OUTLIER, PER_EPOCH, PER_STEP, SUSTAINED, find_spikes
 from quasarcurves.analysis.spikes.splitting import SUSTAINED_WINDOW
-from quasarcurves.analysis.spikes.statistics import describe, outside
+from quasarcurves.analysis.spikes.statistics import describe, time_at_risk
 from quasarcurves.analysis.spikes.wakes import masked_epochs, spike_length
 
 SHORTEST = 30
@@ -172,7 +172,7 @@ class Measured:
         if self.tall.empty:
             return np.empty(0), len(self.curve.loss) * per
         onsets, ends = (self.tall[name].to_numpy(float) for name in ("onset", "end"))
-        before, length = outside(onsets, ends, len(self.curve.loss))
+        before, length = time_at_risk(onsets, ends, len(self.curve.loss))
         return before * per, length * per
 
 

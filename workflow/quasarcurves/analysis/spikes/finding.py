@@ -290,7 +290,7 @@ class _Bounds:
 
     def __init__(self, excess: np.ndarray, sigma: np.ndarray) -> None:
         behind, self._beyond = _on_course(excess, sigma)
-        # reversed, as the first set flag is found without a look at all
+        # reversed, as a search stops at the first flag that is set
         self._behind = behind[::-1].copy()
 
     def onset(self, step: int) -> int:
@@ -304,9 +304,8 @@ class _Bounds:
 
 def _first(flags: np.ndarray, start: int) -> int:
     """Return the place of the first set flag from `start` on, the number of flags if there is none."""
-    flags_on = flags[start:]
-    place = int(flags_on.argmax()) if len(flags_on) else 0
-    return start + place if len(flags_on) and flags_on[place] else len(flags)
+    rest = flags[start:]
+    return start + int(rest.argmax()) if rest.any() else len(flags)
 
 
 def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -149,23 +149,25 @@ def _other_measures(loss: np.ndarray) -> dict[str, float]:
     }
 
 
-def outside(onsets: np.ndarray, ends: np.ndarray, t: int) -> tuple[np.ndarray, float]:
-    """Return when spikes begin, and how long a run is, in time outside of spikes: none begins within another one.
+def time_at_risk(onsets: np.ndarray, ends: np.ndarray, t: int) -> tuple[np.ndarray, float]:
+    """Return onsets and length of a run in time at risk, which leaves out spikes: none begins within another.
 
-    What a spike lasts is of the optimizer. Counted as time in which spikes can begin, it makes them look rarer per
-    epoch where epochs are short.
+    How long a spike lasts depends on the optimizer. If that time counted, spikes would look rarer per epoch where
+    epochs are short.
 
     Parameters
     ----------
     onsets, ends : (n,) array
         Where each begins and is over, in order; NaN where one is never over.
     t : int
-        Length of the run.
+        Length of the run, in the same unit.
 
     Returns
     -------
     onsets : (n,) array
+        Time outside of spikes before each.
     length : float
+        Time outside of spikes of the whole run.
     """
     onsets = np.asarray(onsets, float)
     until = np.fmin(ends, np.append(onsets, t)[1:])
@@ -356,7 +358,7 @@ def trends(runs: pd.DataFrame, spikes: pd.DataFrame) -> pd.DataFrame:
     at_risk = []
     for row in tables.records(runs):
         own = of_runs.get(tuple(row[key] for key in keys), spikes.iloc[:0])
-        onsets, length = outside(own["onset"].to_numpy(float), own["end"].to_numpy(float), row["points"])
+        onsets, length = time_at_risk(own["onset"].to_numpy(float), own["end"].to_numpy(float), row["points"])
         steps = row["steps_per_epoch"] if row["scale"] == "epoch" else 1
         at_risk.append({"onsets": onsets * steps, "steps": length * steps})
     runs = runs.assign(**pd.DataFrame(at_risk, index=runs.index))
