@@ -55,6 +55,6 @@ def test_the_chance_grows_with_spikes_and_replicates_and_a_null_has_none():
 
 
 def test_the_chance_is_about_right_for_the_study_that_it_was_not_made_of():
-    """The default study found both of two optimizers without a spike to be cures, of 14 spikes of Adam in 5 runs."""
+    """usual_rate found both of two optimizers without a spike to be cures, of 14 spikes of Adam in 5 runs."""
     assert 0.1 < chances.chance(14 / 5, 5, compared=2, left=0.0) < 0.9
     assert np.isclose(chances.RATES[1e-3], 14 / 48, rtol=0.05)

@@ -11,7 +11,7 @@ from quasarcurves.study.study import Study
 
 RATES = {1e-3: 0.3, 3e-3: 1.0}
 """Sustained spikes of Adam per 1,000 steps by its learning rate, from the middle of a training on, with about 1,000
-spectra in batches of 32 and 16 filters (the default study, docs/findings.md, replays.md); smaller sets have fewer."""
+spectra in batches of 32 and 16 filters (usual_rate, docs/findings.md, replays.md); smaller sets have fewer."""
 
 _PLAIN = {
     **{"amsgrad": False, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999, "use_ema": False},
