@@ -10,13 +10,16 @@ PROCESSES = ("constant", "rising", "none", "state", "batch", "waves")
 STEPS = 1000 + 500 * np.arange(20)
 """Of the first forks of a grid."""
 
+UNSEEN = 131.0
+"""Steps from a fork on in which no rise over a replay's own level can be seen."""
+
 _WAVE_STEPS, _WAVE = 1500.0, 1.0
 """How far waves reach, and the scatter of the logarithm of their factors."""
 
 
 def make(
     process="constant", runs=1, *, hazard=1.0, arms=None, replays=8, grid=12, before=0, steps=600.0, between_runs=0.5,
-    absent=(), prices=None, seed=0,
+    absent=(), prices=None, low=(), seed=0,
 ):  # fmt: skip
     """Replays of one optimizer.
 
@@ -33,6 +36,9 @@ def make(
     prices : mapping of str to float
         The loss at which an arm's replays end, over that before the fork; 0.9 where not given. It scatters by 10 %
         from replay to replay, and by 5 % more from run to run of an arm.
+    low : sequence of str
+        Arms with a loss so low that their spikes do not reach three times the level before the fork: they rise over
+        their own level alone.
     between_runs : float
         Coefficient of variation of runs' hazards; none for a single run.
     """
@@ -52,7 +58,7 @@ def make(
             passages = _passages(rng, process, rate, arms, replays, steps, certain=fork["kind"] == "before")
             for arm, times in passages.items():
                 after = ends[arm] * losses.lognormal(0, 0.1, len(times))
-                rows += [_row(keys, fork, arm, k, time, steps, after[k]) for k, time in enumerate(times)]
+                rows += [_row(keys, fork, arm, k, time, steps, after[k], arm in low) for k, time in enumerate(times)]
             rows += [_absent(keys, fork, arm) for arm in absent]
     return Outcomes(pd.DataFrame(rows)[REPLAY_COLUMNS], pd.DataFrame(forks)[FORK_COLUMNS])
 
@@ -112,14 +118,16 @@ def _passages(rng, process, rate, arms, replays, steps, certain):
     return {arm: rng.exponential(1, replays) / max(rate * ratio, 1e-300) for arm, ratio in arms.items()}
 
 
-def _row(keys, fork, arm, replay, time, steps, after):
-    spiked = bool(time < steps)
-    return {**keys, "fork_step": fork["fork_step"], "arm": arm, "replay": replay, "steps": min(time, steps),
+def _row(keys, fork, arm, replay, time, steps, after, low):
+    rises = time < steps
+    spiked = bool(rises and not low)
+    return {**keys, "fork_step": fork["fork_step"], "arm": arm, "replay": replay, "steps": time if spiked else steps,
             "spiked": int(spiked), "first_passage": time if spiked else np.nan, "height": 5.0 if spiked else 1.5,
-            "loss_after": np.nan if spiked else after, "note": ""}  # fmt: skip
+            "loss_after": np.nan if spiked else after, "own_rise": time if rises and time > UNSEEN else np.nan,
+            "own_exposure": max(0.0, min(time, steps) - UNSEEN), "note": ""}  # fmt: skip
 
 
 def _absent(keys, fork, arm):
     return {**keys, "fork_step": fork["fork_step"], "arm": arm, "replay": -1, "steps": 0.0, "spiked": 0,
-            "first_passage": np.nan, "height": np.nan,
-            "loss_after": np.nan, "note": "Adam without amsgrad has no maximum"}  # fmt: skip
+            "first_passage": np.nan, "height": np.nan, "loss_after": np.nan, "own_rise": np.nan, "own_exposure": 0,
+            "note": "Adam without amsgrad has no maximum"}  # fmt: skip

@@ -4,8 +4,9 @@ Caption
 -------
 Hazard of a spike with each arm over that as it is, at the same forks, with 95 % intervals; arrows are ends beyond the
 panel. The solid line is no change, dashed and dotted ones are a half and a fifth. Filled symbols differ from 1 after
-adjustment for the number of arms. Beside each arm stand its spikes and those as it is. With one run or two, what is
-shown holds for these. Arms that cannot be had stand below.
+adjustment for the number of arms. Small diamonds count rises over a replay's own level in place of rises over the loss
+before the fork: for an arm that lowers the loss they are the fairer measure. Beside each arm stand its spikes and those
+as it is. With one run or two, what is shown holds for these. Arms that cannot be had stand below.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ _LEAST, _MOST = 0.02, 20.0
 
 _BESIDE = 1.02
 """Of the width: where numbers begin, clear of the arrows at the panel's end."""
+
+_LOWER = 0.3
+"""Of a row: how far below an arm's own symbol the small one stands."""
 
 _COLORS = {LOWERS: style.OKABE_ITO[0], RAISES: style.OKABE_ITO[1]}
 
@@ -86,7 +90,11 @@ def _draw_panel(
     axes.set_title(_title(keys, rows, shown["verdict"], examples))
     axes.set_xlabel(
         "\n".join(
-            ["hazard over that as it is (filled: differs from 1, given all arms)", *_notes(rows[absent], examples)]
+            [
+                "hazard over that as it is (filled: differs from 1, given all arms;",
+                "small diamonds: by rises over a replay's own level)",
+                *_notes(rows[absent], examples),
+            ]
         )
     )
     axes.text(
@@ -121,14 +129,23 @@ def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) 
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.text(np.sqrt(low * high), y, "no spikes", fontsize=7, color=color, va="center", ha="center", bbox=ground)
         return
-    ends = np.clip([row["ratio_low"], row["ratio_high"]], low, high)
-    axes.plot(ends, [y, y], color=color, linewidth=0.9)
-    for beyond, at, arrow in ((row["ratio_low"] < low, low, "<"), (row["ratio_high"] > high, high, ">")):
+    _draw_ratio(axes, y, color, [row[f"ratio{end}"] for end in ("", "_low", "_high")], row["verdict"], "o", 4.5)
+    if not np.isnan(row["own_ratio"]):
+        own = [row[f"own_ratio{end}"] for end in ("", "_low", "_high")]
+        _draw_ratio(axes, y - _LOWER, "0.45", own, row["own_verdict"], "D", 2.5)
+
+
+def _draw_ratio(axes: Axes, y: float, color: str, values: list[float], verdict: str, marker: str, size: float) -> None:
+    """Draw a ratio with the ends of its interval; arrows stand for ends beyond the panel."""
+    value, *interval = values
+    low, high = axes.get_xlim()
+    axes.plot(np.clip(interval, low, high), [y, y], color=color, linewidth=0.2 * size)
+    for beyond, at, arrow in ((interval[0] < low, low, "<"), (interval[1] > high, high, ">")):
         if beyond:
-            axes.plot(at, y, arrow, color=color, markersize=4, clip_on=False)
-    if low <= row["ratio"] <= high:
-        face = color if row["verdict"] in _COLORS else "white"
-        axes.plot(row["ratio"], y, "o", color=color, markerfacecolor=face, markersize=4.5)
+            axes.plot(at, y, arrow, color=color, markersize=0.9 * size, clip_on=False)
+    if low <= value <= high:
+        face = color if verdict in _COLORS else "white"
+        axes.plot(value, y, marker, color=color, markerfacecolor=face, markersize=size)
 
 
 def _notes(absent: pd.DataFrame, examples: str) -> list[str]:

@@ -38,7 +38,10 @@ _ORDER, _OWN, _LOSSES = 5, 6, 7
 _PROBE, _BATCHES, _RECENT = 64, 16, 200
 """Examples and batches that the curvature at a fork is measured on, and steps before it that are recent."""
 
-REPLAY_COLUMNS = ["fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "note"]
+REPLAY_COLUMNS = [
+    "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after",
+    "own_rise", "own_exposure", "note",
+]  # fmt: skip
 FORK_COLUMNS = [*forks.COLUMNS, "sharpness_share"]
 
 _Program = Callable[[Sequence[Sequence[np.ndarray]]], Callable[[np.ndarray], np.ndarray]]
@@ -331,6 +334,8 @@ def _row(fork: Fork, arm: str, replay: int, outcome: Outcome, note: str = "") ->
         "first_passage": passage,
         "height": outcome.height,
         "loss_after": outcome.loss_after,
+        "own_rise": outcome.own_rise,
+        "own_exposure": outcome.own_exposure,
         "note": note,
     }
     return dict(values)

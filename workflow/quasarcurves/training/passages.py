@@ -16,6 +16,9 @@ WINDOW = 32
 REFERENCE = 600
 """Steps before the fork that the mean before is taken over."""
 
+OWN_LEVEL = 100
+"""Steps whose mean is a level of the replay itself; for another batch size, as many as see as many examples."""
+
 BLOCK = 128
 """Steps between two looks at whether a replay has spiked."""
 
@@ -36,12 +39,18 @@ class Outcome:
         Highest mean loss over a window, over the mean before the fork; infinite where the loss is not finite.
     loss_after : float
         Mean loss over the last window, over the mean before the fork; NaN where it spiked or there is no window.
+    own_rise : float
+        Optimizer steps until it rose over its own level (`rise_over_own_level`); NaN if it did not.
+    own_exposure : int
+        Steps at which that could be seen.
     """
 
     steps: int
     spiked: bool
     height: float
     loss_after: float = np.nan
+    own_rise: float = np.nan
+    own_exposure: int = 0
 
 
 def reference_level(record: np.ndarray, step: int) -> float:
@@ -78,14 +87,15 @@ def follow(run: Callable[[np.ndarray], np.ndarray], batches: np.ndarray, referen
 
 def _outcome(losses: np.ndarray, reference: float, width: int) -> Outcome:
     passage = first_passage(losses, reference, width)
-    if passage is None:
-        means = window_means(losses, width) / reference
-        if not means.size:
-            return Outcome(len(losses), False, np.nan)
-        return Outcome(len(losses), False, float(means.max()), float(means[-1]))
-    # replays that are taken together go on for different times after they have spiked
-    means = window_means(losses[: passage + _AFTER], width) / reference
-    return Outcome(passage, True, float(means.max()) if np.isfinite(means).all() else np.inf)
+    if passage is not None:
+        # replays that are taken together go on for different times after they have spiked
+        losses = losses[: passage + _AFTER]
+    means, own = window_means(losses, width) / reference, rise_over_own_level(losses, width)
+    if passage is not None:
+        return Outcome(passage, True, float(means.max()) if np.isfinite(means).all() else np.inf, np.nan, *own)
+    if not means.size:
+        return Outcome(len(losses), False, np.nan)
+    return Outcome(len(losses), False, float(means.max()), float(means[-1]), *own)
 
 
 def first_passage(losses: np.ndarray, reference: float, width: int) -> int | None:
@@ -95,6 +105,35 @@ def first_passage(losses: np.ndarray, reference: float, width: int) -> int | Non
     """
     above = np.flatnonzero(~(window_means(losses, width) <= SPIKE_RATIO * reference))
     return int(above[0]) + width if above.size else None
+
+
+def rise_over_own_level(losses: np.ndarray, width: int) -> tuple[float, int]:
+    """Return the steps after which the mean over a window is above `SPIKE_RATIO` times the lowest level before it.
+
+    Levels are means over `OWN_LEVEL` steps of the replay itself, all before the window. So a change that lowers the
+    loss does not by that alone keep it from rising. A loss that is not finite counts as above.
+
+    Parameters
+    ----------
+    losses : (t,) array
+        From the fork on.
+    width : int
+        Steps of the window.
+
+    Returns
+    -------
+    rise : float
+        NaN if there is no such step.
+    exposure : int
+        Steps with a window and a level before it, up to the rise or in all.
+    """
+    length = max(1, round(OWN_LEVEL * width / WINDOW))
+    means = window_means(losses, width)[length:]
+    lowest = np.minimum.accumulate(window_means(losses, length))[: len(means)]
+    above = np.flatnonzero(~(means <= SPIKE_RATIO * lowest))
+    if not above.size:
+        return np.nan, len(means)
+    return float(length + width + above[0]), int(above[0]) + 1
 
 
 def window_means(losses: np.ndarray, width: int) -> np.ndarray:

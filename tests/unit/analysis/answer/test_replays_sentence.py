@@ -44,5 +44,12 @@ def test_the_cheapest_arm_that_takes_the_hazard_under_a_tenth_is_named_with_its_
     assert "none is shown to take it under a tenth" in weaker
 
 
+def test_what_only_lowers_the_loss_is_told_from_what_lowers_rises_over_the_own_level():
+    options = {"runs": 5, "hazard": 3.0, "arms": {"norm_256": 1.0, "v_x4": 0.02}, "grid": 16}
+    text = said.sentence(studied(**options, low=["norm_256"]))
+    assert "that rises over a replay's own level are fewer is not shown for norm_256 (" in text
+    assert "own level" not in said.sentence(studied(**options | {"arms": ARMS}))
+
+
 def test_no_spike_is_said():
     assert said.sentence(studied(process="none")) == "adam, 1,024 spectra: of 96 replays as it is none spiked."

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from tests.support.planted_replays import PROCESSES, STEPS, make, waves_of
 
-from quasarcurves.analysis.replays import findings, interventions
+from quasarcurves.analysis.replays import AS_IT_IS, findings, interventions
 from quasarcurves.analysis.replays.hazards import COLUMNS, level, per_fork
 from quasarcurves.analysis.replays.interventions import LOWERS, NOT_SHOWN, RAISES, REFERENCE
+from quasarcurves.analysis.replays.outcomes import matched_arms
 from quasarcurves.analysis.stats import ALPHA
 from quasarcurves.analysis.stats.comparisons import holm
 from quasarcurves.analysis.stats.matched import matched_p
@@ -97,6 +98,39 @@ def test_a_cure_and_a_harm_are_found_and_what_cannot_be_had_says_why():
         "as_it_is": REFERENCE, "cure": LOWERS, "harm": RAISES, "same": NOT_SHOWN,
         "amsgrad": "cannot be had: Adam without amsgrad has no maximum",
     }  # fmt: skip
+
+
+def own_verdicts(outcomes):
+    table = interventions.compare(outcomes)
+    return dict(zip(table["arm"], table["own_verdict"], strict=True))
+
+
+def test_an_arm_that_only_lowers_the_loss_lowers_no_rise_over_its_own_level():
+    made = make(runs=5, hazard=3.0, arms={"cure": 0.05, "low": 1.0}, low=["low"], prices={"low": 0.2}, grid=16, seed=1)
+    assert verdicts(made) == {"as_it_is": REFERENCE, "cure": LOWERS, "low": LOWERS}
+    assert own_verdicts(made) == {"as_it_is": REFERENCE, "cure": LOWERS, "low": NOT_SHOWN}
+    row = interventions.compare(made).set_index("arm").loc["low"]
+    assert row["events"] == 0 and row["own_ratio_low"] < 1 < row["own_ratio_high"]
+
+
+def test_rises_over_the_own_level_are_counted_where_both_can_be_seen():
+    made = make(hazard=3.0, arms={"x": 1.0}, absent=["y"])
+    rows = interventions.compare(made).set_index("arm")
+    for arm in ("as_it_is", "x"):
+        assert rows.loc[arm, "own_rises"] == made.replays.query("arm == @arm")["own_rise"].notna().sum() > 0
+    assert rows.loc["x", "own_rises_as_it_is"] == rows.loc["as_it_is", "own_rises"]
+    assert rows.loc["y", "own_verdict"] == rows.loc["y", "verdict"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", ["state", "waves"])
+def test_false_verdicts_over_the_own_level_are_rare(process):
+    false = []
+    for seed in range(60):
+        counts = null(process, 5, seed).counts_over_own_level()
+        ps = [matched_p(matched_arms(counts, arm, AS_IT_IS), 1.0) for arm in OF_RULES]
+        false.append((holm(ps) < ALPHA).any())
+    assert np.mean(false) <= 0.0667  # of 60: four
 
 
 def test_a_single_run_settles_what_holds_for_it():

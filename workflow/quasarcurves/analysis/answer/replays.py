@@ -33,6 +33,7 @@ def _sentence_of(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str,
     if lowering:
         best = lowering[0]
         parts.append(f"{best['arm']} lowers that most, to {interval(best, 'ratio')} times")
+        parts += _of_own_level(lowering)
     raising = [row["arm"] for row in rows if row["verdict"] == RAISES]
     parts += [f"{listed(raising)} {'raises' if len(raising) == 1 else 'raise'} it"] if raising else []
     parts += [_cheapest(lowering)] if lowering else []
@@ -44,6 +45,15 @@ def _sentence_of(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str,
     parts += [", ".join(rules)] if rules else []
     parts += [f"not settled: {', '.join(unsettled)}"] if unsettled else []
     return "; ".join(parts)
+
+
+def _of_own_level(lowering: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of which arms it is not shown that they also lower rises over a replay's own level."""
+    rows = [row for row in lowering if row["own_verdict"] != LOWERS]
+    if not rows:
+        return []
+    ratios = [f"{row['arm']} ({interval(row, 'own_ratio')} times)" for row in rows]
+    return [f"that rises over a replay's own level are fewer is not shown for {listed(ratios)}"]
 
 
 def _cheapest(lowering: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,8 @@ from quasarcurves.analysis.stats.matched import Matched
 
 _RUN = ["run", *tables.RUN_KEYS, "n_train", "learning_rate"]
 REPLAY_COLUMNS = [
-    *_RUN, "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "note",
+    *_RUN, "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "own_rise",
+    "own_exposure", "note",
 ]  # fmt: skip
 FORK_COLUMNS = [
     *_RUN, "fork_step", "kind", "onset", "distance", "loss", "effective_step", "sharpness_share", "since_spike",
@@ -66,19 +67,28 @@ class Outcomes:
 
     def counts(self) -> pd.DataFrame:
         """Return n, events and exposure (steps) by run, fork and arm; 0 where an arm cannot be had."""
+        return self._counted(self.replays["spiked"], self.replays["steps"])
+
+    def counts_over_own_level(self) -> pd.DataFrame:
+        """Return the same of rises over a replay's own level (`passages.rise_over_own_level`)."""
+        return self._counted(self.replays["own_rise"].notna(), self.replays["own_exposure"])
+
+    def _counted(self, events: pd.Series, exposure: pd.Series) -> pd.DataFrame:
         made = self.replays["replay"] >= 0
-        rows = self.replays.assign(
-            n=made.astype(int), events=self.replays["spiked"] * made, exposure=self.replays["steps"]
-        )
+        rows = self.replays.assign(n=made.astype(int), events=events * made, exposure=exposure * made)
         return rows.groupby([*FORK, "arm"], sort=False)[["n", "events", "exposure"]].sum().reset_index()
 
     def matched(self, arm: str, other: str = AS_IT_IS) -> Matched:
         """Return the counts of two arms at the forks that have both."""
-        table = self.counts()
-        own, others = (table[table["arm"] == name] for name in (arm, other))
-        both = own.merge(others, on=FORK, suffixes=("", "_other"))
-        e, o, t, u = (both[name].to_numpy(float) for name in ("events", "events_other", "exposure", "exposure_other"))
-        return Matched(e, o, t, u, both["run"].to_numpy())
+        return matched_arms(self.counts(), arm, other)
+
+
+def matched_arms(counts: pd.DataFrame, arm: str, other: str) -> Matched:
+    """Return the counts of two arms, from those of `Outcomes`, at the forks that have both."""
+    own, others = (counts[counts["arm"] == name] for name in (arm, other))
+    both = own.merge(others, on=FORK, suffixes=("", "_other"))
+    e, o, t, u = (both[name].to_numpy(float) for name in ("events", "events_other", "exposure", "exposure_other"))
+    return Matched(e, o, t, u, both["run"].to_numpy())
 
 
 def read(replays: Iterable[Path], forks: Iterable[Path]) -> Outcomes:

@@ -12,7 +12,10 @@ from quasarcurves.analysis.replays import hazards as of_states
 from quasarcurves.analysis.replays import interventions as of_arms
 from quasarcurves.analysis.replays import outcomes, survival
 
-JOINED = ["run", "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after"]
+JOINED = [
+    "run", "fork_step", "arm", "replay", "steps", "spiked", "first_passage", "height", "loss_after", "own_rise",
+    "own_exposure",
+]  # fmt: skip
 """Columns of replays.csv."""
 
 
