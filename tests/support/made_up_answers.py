@@ -124,12 +124,13 @@ def _overall(rng, sizes_of, statistics):
         }
         row |= {"spikes_reference": totals[names[0]], **around(rng, ratio, "rate_ratio")}
         verdict = "yes" if row["rate_ratio_high"] < 0.5 else "no" if row["rate_ratio_low"] > 0.5 else "cannot say"
-        row |= {"removes_spikes": verdict, "rate_ratio_p": rng.random()}
+        lowers = "yes" if row["rate_ratio_high"] < 1 else "no" if row["rate_ratio_low"] > 1 else "cannot say"
+        row |= {"removes_spikes": verdict, "lowers_spikes": lowers, "rate_ratio_p": rng.random()}
         row |= around(rng, rng.lognormal() if rng.random() < 0.8 else np.nan, "price_train")
         row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_completeness")
         row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_purity")
         rows.append(row)
-    columns = ["optimizer", "reference", "strata", "spikes_sustained", "spikes_reference", "removes_spikes"]
+    columns = ["optimizer", "reference", "strata", "spikes_sustained", "spikes_reference", "removes_spikes", "lowers_spikes"]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 

@@ -64,8 +64,11 @@ RATIOS = {
 }
 """Ratios to the reference, by name; the values are the measures that are divided."""
 
-REMOVAL = "removes_spikes"
-"""The verdict, on sustained spikes."""
+REMOVAL, LOWERING = "removes_spikes", "lowers_spikes"
+"""The verdicts, on sustained spikes."""
+
+_LIMITS = {REMOVAL: REMOVED, LOWERING: 1.0}
+"""What the ratio of rates is certainly below, if a verdict is yes."""
 
 PRICES = ("price_train", "price_lowest", "price_test", "price_test_best")
 """The ratios of losses: each has a verdict."""
@@ -126,6 +129,8 @@ def write(
         say`. `removes_spikes_p` is the probability at a true ratio of one half, `removes_spikes_p_without_one_run` the
         largest that is left without any one run. Both must settle it. There is none for fewer than 3 pairs, so that one
         or two replicates never settle it.
+    lowers_spikes
+        The same for rarer than the reference's at all: `no` means certainly more frequent.
     price_train, price_lowest, price_test, price_test_best
         Final and lowest training loss, final and best test loss over those of the reference, as geometric means over
         `<name>_pairs` replicates. `<name>_verdict`: `same` within a factor 1.1, `lower`, `higher` or `not settled`.
@@ -145,7 +150,7 @@ def write(
     spikes_sustained, spikes_reference, rate_ratio
         Sustained spikes of both, and the ratio of their rates, which are compared within each fraction. `exact_p` is
         its probability for the runs seen, as if others had the same rates.
-    removes_spikes, price_<loss>, difference_<metric>, ratio_<metric>
+    removes_spikes, lowers_spikes, price_<loss>, difference_<metric>, ratio_<metric>
         As above, over the pairs of all fractions; adjusted for all optimizers compared with one reference.
 
     Parameters
@@ -380,7 +385,8 @@ def _columns_overall(metrics: Sequence[Metric]) -> Iterator[str]:
 
 
 def _columns_of_comparison(metrics: Sequence[Metric]) -> Iterator[str]:
-    yield from (f"{REMOVAL}{end}" for end in ("", "_adjusted", "_p", "_p_holm", "_p_without_one_run"))
+    for name in _LIMITS:
+        yield from (f"{name}{end}" for end in ("", "_adjusted", "_p", "_p_holm", "_p_without_one_run"))
     for name in RATIOS:
         yield from (f"{name}{end}" for end in (*_INTERVAL, "_pairs"))
         if name in PRICES:
@@ -411,7 +417,7 @@ def _row(groups: Mapping[str, pd.DataFrame], optimizer: str, reference: str, tes
     pair = (runs.loc[both], groups[reference].loc[both])
     for kind in RATES:
         row |= _columns(f"rate_ratio_{kind}", astuple(rate_ratio([_sides(pair, kind)])))
-    return row | _removal_p([_sides(pair, "sustained")]) | _compare(*pair, tested)
+    return row | _rarity_p([_sides(pair, "sustained")]) | _compare(*pair, tested)
 
 
 def _overall(runs: pd.DataFrame, reference: pd.DataFrame, tested: Tested) -> dict[str, Any]:
@@ -430,7 +436,7 @@ def _overall(runs: pd.DataFrame, reference: pd.DataFrame, tested: Tested) -> dic
     row["spikes_sustained"], row["spikes_reference"] = (int(side["spikes_sustained"].sum()) for side in pair)
     row |= _columns("rate_ratio", astuple(rate_ratio(strata)))
     row["exact_p"] = exact_rate_ratio_p(strata, 1.0)
-    return row | _removal_p(strata) | _compare(*pair, tested)
+    return row | _rarity_p(strata) | _compare(*pair, tested)
 
 
 def _sides(pair: Sequence[pd.DataFrame], kind: str) -> tuple[Counts, Counts]:
@@ -438,10 +444,11 @@ def _sides(pair: Sequence[pd.DataFrame], kind: str) -> tuple[Counts, Counts]:
     return _counts(runs, kind), _counts(others, kind)
 
 
-def _removal_p(strata: Strata) -> dict[str, float]:
+def _rarity_p(strata: Strata) -> dict[str, float]:
     return {
-        f"{REMOVAL}_p": rate_ratio_p(strata, REMOVED),
-        f"{REMOVAL}_p_without_one_run": rate_ratio_p_without_one_run(strata, REMOVED),
+        f"{name}{end}": function(strata, limit)
+        for name, limit in _LIMITS.items()
+        for end, function in (("_p", rate_ratio_p), ("_p_without_one_run", rate_ratio_p_without_one_run))
     }
 
 
@@ -498,23 +505,24 @@ def _columns(name: str, values: Iterable[float]) -> dict[str, float]:
 
 def _judge(rows: list[dict[str, Any]], metrics: Sequence[Metric]) -> None:
     """Add the verdicts to the rows of all optimizers compared with one reference, alone and adjusted for each other."""
-    for name in (REMOVAL, *PRICES):
+    for name in (*_LIMITS, *PRICES):
         adjusted = holm([row.get(f"{name}_p", np.nan) for row in rows])
         for row, p in zip(rows, adjusted, strict=True):
             row[f"{name}_p_holm"] = float(p)
     for row in rows:
         for suffix, end in (("", "_p"), ("_adjusted", "_p_holm")):
-            row[f"{REMOVAL}{suffix}"] = _removal(row, row.get(f"{REMOVAL}{end}", np.nan))
+            for name in _LIMITS:
+                row[f"{name}{suffix}"] = _rarer(row, name, row.get(f"{name}{end}", np.nan))
             for name in PRICES:
                 row[f"{name}_verdict{suffix}"] = _price(row, name, row.get(f"{name}{end}", np.nan))
         for metric in metrics:
             row[f"{metric.comparison}_verdict"] = _metric_verdict(row, metric)
 
 
-def _removal(row: Mapping[str, Any], p: float) -> str:
+def _rarer(row: Mapping[str, Any], name: str, p: float) -> str:
     # NaN where runs are too few to leave one out
-    p = float(np.maximum(p, row.get(f"{REMOVAL}_p_without_one_run", np.nan)))
-    verdict = removes(row.get("rate_ratio", row.get("rate_ratio_sustained", np.nan)), p, REMOVED)
+    p = float(np.maximum(p, row.get(f"{name}_p_without_one_run", np.nan)))
+    verdict = removes(row.get("rate_ratio", row.get("rate_ratio_sustained", np.nan)), p, _LIMITS[name])
     # an optimizer with a diverged run is no cure, however few spikes it had before
     return "cannot say" if verdict == "yes" and row["diverged"] else verdict
 

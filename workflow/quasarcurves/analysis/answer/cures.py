@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quasarcurves.analysis import tables
-from quasarcurves.analysis.answer.replies import CANNOT_SAY, NO, YES, Reply, Study, count, removal
+from quasarcurves.analysis.answer.replies import CANNOT_SAY, FEWER, NO, YES, Reply, Study, count, removal
 from quasarcurves.analysis.metrics.description import Metric
 from quasarcurves.analysis.wording import interval, number
 
@@ -43,14 +43,16 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
     verdict = removal(row)
     claim = {
         YES: f"{name} removes the spikes of {reference}",
+        FEWER: f"{name} has fewer spikes than {reference}",
         NO: f"{name} does not remove the spikes of {reference}",
     }.get(verdict, f"Whether {name} removes the spikes of {reference} cannot be said")
     spikes = f"{row['spikes_sustained']:,.0f} against {count(row['spikes_reference'], 'sustained spike')}"
     where = f"over {count(row['strata'], 'size')}{_chance(row)}"
     text = f"{claim}: {spikes} {where}, {interval(row, 'rate_ratio')} times the rate."
+    text += " That it leaves less than half of them cannot be said." if verdict == FEWER else ""
     numbers = (row["rate_ratio"], row["rate_ratio_low"], row["rate_ratio_high"])
     do = f"train with {name} rather than {reference}" if verdict == YES and not _costly(study, row) else ""
-    needs = _needs(study, name) if verdict == CANNOT_SAY else ""
+    needs = _needs(study, name) if verdict in (CANNOT_SAY, FEWER) else ""
     return Reply(name, verdict, f"{text} {_price(study, row)}", f"{claim}.", *numbers, do=do, needs=needs)
 
 

@@ -15,7 +15,7 @@ from quasarcurves.analysis.spikes import SHORTEST
 from quasarcurves.analysis.stats.rates import Counts, rate
 from quasarcurves.analysis.wording import number
 
-YES, NO, CANNOT_SAY = "yes", "no", "cannot say"
+YES, FEWER, NO, CANNOT_SAY = "yes", "fewer", "no", "cannot say"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reply:
     about : str
         The optimizer; empty if it is about all.
     answer : str or float
-        `yes`, `no`, `cannot say`, or a number.
+        `yes`, `no`, `cannot say`, or a number; of cures also `fewer`, where not as few as half is not excluded.
     sentence : str
         The answer in words.
     short : str
@@ -165,8 +165,12 @@ class Study:
 
 
 def removal(row: Mapping[str, Any]) -> str:
-    """Return whether an optimizer removes the spikes of a reference, adjusted for the others that were tried."""
-    return str(row.get("removes_spikes_adjusted", row["removes_spikes"]))
+    """Return whether an optimizer removes the spikes of a reference, adjusted for the others that were tried.
+
+    `fewer` where it certainly has fewer, but perhaps not less than half as many.
+    """
+    removes, lowers = (str(row.get(f"{name}_adjusted", row[name])) for name in ("removes_spikes", "lowers_spikes"))
+    return FEWER if (removes, lowers) == (CANNOT_SAY, YES) else removes
 
 
 def takes(seconds: float) -> str:

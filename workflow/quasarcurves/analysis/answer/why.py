@@ -10,6 +10,7 @@ import pandas as pd
 from quasarcurves.analysis import tables
 from quasarcurves.analysis.answer.replies import (
     CANNOT_SAY,
+    FEWER,
     NO,
     YES,
     Found,
@@ -102,7 +103,7 @@ def _step_size(study: Study, name: str) -> Iterator[str]:
     table = study.cures_overall
     for row in tables.records(table[table["reference"] == name]):
         held = str(row["optimizer"])
-        if held in study.held and removal(row) == YES:
+        if held in study.held and removal(row) in (YES, FEWER):
             yield (
                 f"The size of the step permits them: {held}, whose step is held at that of {study.held[held]}, has "
                 f"{row['spikes_sustained']:,.0f} against {row['spikes_reference']:,.0f} of {name}, "
