@@ -245,7 +245,7 @@ def test_killed_at_random_moments(uninterrupted, start, tmp_path):
     while kills < KILLS:
         training = start(tmp_path / f"training{len(per_training)}", params())
         before = kills
-        while (status := training.wait_for_work(moments.uniform(0.3, 1.1) * seconds)) is None:
+        while (status := training.wait_for_work(moments.uniform(0.2, 0.7) * seconds)) is None:
             training.signal(signal.SIGKILL)
             if (status := training.wait(60)) != -signal.SIGKILL:
                 break  # it ended before the signal reached it
