@@ -130,7 +130,15 @@ def _overall(rng, sizes_of, statistics):
         row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_completeness")
         row |= around(rng, rng.normal() if rng.random() < 0.8 else np.nan, "difference_purity")
         rows.append(row)
-    columns = ["optimizer", "reference", "strata", "spikes_sustained", "spikes_reference", "removes_spikes", "lowers_spikes"]
+    columns = [
+        "optimizer",
+        "reference",
+        "strata",
+        "spikes_sustained",
+        "spikes_reference",
+        "removes_spikes",
+        "lowers_spikes",
+    ]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 

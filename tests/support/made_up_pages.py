@@ -20,7 +20,7 @@ FIGURES = {
 KINDS = {
     "one run": {"optimizers": 1, "sizes": 1, "replicates": 1, "epochs": 40, "diverging": 0.0},
     "all diverged": {"optimizers": 2, "sizes": 2, "replicates": 2, "epochs": 60, "diverging": 1.0},
-    "default study": {"optimizers": 3, "sizes": 5, "replicates": 5, "epochs": 300, "diverging": 0.0, "everywhere": 1},
+    "default study": {"optimizers": 3, "sizes": 5, "replicates": 5, "epochs": 160, "diverging": 0.0, "everywhere": 1},
     "240 runs": {"optimizers": 6, "sizes": 8, "replicates": 5, "epochs": 500, "diverging": 0.05},
 }
 

@@ -11,7 +11,18 @@ import numpy as np
 
 from quasarcurves.analysis.answer import converged, cures, enough_data, replays, why
 from quasarcurves.analysis.answer.converged import judged
-from quasarcurves.analysis.answer.replies import CANNOT_SAY, FEWER, NO, YES, Reply, Study, bounds, count, listed, sentence
+from quasarcurves.analysis.answer.replies import (
+    CANNOT_SAY,
+    FEWER,
+    NO,
+    YES,
+    Reply,
+    Study,
+    bounds,
+    count,
+    listed,
+    sentence,
+)
 from quasarcurves.analysis.learning_curve import CURVE_LEVEL
 from quasarcurves.analysis.metrics.description import Metric
 from quasarcurves.analysis.questions import QUESTIONS
@@ -107,7 +118,9 @@ def _shown(replies: Sequence[Reply]) -> Iterator[str]:
 
 def _tally(replies: Sequence[Reply]) -> str:
     numbers = sum(not isinstance(reply.answer, str) for reply in replies)
-    parts = [f"{word} for {k}" for word in (YES, FEWER, NO, CANNOT_SAY) if (k := sum(r.answer == word for r in replies))]
+    parts = [
+        f"{word} for {k}" for word in (YES, FEWER, NO, CANNOT_SAY) if (k := sum(r.answer == word for r in replies))
+    ]
     return listed([*parts, *([f"a number for {numbers}"] if numbers else [])])
 
 
