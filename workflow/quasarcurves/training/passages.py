@@ -17,7 +17,8 @@ REFERENCE = 600
 """Steps before the fork that the mean before is taken over."""
 
 OWN_LEVEL = 100
-"""Steps whose mean is a level of the replay itself; for another batch size, as many as see as many examples."""
+"""Steps whose mean is a level of the replay itself. With batches of another size, as many as see the same number of
+examples."""
 
 BLOCK = 128
 """Steps between two looks at whether a replay has spiked."""

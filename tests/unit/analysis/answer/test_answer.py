@@ -180,7 +180,9 @@ def test_cures_are_those_of_the_table(study):
         settled = has_steps and row["spikes_reference"]
         fewer = row["removes_spikes"] == "cannot say" and row["lowers_spikes"] == "yes"
         assert reply["answer"] == ("cannot say" if not settled else "fewer" if fewer else row["removes_spikes"])
-        assert ("That it leaves less than half of them cannot be said." in reply["sentence"]) == bool(settled and fewer)
+        assert ("Whether it leaves less than half of them cannot be said." in reply["sentence"]) == bool(
+            settled and fewer
+        )
         assert ("no step was searched" in reply["sentence"]) == (not has_steps)
         if not settled:
             continue

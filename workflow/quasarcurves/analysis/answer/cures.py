@@ -49,7 +49,7 @@ def _of(study: Study, row: Mapping[str, Any]) -> Reply:
     spikes = f"{row['spikes_sustained']:,.0f} against {count(row['spikes_reference'], 'sustained spike')}"
     where = f"over {count(row['strata'], 'size')}{_chance(row)}"
     text = f"{claim}: {spikes} {where}, {interval(row, 'rate_ratio')} times the rate."
-    text += " That it leaves less than half of them cannot be said." if verdict == FEWER else ""
+    text += " Whether it leaves less than half of them cannot be said." if verdict == FEWER else ""
     numbers = (row["rate_ratio"], row["rate_ratio_low"], row["rate_ratio_high"])
     do = f"train with {name} rather than {reference}" if verdict == YES and not _costly(study, row) else ""
     needs = _needs(study, name) if verdict in (CANNOT_SAY, FEWER) else ""

@@ -27,7 +27,8 @@ class Reply:
     about : str
         The optimizer; empty if it is about all.
     answer : str or float
-        `yes`, `no`, `cannot say`, or a number; of cures also `fewer`, where not as few as half is not excluded.
+        `yes`, `no`, `cannot say`, or a number. Of cures also `fewer`: certainly fewer spikes, perhaps not
+        less than half as many.
     sentence : str
         The answer in words.
     short : str
