@@ -2,6 +2,7 @@
 
 import gc
 import os
+import socket
 from collections.abc import Generator, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -98,6 +99,14 @@ def programs_of_jax(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs_of_jax")))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_of_steps() -> Iterator[None]:
+    """Let all studies that a process of the tests runs share the imports of their steps: see scripts/fork_server.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUASARCURVES_FORK_SERVER", f"{socket.gethostname()}:{os.getpid()}")
         yield
 
 

@@ -29,6 +29,14 @@ KILLS_OF_STUDIES = int(os.environ.get("KILLS", "5"))
 """`make kills N=50` takes more of both."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_servers() -> Iterator[None]:
+    """Let every study have fork servers of its own, as users do: those are killed too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("QUASARCURVES_FORK_SERVER")
+        yield
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     """Give a folder with spectra and a subset."""

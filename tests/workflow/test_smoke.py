@@ -1,7 +1,11 @@
 """The smoke study, run once for real: its files, and that they say the same thing."""
 
+import contextlib
 import json
 import re
+import shutil
+import socket
+import subprocess
 import xml.etree.ElementTree as ET
 import zipfile
 
@@ -10,6 +14,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from quasarcurves.cli.snakemake_log import SnakemakeLog
@@ -192,11 +197,44 @@ def test_no_log_has_the_lines_that_tensorflow_starts_with(results):
         assert "absl::InitializeLog" not in path.read_text(), path
 
 
+def test_logs_of_figures_have_nothing_that_other_packages_say(results):
+    logs = [path for path in (results / "logs").rglob("*.log") if "plot_" in str(path.relative_to(results))]
+    assert len(logs) > 15
+    assert {path.name: path.read_text() for path in logs if path.stat().st_size} == {}
+
+
 def test_a_second_call_has_nothing_to_do(finished, snakemake, smoke_config):
     config = finished / "smoke.yaml"
     config.write_text(json.dumps(smoke_config))
     result = snakemake(finished, "-n", "--configfile", config)
     assert "Nothing to be done" in result.stdout, result.stdout
+
+
+def test_calls_for_one_process_share_what_they_import(finished, snakemake, smoke_config, tmp_path, monkeypatch):
+    folder = tmp_path / "again"
+    shutil.copytree(finished, folder)
+    (folder / "smoke.yaml").write_text(json.dumps(smoke_config))
+    owner = subprocess.Popen(["sleep", "600"])
+    monkeypatch.setenv("QUASARCURVES_FORK_SERVER", f"{socket.gethostname()}:{owner.pid}")
+    seen = []
+    for _ in range(2):
+        options = ["--configfile", "smoke.yaml", "--cores", "1", "--forcerun", "collect_histories"]
+        result = snakemake(folder, *options, "--", "results/smoke/runs.csv")
+        assert "1 of 1 steps (100%) done" in result.stdout, result.stdout
+        seen.append(servers_of(owner))
+    owner.kill()
+    owner.wait()
+    assert len(seen[0]) == 1
+    assert seen[0] == seen[1]
+
+
+def servers_of(owner: subprocess.Popen) -> set[psutil.Process]:
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if f"{socket.gethostname()}:{owner.pid}" in process.cmdline():
+                found.add(process)
+    return found
 
 
 @pytest.mark.parametrize(("file", "which"), [("model.keras", "final"), ("best.keras", "best")])

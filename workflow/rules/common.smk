@@ -17,8 +17,8 @@ os.environ.update(
 FORK_SERVER = "QUASARCURVES_FORK_SERVER"
 if not workflow.is_main_process:
     os.environ[FORK_SERVER] = "off"
-elif os.environ.get(FORK_SERVER) != "off":
-    os.environ[FORK_SERVER] = f"{socket.gethostname()}:{os.getpid()}"
+else:
+    os.environ.setdefault(FORK_SERVER, f"{socket.gethostname()}:{os.getpid()}")
 
 # Steps that take seconds: on a cluster they run beside Snakemake and are not submitted
 workflow.localrules(*(rule for rule, name in STEP_OF.items() if STEPS[name].light))

@@ -59,6 +59,8 @@ def main(step: Callable[..., None]) -> None:
     options = vars(parser.parse_args())
     made, known = options.pop("receipt"), options["receipts"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    # for a PDF it tells every table and glyph of the fonts
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     end_on_full_disk()
     try:
         step(**{name: options[name] for name in kinds})

@@ -6,7 +6,8 @@ project. Each job then asks it for a copy of itself (fork) with the job's argume
 job's own process waits, hands signals on, and ends as its copy does. Where anything stands in the way of this, a job
 does its work itself.
 
-A server belongs to the Snakemake that runs the jobs, and ends when that and the jobs it has forked have ended.
+A server belongs to the Snakemake that runs the jobs, or to the process that the environment of Snakemake names. It ends
+when that process and the jobs that it has forked have ended.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 VARIABLE = "QUASARCURVES_FORK_SERVER"
-"""Environment variable that allows a server, for the Snakemake that it names: host:process."""
+"""Environment variable that allows a server, for the process that it names: host:process."""
 
 _BACKEND = "KERAS_BACKEND"
 """Set where a step needs Keras. JAX has threads once it is imported, and so cannot be forked."""
@@ -47,6 +48,7 @@ _ALONE = ("scripts.prepare_spectra", "scripts.draw_subset", "scripts.evaluate")
 memory than they ask for."""
 
 _OWN = ("quasarcurves", "scripts")
+_PATH = "PYTHONPATH"
 _READ_ONCE = (
     "PYTHON",
     "LD_",
@@ -108,7 +110,9 @@ def _connected(owner: str) -> socket.socket:
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{folder}: belongs to others, who could have their code run")
     about = {name: value for name, value in os.environ.items() if name.startswith(_READ_ONCE)}
-    key = json.dumps([owner, sys.executable, sys.flags, about], sort_keys=True)
+    # of the project itself the server keeps nothing, so that it serves all copies of it
+    places = [place for place in _places(os.environ) if place != str(Path(__file__).parents[1])]
+    key = json.dumps([owner, sys.executable, sys.flags, about | {_PATH: places}], sort_keys=True)
     path = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with _locked(folder):
@@ -125,6 +129,11 @@ def _locked(folder: Path) -> Iterator[None]:
     with (folder / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _places(environment: Mapping[str, str]) -> list[str]:
+    """Return the folders that PYTHONPATH adds to Python's own."""
+    return [str(Path(place).absolute()) for place in environment.get(_PATH, "").split(os.pathsep) if place]
 
 
 def _start(path: Path, owner: str) -> None:
@@ -285,13 +294,14 @@ def _become(asked: dict[str, Any], files: list[int]) -> NoReturn:
         for place, file in enumerate(files):
             os.dup2(file, place)
             os.close(file)
+        others = [place for place in sys.path[1:] if place not in _places(os.environ)]
         os.chdir(asked["folder"])
         os.umask(asked["umask"])
         os.environ.clear()
         os.environ.update(asked["environment"])
+        sys.path[:] = [asked["folder"], *_places(os.environ), *others]
         module, *arguments = asked["arguments"]
         sys.argv, sys.orig_argv = [module, *arguments], [sys.executable, "-m", module, *arguments]
-        sys.path[0] = asked["folder"]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as error:

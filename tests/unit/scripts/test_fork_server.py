@@ -19,6 +19,8 @@ from pathlib import Path
 what, *rest = sys.argv[1:]
 if what == "tell":
     print(os.getcwd(), os.environ["WORD"], rest, "pandas" in sys.modules, os.getppid(), __name__, sys.stdin.read())
+elif what == "where":
+    print(sys.modules["scripts"].__file__)
 elif what == "fail":
     sys.exit({"text": "wrong input", "number": 3, "none": None}[rest[0]])
 elif what == "raise":
@@ -108,6 +110,27 @@ def test_each_job_has_its_own_environment_and_the_code_of_its_time(folder, owner
     (folder / "own" / "job.py").write_text("print('new code')\n" + JOB)
     assert "new code" in run("tell")[1]
     assert len(servers(owner)) == 1
+
+
+def test_copies_of_the_project_share_a_server_and_run_their_own_code(folder, owner, run, tmp_path):
+    copy = tmp_path / "copy"
+    copy.symlink_to(workflow_root() / "workflow")
+    places = [run("where", PYTHONPATH=f"{folder}:{each}")[1] for each in (workflow_root() / "workflow", copy)]
+    own = [str(workflow_root() / "workflow" / "scripts" / "__init__.py"), f"{copy}/scripts/__init__.py"]
+    assert [text.split()[-1] for text in places] == own
+    assert len(servers(owner)) == 1
+
+
+def test_what_else_is_in_the_path_has_a_server_of_its_own(folder, run, tmp_path):
+    """Packages may come from there, and the server has imported those of its own path."""
+    owner = subprocess.Popen(["sleep", "600"])
+    named = {"QUASARCURVES_FORK_SERVER": f"{socket.gethostname()}:{owner.pid}"}
+    for place, expected in (("", 1), ("/", 1), (f":{tmp_path}", 2)):
+        assert run("where", PYTHONPATH=f"{folder}:{workflow_root() / 'workflow'}{place}", **named)[0] == 0
+        assert len(servers(owner)) == expected
+    owner.kill()
+    owner.wait()
+    until(lambda: not servers(owner))
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,9 @@ def _with_itself(table: pd.DataFrame, reference: str, quantities: Sequence[Quant
 
 def _ordered(block: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Sort by rising rate, then training loss, the reference first."""
-    first = block.assign(_other=block["optimizer"] != reference)
-    return first.sort_values(["_other", _RATE, "price_train"]).drop(columns="_other").reset_index(drop=True)
+    ordered = block.sort_values([_RATE, "price_train"])
+    own = ordered["optimizer"] == reference
+    return pd.concat([ordered[own], ordered[~own]], ignore_index=True)
 
 
 def _size(block: pd.DataFrame, examples: str) -> str:
