@@ -109,8 +109,8 @@ def training_need(
     epochs, steps = settings.n_epochs(n_train), settings.n_steps(n_train)
     example, forward = cost.seconds / threads**_SPEEDUP, cost.forward_seconds / threads**_SPEEDUP
     step = _STEP_SECONDS * optimizer_traits.of_name(run.optimizer_spec["class"]).step_cost + batch * example
-    # once for the loss and once for the outputs, without gradients
-    validation = 2 * n_validation * forward
+    # without gradients
+    validation = n_validation * forward
     states = (epochs / checkpoint_every + 1) * (_STATE_SECONDS + _STATE_SECONDS_PER_STEP * steps / 2)
     training = Need(
         _TENSORFLOW_MB + _data_mb(cost, n_train, n_validation, steps) + _held_mb(cost, batch, n_validation),

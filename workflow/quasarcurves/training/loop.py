@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from quasarcurves.training import backends
+from quasarcurves.training.backends.shared import Validated
 from quasarcurves.training.curvature import Curvature
 from quasarcurves.training.measures import step_record
 from quasarcurves.training.plan import Learner, Plan
@@ -132,11 +133,8 @@ class Program(Protocol):
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
 
-    def validation_losses(self) -> list[float] | None:
-        """Return the validation losses; None if there are no validation examples."""
-
-    def validation_outputs(self) -> Iterator[np.ndarray]:
-        """Yield the outputs for the validation examples of one training after the other, (n, ...) each."""
+    def validate(self, asked: Sequence[bool]) -> Iterator[Validated]:
+        """Yield the validation loss of each training, with its outputs if asked for; nothing without examples."""
 
     def put_back(self) -> None:
         """Write the trained values back into the variables of models and optimizers."""
@@ -243,23 +241,19 @@ class SynchronizedTrainers:
 
     def _validate(self, live: Sequence[Trainer]) -> None:
         """Compute the validation losses and scores after the last epoch done, and keep the best weights."""
-        losses = self.program.validation_losses() if live else None
-        if losses is None:
+        if not live:
             return
-        for trainer, loss, score in zip(self.trainers, losses, self._scores(), strict=True):
+        scored = [trainer.score is not None for trainer in self.trainers]
+        # none are found if there are no validation examples
+        for trainer, (loss, outputs) in zip(self.trainers, self.program.validate(scored), strict=False):
             if trainer in live:
+                score = np.nan if trainer.score is None or outputs is None else trainer.score.measure(outputs)
                 trainer.record.validate(loss, score)
                 trainer.record.keep_if_best(trainer.decides(score), partial(self._weights, trainer))
 
     def _weights(self, trainer: Trainer) -> list[np.ndarray]:
         self.put_back()
         return trainer.learner.model.get_weights()
-
-    def _scores(self) -> list[float]:
-        if all(trainer.score is None for trainer in self.trainers):
-            return [np.nan] * len(self.trainers)
-        outputs = zip(self.trainers, self.program.validation_outputs(), strict=True)
-        return [np.nan if trainer.score is None else trainer.score.measure(each) for trainer, each in outputs]
 
 
 class _Alone:
@@ -270,18 +264,14 @@ class _Alone:
         most = trainer.plan.steps_per_epoch(len(trainer.data[0]))
         self._run_steps = compiled.compile_steps(learner, trainer.data, trainer.measures, most)
         validation = trainer.validation
-        self._validation_loss = None if validation is None else compiled.compile_validation(learner, validation)
-        self._outputs = None if validation is None else compiled.compile_outputs(learner, validation[0])
+        self._validation = None if validation is None else compiled.compile_validation(learner, validation)
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         return [self._run_steps(batches[0])]
 
-    def validation_losses(self) -> list[float] | None:
-        return None if self._validation_loss is None else [self._validation_loss()]
-
-    def validation_outputs(self) -> Iterator[np.ndarray]:
-        if self._outputs is not None:
-            yield self._outputs()
+    def validate(self, asked: Sequence[bool]) -> Iterator[Validated]:
+        if self._validation is not None:
+            yield self._validation(asked[0])
 
     def put_back(self) -> None:
         pass

@@ -11,10 +11,9 @@ compile_steps(learner, data, measures, most)
     (n, ...) array. Returns a function of (steps, batch) int32 indices, which returns losses by part (steps, parts) and
     measures (steps, measures).
 compile_validation(learner, validation)
-    Returns a function: the mean loss over examples, batch normalisation as in inference.
-compile_outputs(learner, x)
-    Returns a function: the model's outputs for examples x (n, ...), as in inference; a program of its own, so that the
-    bits of the loss do not depend on whether the outputs are asked for.
+    Returns a function of whether outputs are asked for. It returns the mean loss over examples, batch normalisation as
+    in inference, and the model's outputs for them, (n, ...), or None. A program of its own computes the loss from the
+    outputs, so that its bits do not depend on what is asked for.
 compile_derivatives(learner)
     Returns three functions (`Derivatives`) of some examples, with batch normalisation as in training: the gradient of
     their loss, its Hessian's product with a vector, (n_parameters,) each, and the model's outputs.

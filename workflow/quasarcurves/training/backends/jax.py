@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, copy_in_float32, update
+from quasarcurves.training.backends.shared import Derivatives, Validated, copy_in_float32, update, validated
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Learner
@@ -144,44 +144,26 @@ def updated(
     return list(learner.parted(after)), [scope.get_current_value(variable) for variable in kept], values
 
 
-def compile_validation(learner: Learner, validation: Sequence[np.ndarray]) -> Callable[[], float]:
-    """Compile the mean loss over the validation examples."""
-    n = len(validation[0])
-
-    @jax.jit
-    def summed(weights: list[Any], others: list[Any], x: Any, targets: list[Any]) -> Any:
-        outputs, _ = learner.model.stateless_call(weights, others, x, training=False)
-        return jnp.sum(learner.loss(outputs, *targets))
-
-    def mean() -> float:
-        weights, others, _ = _cut(learner, [variable.value for variable in _variables(learner)])
-        total = 0.0
-        for start in range(0, n, VALIDATION_ROWS):
-            x, *targets = (array[start : start + VALIDATION_ROWS] for array in validation)
-            total += float(summed(weights, others, x, targets))
-        return total / n
-
-    return mean
+def compile_validation(learner: Learner, validation: Sequence[np.ndarray]) -> Callable[[bool], Validated]:
+    """Compile the mean loss over the validation examples, and the model's outputs for them."""
+    program = validation_of(learner, validation)
+    return lambda asked: program(*_cut(learner, [variable.value for variable in _variables(learner)])[:2], asked)
 
 
-def compile_outputs(learner: Learner, x: np.ndarray) -> Callable[[], np.ndarray]:
-    """Compile the model's outputs for the validation examples."""
-    outputs = outputs_of(learner, x)
-    return lambda: outputs(*_cut(learner, [variable.value for variable in _variables(learner)])[:2])
-
-
-def outputs_of(learner: Learner, x: np.ndarray) -> Callable[[list[Any], list[Any]], np.ndarray]:
-    """Compile (weights, other variables) -> the model's outputs for examples x (n, ...), as in inference."""
+def validation_of(
+    learner: Learner, validation: Sequence[np.ndarray]
+) -> Callable[[list[Any], list[Any], bool], Validated]:
+    """Compile the same as a function of weights and other variables too."""
 
     @jax.jit
     def outputs(weights: list[Any], others: list[Any], x: Any) -> Any:
         return learner.model.stateless_call(weights, others, x, training=False)[0]
 
-    def all_outputs(weights: list[Any], others: list[Any]) -> np.ndarray:
-        starts = range(0, len(x), VALIDATION_ROWS)
-        return np.concatenate([np.asarray(outputs(weights, others, x[i : i + VALIDATION_ROWS])) for i in starts])
+    @jax.jit
+    def summed(outputs: Any, *targets: Any) -> Any:
+        return jnp.sum(learner.loss(outputs, *targets))
 
-    return all_outputs
+    return lambda weights, others, asked: validated(validation, partial(outputs, weights, others), summed, asked)
 
 
 def compile_derivatives(learner: Learner) -> Derivatives:

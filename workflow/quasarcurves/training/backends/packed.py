@@ -14,11 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quasarcurves.training.backends.jax import differentiated, outputs_of, updated
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, Training
-
-_LEAST_ROWS = 32
-"""Examples validated at a time, however many trainings there are."""
+from quasarcurves.training.backends.jax import differentiated, updated, validation_of
+from quasarcurves.training.backends.shared import Training, Validated
 
 
 class Packed:
@@ -40,9 +37,7 @@ class Packed:
         self._run_steps = _compile_steps(groups)
         self._most = first.plan.steps_per_epoch(len(first.plan.order(0)))
         self._data = [jax.device_put(array) for array in first.data]
-        self._validation = first.validation
-        self._summed_losses = _compile_validation(first)
-        self._outputs = None if first.validation is None else outputs_of(first.learner, first.validation[0])
+        self._validation = None if first.validation is None else validation_of(first.learner, first.validation)
 
     def run_steps(self, batches: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take a block of steps on (steps, batch) examples each: losses by part and measures, a row per step."""
@@ -56,23 +51,12 @@ class Packed:
         rows = [group[:n_steps, i] for group in values for i in range(group.shape[1])]
         return [(parts[:n_steps, i], rows[i]) for i in range(len(self._learners))]
 
-    def validation_losses(self) -> list[float] | None:
-        """Return the validation losses; None if there are no validation examples."""
-        if self._validation is None:
-            return None
-        n, rows = len(self._validation[0]), max(_LEAST_ROWS, VALIDATION_ROWS // len(self._learners))
-        weights, others, _ = self._now()
-        total = np.zeros(len(self._learners))
-        for start in range(0, n, rows):
-            total += self._summed_losses(weights, others, *(array[start : start + rows] for array in self._validation))
-        return (total / n).tolist()
-
-    def validation_outputs(self) -> Iterator[np.ndarray]:
-        """Yield the outputs for the validation examples of one training after the other: all would fill the memory."""
-        if self._outputs is not None:
+    def validate(self, asked: Sequence[bool]) -> Iterator[Validated]:
+        """Validate one training after the other: the outputs of all would fill the memory."""
+        if self._validation is not None:
             weights, others, _ = self._now()
-            for i in range(len(self._learners)):
-                yield self._outputs([value[i] for value in weights], [value[i] for value in others])
+            for i, wanted in enumerate(asked):
+                yield self._validation([value[i] for value in weights], [value[i] for value in others], wanted)
 
     def put_back(self) -> None:
         """Write the trained values back into the variables of models and optimizers."""
@@ -136,17 +120,6 @@ def _one_step(
     weights, rests, values = zip(*moved, strict=True)
     together = [jnp.concatenate(pieces) for pieces in zip(*weights, strict=True)]
     return [together, others, list(rests)], parts, list(values)
-
-
-def _compile_validation(trainer: Training) -> Callable[..., Any]:
-    """Compile the summed losses of some examples, of each training; (trainings,)."""
-    learner = trainer.learner
-
-    def summed(weights: list[Any], others: list[Any], x: Any, *targets: Any) -> Any:
-        outputs, _ = learner.model.stateless_call(weights, others, x, training=False)
-        return jnp.sum(learner.loss(outputs, *targets))
-
-    return jax.jit(lambda weights, others, *examples: jax.vmap(lambda w, o: summed(w, o, *examples))(weights, others))
 
 
 def _stacked(variables: Sequence[Sequence[Any]]) -> list[Any]:

@@ -19,6 +19,10 @@ VALIDATION_ROWS = 1024
 """Examples validated at a time."""
 
 
+Validated = tuple[float, np.ndarray | None]
+"""Mean loss over the validation examples, and the model's outputs for them, (n, ...), if they were asked for."""
+
+
 @dataclass(frozen=True)
 class Derivatives:
     """Compiled functions of some examples, the model's input and then the targets, where a training stands.
@@ -76,6 +80,32 @@ def update(
     optimizer.apply(gradients, weights)
     step = Step(loss, gradients, learner.model, optimizer, weights, rate, before, preconditioner_of(optimizer))
     return ops.stack([ops.cast(measure(step), "float32") for measure in measures]), step
+
+
+def validated(
+    examples: Sequence[np.ndarray], outputs: Callable[[Any], Any], summed: Callable[..., Any], asked: bool
+) -> Validated:
+    """Pass the validation examples through a model, so many at a time that they fit into memory.
+
+    Parameters
+    ----------
+    examples : sequence of (n, ...) arrays
+        The model's input, then the targets.
+    outputs : callable
+        input -> the model's outputs, as in inference.
+    summed : callable
+        outputs, targets -> their summed loss.
+    asked : bool
+        Whether the outputs are asked for.
+    """
+    n, total, kept = len(examples[0]), 0.0, []
+    for start in range(0, n, VALIDATION_ROWS):
+        x, *targets = (array[start : start + VALIDATION_ROWS] for array in examples)
+        found = outputs(x)
+        total += float(summed(found, *targets))
+        if asked:
+            kept.append(np.asarray(found))
+    return total / n, np.concatenate(kept) if asked else None
 
 
 def copy_in_float32(model: keras.Model, class_of: Callable[[keras.Layer], type[keras.Layer]]) -> keras.Model:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from quasarcurves.training.backends.shared import VALIDATION_ROWS, Derivatives, copy_in_float32, update
+from quasarcurves.training.backends.shared import Derivatives, Validated, copy_in_float32, update, validated
 from quasarcurves.training.flat import flat, like
 from quasarcurves.training.measures import Loss, Measure
 from quasarcurves.training.plan import Learner
@@ -119,35 +119,18 @@ def resident(array: np.ndarray) -> tf.Tensor:
     return tf.identity(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))
 
 
-def compile_validation(learner: Learner, validation: Sequence[np.ndarray]) -> Callable[[], float]:
-    """Compile the mean loss over the validation examples."""
-    n = len(validation[0])
-
-    @_compiled(reduce_retracing=True)
-    def summed(x: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(learner.loss(learner.model(x, training=False), *targets))
-
-    def mean() -> float:
-        total = 0.0
-        for start in range(0, n, VALIDATION_ROWS):
-            total += float(summed(*(tf.constant(array[start : start + VALIDATION_ROWS]) for array in validation)))
-        return total / n
-
-    return mean
-
-
-def compile_outputs(learner: Learner, x: np.ndarray) -> Callable[[], np.ndarray]:
-    """Compile the model's outputs for the validation examples."""
+def compile_validation(learner: Learner, validation: Sequence[np.ndarray]) -> Callable[[bool], Validated]:
+    """Compile the mean loss over the validation examples, and the model's outputs for them."""
 
     @_compiled(reduce_retracing=True)
     def outputs(x: tf.Tensor) -> tf.Tensor:
         return learner.model(x, training=False)
 
-    def all_outputs() -> np.ndarray:
-        starts = range(0, len(x), VALIDATION_ROWS)
-        return np.concatenate([outputs(tf.constant(x[start : start + VALIDATION_ROWS])).numpy() for start in starts])
+    @_compiled(reduce_retracing=True)
+    def summed(outputs: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(learner.loss(outputs, *targets))
 
-    return all_outputs
+    return partial(validated, validation, outputs, summed)
 
 
 def compile_derivatives(learner: Learner) -> Derivatives:
