@@ -155,7 +155,7 @@ def _draw_survival(axes: Axes, table: pd.DataFrame, examples: str) -> None:
         axes.fill_between(own["steps"], own["low"], own["high"], step="post", color=color, alpha=0.12, linewidth=0)
     axes.set_ylim(0, 1.02)
     axes.set_xlim(0, None)
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
     axes.set(xlabel="steps from the fork", ylabel="share without a spike")
     if AS_IT_IS in last:
         # replays with smaller batches take more steps

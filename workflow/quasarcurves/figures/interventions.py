@@ -32,7 +32,10 @@ _ROW, _FRAME = 0.17, 1.25
 """Inches: of an arm, and of all else."""
 
 _LEAST, _MOST = 0.02, 20.0
-"""The panel's limits go no farther."""
+"""The panel's limits go no farther, but for ratios above the upper one, which are shown where they are."""
+
+_DECADES = 2e3
+"""Of a panel that spans less, ticks stand at 1, 2 and 5 too."""
 
 _BESIDE = 1.02
 """Of the width: where numbers begin, clear of the arrows at the panel's end."""
@@ -84,8 +87,8 @@ def _draw_panel(
         _draw_arm(axes, y, row, *limits)
     axes.set_yticks(range(len(shown)), [in_words(arm, examples) for arm in shown["arm"]])
     axes.set_ylim(-0.7, len(shown) - 0.3 if len(shown) else 0.5)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if limits[1] < _DECADES * limits[0] else (1.0,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_title(_title(keys, rows, shown["verdict"], examples))
     axes.set_xlabel(
@@ -105,8 +108,10 @@ def _draw_panel(
 def _title(keys: dict[str, Any], rows: pd.DataFrame, verdicts: pd.Series, examples: str) -> str:
     runs = int(rows["runs"].max())
     rate = "" if pd.isna(keys["learning_rate"]) else f", learning rate {keys['learning_rate']:g}"
-    lower, rise = ((verdicts == each).sum() for each in (LOWERS, RAISES))
-    found = f"of {len(verdicts)} arms, {lower} lower the hazard and {rise} raise it"
+    lower, rise = (int((verdicts == each).sum()) for each in (LOWERS, RAISES))
+    found = (
+        f"of {len(verdicts)} arms, {lower} lower{'s' * (lower == 1)} the hazard and {rise} raise{'s' * (rise == 1)} it"
+    )
     if len(verdicts) == 1:
         does = LOWERS if lower else RAISES if rise else "is not shown to change"
         found = f"this arm {does} the hazard"
@@ -117,7 +122,7 @@ def _limits(shown: pd.DataFrame) -> tuple[float, float]:
     ends = shown[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
     ends = ends[np.isfinite(ends) & (ends > 0)]
     low, high = np.min([*ends, 0.1]), np.max([*ends, 2.0])
-    return max(float(low) / 1.3, _LEAST), min(float(high) * 1.3, _MOST)
+    return max(float(low) / 1.3, _LEAST), min(float(high) * 1.3, max(_MOST, 2 * shown["ratio"].max()))
 
 
 def _draw_arm(axes: Axes, y: int, row: dict[str, Any], low: float, high: float) -> None:
