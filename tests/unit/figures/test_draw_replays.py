@@ -59,10 +59,25 @@ def test_ratios_are_those_of_the_table(made, legible):
     }
     assert {1, 0.5, 0.2} <= lines
     counts = table["verdict"].value_counts()
-    assert f"of 6 arms, {counts['lowers']} lower the hazard and {counts['raises']} raise it" in text
+    assert counts["lowers"] > 1 == counts["raises"]
+    assert f"of 6 arms, {counts['lowers']} lower the hazard and 1 raises it" in text
     row = table.set_index("arm").loc["batch_x4"]
     assert f"0 / {row['events_as_it_is']:,.0f}" in text
     assert any(line.get_marker() == "<" for line in axes.lines)
+
+
+@pytest.mark.parametrize(("factor", "farthest"), [(1.0, (2.0, 20.0)), (300.0, (500.0, 5000.0))])
+def test_the_panel_reaches_to_the_largest_ratio(made, legible, factor, farthest):
+    table = interventions.compare(made)
+    columns = ["ratio", "ratio_low", "ratio_high"]
+    table.loc[table["arm"] == "batch_x0.5", columns] *= factor
+    axes = forest.draw(table).axes[0]
+    legible(axes.figure)
+    points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert table["ratio"].max() == pytest.approx(max(points))
+    low, high = axes.get_xlim()
+    assert low >= 0.02
+    assert farthest[0] <= high <= farthest[1]
 
 
 @pytest.mark.parametrize(("ratio", "does"), [(0.01, "lowers"), (1.0, "is not shown to change")])
