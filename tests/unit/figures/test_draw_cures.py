@@ -72,7 +72,7 @@ def test_rates_of_zero_are_open_upper_limits_and_said(legible):
     assert faces(figure.axes[0]) == ["black"] + ["white"] * 5
     np.testing.assert_allclose(bars(figure.axes[0])[1], [0, 3.689 / 50], rtol=1e-3)
     words = legible(figure)
-    assert "5 of 5 optimizers beside adam had no sustained spike" in words
+    assert "Without sustained spikes: 5 of 5 optimizers beside adam" in words
     assert "no spike: bar to the upper limit of the rate" in words
 
 
@@ -123,7 +123,7 @@ def test_runs_too_short_to_be_searched_are_not_called_spikeless(legible):
     words = legible(cures.draw(found, DESCRIPTION))
     assert words.count("not searched") == 2
     assert "No run is long enough to be searched for spikes" in words
-    assert "had no sustained spike" not in words
+    assert "Without sustained spikes" not in words
 
 
 @pytest.mark.parametrize("rows", [table().iloc[:0], table(optimizers=["adam"])])

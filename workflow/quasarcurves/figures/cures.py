@@ -234,8 +234,8 @@ def _title(blocks: list[pd.DataFrame], reference: str, examples: str) -> str:
     if others[_RATE].isna().all():
         return f"No run is long enough to be searched for spikes, {_size(largest, examples)}"
     without = int((others[_RATE] == 0).sum())
-    of = f"{without or 'None'} of {len(others)} optimizers beside {reference}"
-    return f"{of} had no sustained spike, {_size(largest, examples)}"
+    of = f"{without} of {len(others)} optimizers beside {reference}"
+    return f"Without sustained spikes: {of}, {_size(largest, examples)}"
 
 
 def plot(*, cures: Path, description: Description = PLAIN) -> Figure:
