@@ -7,10 +7,10 @@ they used is in their benchmark files. A row per study and rule:
 jobs
     Benchmark files.
 asked_mb, used_mb
-    Memory of the job that used most, as its processes were seen to hold.
+    Memory of the job that used most, the highest that it held.
 mb_least, mb_median, mb_most
     What jobs asked for over what they used; on a cluster that includes Snakemake's own processes in a job (not in light
-    steps), so it does here. Jobs of less than 1.5 s are left out: they are looked at every half second.
+    steps), so it does here.
 mb_alone
     The same median over what the job alone used.
 timed
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 SNAKEMAKE_MB = 320
 """Held by the two Snakemake processes of a job on a cluster, as seen there."""
 
-_SEEN_SECONDS, _LONG_SECONDS, _LOAD = 1.5, 300, 80
+_LONG_SECONDS, _LOAD = 300, 80
 
 
 def study_of(folder: Path) -> Study:
@@ -68,7 +68,7 @@ def jobs(folder: Path, study: Study) -> pd.DataFrame:
 
 def compare(of_rule: pd.DataFrame, rule: str, threads: int) -> dict[str, float]:
     """Hold the requests of a rule's jobs against their use."""
-    seen = of_rule[(of_rule["s"] >= _SEEN_SECONDS) & of_rule["max_rss"].notna()]
+    seen = of_rule[of_rule["max_rss"].notna()]
     beside = 0 if rule in LIGHT else SNAKEMAKE_MB
     threads = threads if rule in ("train", "evaluate") else 1
     seconds = of_rule["s"].where(of_rule["mean_load"] >= _LOAD * threads, of_rule["cpu_time"] / threads)
