@@ -224,7 +224,7 @@ def _curvature_need(run: RunSettings, cost: Cost, n_train: int, steps: int, exam
 def evaluation_need(cost: Cost, n_examples: int, n_test: int, models: int) -> Need:
     """Estimate the need of applying that many models of a run to the test set."""
     applied = _APPLIED_ACTIVATIONS * min(n_test, _APPLIED_ROWS) * cost.activation_bytes / 1e6
-    memory = 49 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_examples
+    memory = 46 + applied + 0.009 * min(n_test, _EVALUATED_ROWS) + 4e-5 * n_examples
     keras = (_TENSORFLOW_MB, START_OF_TRAINING) if cost.with_keras else (0, 0)
     return Need(memory + keras[0], 1 + keras[1] + models * (0.1 + n_test * cost.forward_seconds))
 
