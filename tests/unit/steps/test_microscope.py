@@ -108,10 +108,15 @@ def test_without_a_spike_the_tables_have_no_row(small):
 def test_wrong_labels_are_few_of_the_carriers_of_a_spike(tmp_path, monkeypatch):
     # Measured with 1 % of labels wrong: 3 of the 37 carriers of half of the rise of the tallest spike, 8 times their
     # share of the training set, and none of the 6 of the smaller spike before it; with the record cut off as here, 1 of
-    # 20, 5 times. So they are not ten times enriched.
+    # 20, 5 times. So they are not ten times enriched for sure. At the learning rate here, at which a spike is all but
+    # certain, the first spikes of six seeds have 5 to 49 carriers. Wrong labels are enriched 0, 0 and 13 to 19 times
+    # among them, and never more than a fifth.
     monkeypatch.setattr(microscope, "FIRST", -2)
     monkeypatch.setattr(microscope, "LAST", 2)
-    made = trained(tmp_path, 1280, 1024, 16, 3e-3, steps=3400)
+    # one in the tail of another may have no rise of its own
+    found = forks.sustained_spikes
+    monkeypatch.setattr(forks, "sustained_spikes", lambda history: found(history).head(1))
+    made = trained(tmp_path, 1280, 1024, 16, 7e-3, steps=3000)
     _, spectra = look(made, listed=1024)
     assert spectra["onset"].nunique() == 1
     carriers = spectra[spectra["rank"] <= spectra["n_half"]]
