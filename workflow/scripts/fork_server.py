@@ -174,8 +174,10 @@ def serve() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     try:
+        # fails at once where the owner has ended: its jobs need not wait for the imports
+        server = _Server(listener, owner)
         _import_packages()
-        _Server(listener, owner).run()
+        server.run()
     finally:
         # who asks from now on starts another one
         with _locked(path.parent):

@@ -193,12 +193,15 @@ def test_many_jobs_at_once_share_one_server(start, owner):
 
 def test_without_a_server_a_job_does_its_work_itself(run, tmp_path):
     nobody = {"QUASARCURVES_FORK_SERVER": f"elsewhere:{os.getpid()}"}
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ended = {"QUASARCURVES_FORK_SERVER": f"{socket.gethostname()}:{gone.pid}"}
     open_to_all = tmp_path / f"quasarcurves-{os.getuid()}"
     open_to_all.mkdir(mode=0o777)
     open_to_all.chmod(0o777)
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
-    for what in (nobody, {"TMPDIR": str(tmp_path)}, {"TMPDIR": str(deep)}, {"KERAS_BACKEND": "jax"}):
+    for what in (nobody, ended, {"TMPDIR": str(tmp_path)}, {"TMPDIR": str(deep)}, {"KERAS_BACKEND": "jax"}):
         assert f" False {os.getpid()} " in run("tell", **what)[1], what
 
 
