@@ -67,6 +67,26 @@ def test_shares_of_draws_are_those_of_test_sets_written_out(make):
             assert (found["purity"][i, j], found["completeness"][i, j]) == pytest.approx(expected, nan_ok=True)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.integers(1, 12), st.booleans())
+def test_shares_are_sums_of_weights(seed, n, k, nested):
+    """Of any masks, those that lose examples as the threshold rises and others, by sums over all examples."""
+    rng = np.random.default_rng(seed)
+    level = rng.random((n, 1))
+    part, whole = (level > np.linspace(0, 1, k) if nested else rng.random((n, k)) > 0.5 for _ in range(2))
+    whole = whole | part
+    draws = bootstrap.draw(np.arange(n), rng, 7)
+    alone = draws.right + draws.wrong
+    for examples, among in ((part, whole), (part, whole[:, 0]), (part[:, 0], whole[:, 0])):
+        expected = draws.weights.astype(np.float64) @ examples + draws.right[(..., *[None] * (examples.ndim - 1))]
+        total = draws.weights.astype(np.float64) @ among + alone[(..., *[None] * (among.ndim - 1))]
+        total = total[:, None] if total.ndim < expected.ndim else total
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.testing.assert_array_equal(
+                bootstrap.shares(examples, among, draws), np.where(total > 0, expected / total, np.nan)
+            )
+
+
 def test_repeat_observations_are_drawn_together():
     target_id = np.array([7, 3, 7, 9, 3, 7])
     draws = bootstrap.draw(target_id, np.random.default_rng(0), 4000)

@@ -10,8 +10,10 @@ held it in 96 %.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import scipy
 
 from quasarcurves.analysis.stats.resampling import ratio
 
@@ -34,6 +36,11 @@ class Draws:
     weights: np.ndarray
     right: np.ndarray
     wrong: np.ndarray
+
+    @cached_property
+    def by_example(self) -> np.ndarray:
+        """(n, draws) float32: the weights with those of an example side by side."""
+        return np.ascontiguousarray(self.weights.T)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """(draws, m) float64 weights of some rows."""
@@ -87,6 +94,11 @@ def shares(part: np.ndarray, whole: np.ndarray, draws: Draws) -> np.ndarray:
 
 
 def _count(mask: np.ndarray, draws: Draws) -> np.ndarray:
-    rows = mask.any(axis=1) if mask.ndim == 2 else mask
     # sums of whole numbers: float32 holds them up to 2^24
-    return draws.weights[:, rows] @ mask[rows].astype(np.float32)
+    if mask.ndim == 1:
+        return draws.by_example[mask].sum(axis=0)
+    # from one threshold to the next few examples come or go, so only these are added up
+    example, threshold = np.nonzero(np.diff(mask, axis=1, prepend=False))
+    signs = np.where(mask[example, threshold], np.float32(1), np.float32(-1))
+    changes = scipy.sparse.csr_array((signs, (threshold, example)), shape=mask.shape[::-1])
+    return np.cumsum(changes @ draws.by_example, axis=0).T
