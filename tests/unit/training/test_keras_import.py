@@ -1,9 +1,11 @@
 """Keras is imported without packages that it does not need, and these can be used afterwards."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -46,6 +48,40 @@ def test_they_come_back_after_a_fault(monkeypatch):
     with pytest.raises(KeyError), keras_import.hidden_packages("colorsys"):
         raise KeyError
     assert "colorsys" not in sys.modules
+
+
+def test_what_is_made_within_a_block_is_never_collected():
+    class Node:
+        pass
+
+    with keras_import.kept_for_good():
+        assert not gc.isenabled()
+        node = Node()
+        node.itself = node
+        left = weakref.ref(node)
+        del node
+    assert gc.isenabled()
+    gc.collect()
+    assert left() is not None, "a later collection has looked at it"
+    after = Node()
+    after.itself = after
+    left = weakref.ref(after)
+    del after
+    gc.collect()
+    assert left() is None, "what comes later is collected as ever"
+
+
+def test_collections_go_on_after_a_fault_and_stay_off_where_they_were():
+    with pytest.raises(KeyError), keras_import.kept_for_good():
+        raise KeyError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with keras_import.kept_for_good():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
