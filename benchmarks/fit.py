@@ -26,6 +26,7 @@ import pandas as pd
 from quasarcurves.figures import style
 from quasarcurves.quasarnet.cost import flops_per_spectrum
 from quasarcurves.quasarnet.settings import NetworkSettings
+from quasarcurves.training import keras_import
 from quasarcurves.training.run_settings import RunSettings
 from quasarcurves.training.settings import TrainingSettings
 
@@ -79,7 +80,8 @@ def plain_fit(spectra: Path, filters: int, batch: int) -> Callable[[int], Second
 
 
 def trainer(spectra: Path, filters: int, batch: int) -> Callable[[int], Seconds]:
-    """Set up this project's trainer, with one thread."""
+    """Set up this project's trainer, with one thread, as a training starts."""
+    keras_import.import_keras()
     from quasarcurves.spectra.subsets import Subset  # noqa: PLC0415
     from quasarcurves.steps.build import build_trainer  # noqa: PLC0415
     from quasarcurves.steps.training import use_threads  # noqa: PLC0415

@@ -19,7 +19,7 @@ from quasarcurves.quasarnet.network import head_slices
 from quasarcurves.quasarnet.task import QuasarNet
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
-from quasarcurves.training import optimizers
+from quasarcurves.training import keras_import, optimizers
 from quasarcurves.training.loop import Trainer
 from quasarcurves.training.plan import Learner, Plan
 
@@ -34,6 +34,7 @@ class Ours:
     """The trainer: an epoch is a pass over all batches."""
 
     def __init__(self, inputs: Inputs) -> None:
+        keras_import.import_keras()  # with the settings that a training starts with
         optimizer = optimizers.build({"class": "Adam", "learning_rate": RATE})
         task = QuasarNet(network(inputs.filters))
         learner = Learner(build_model(task, 1, 0), optimizer, weighted_line_losses, task.parts)

@@ -84,6 +84,36 @@ def test_collections_go_on_after_a_fault_and_stay_off_where_they_were():
         gc.enable()
 
 
+STEPS = 12
+
+STEPS_PROGRAM = f"""
+from quasarcurves.training import keras_import
+keras_import.import_keras()
+import tensorflow as tf
+x, kernel = tf.ones((4, 1, 40, 16)), tf.Variable(tf.ones((1, 5, 16, 16)))
+for _ in range({STEPS}):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.nn.conv2d(x, kernel, 2, "VALID") ** 2)
+    kernel.assign_sub(1e-3 * tape.gradient(loss, kernel))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", [None, "true"])
+def test_convolutions_backward_are_set_up_once_unless_the_user_says_otherwise(said):
+    """By oneDNN's own report. Where TensorFlow sets them up at each step, this test has to see it."""
+    name = "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE"
+    environment = {key: value for key, value in os.environ.items() if key != name} | {"ONEDNN_VERBOSE": "2"}
+    environment |= {name: said} if said else {}
+    result = subprocess.run(
+        [sys.executable, "-c", STEPS_PROGRAM], capture_output=True, text=True, check=True, env=environment
+    )
+    backward = [line.split(",") for line in result.stdout.splitlines() if "backward_weights" in line]
+    assert sum("exec" in words for words in backward) == STEPS
+    made = sum(any(word.startswith("create") for word in words) for words in backward)
+    assert made == (STEPS if said else 1)
+
+
 @pytest.mark.slow
 def test_a_keras_json_of_the_user_changes_nothing_and_none_is_written(tmp_path):
     kept = tmp_path / ".keras" / "keras.json"

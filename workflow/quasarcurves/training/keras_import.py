@@ -1,4 +1,4 @@
-"""Import Keras without packages that it does not need.
+"""Import Keras without packages that it does not need, and with TensorFlow set to what is fast for small networks.
 
 Keras imports matplotlib and pandas where they are installed, TensorFlow Lite imports JAX; both work without. These
 packages take a fifth of the time of importing Keras with TensorFlow, and a quarter of its memory (docs/speed.md).
@@ -19,6 +19,12 @@ from quasarcurves.training.extras import install_hint
 
 _NEEDLESS = ("matplotlib", "pandas")
 
+_SETTINGS = {
+    # unless told not to, TensorFlow sets up the backward pass of every convolution anew at every step
+    "TF_MKL_OPTIMIZE_PRIMITIVE_MEMUSE": "false",
+}
+"""Environment of TensorFlow, where the user has set none; no result depends on it."""
+
 
 def ignore_user_settings() -> None:
     """Keep a user's keras.json (type of numbers, order of axes, backend) from changing results; before Keras comes."""
@@ -34,6 +40,8 @@ def import_keras() -> None:
         If the backend is not installed, with the extra that brings it.
     """
     ignore_user_settings()
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if find_spec(backend) is None:
         raise ModuleNotFoundError(install_hint(backend), name=backend)
