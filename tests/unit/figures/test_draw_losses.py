@@ -1,10 +1,13 @@
 """The first two figures: loss against epoch, by size of the training set and by optimizer."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
 
-from quasarcurves.figures import loss_by_fraction, loss_by_optimizer
+from quasarcurves.figures import loss_by_fraction, loss_by_optimizer, style
 
 NAMES = ("adam", "amsgrad")
 
@@ -121,3 +124,14 @@ def test_one_size_and_long_names_are_legible(legible):
     names = ["adam", "amsgrad", "adam_matched", "adam_cosine", "adam_beta2_0.99", "adam_eps_1e-2"]
     said = legible(loss_by_optimizer.draw(*study_of({0.8: 60}, names)))
     assert all(name in said for name in names)
+
+
+@pytest.mark.parametrize("width", [style.COLUMN_WIDTH, style.PAGE_WIDTH])
+def test_a_title_fits_wherever_its_lines_break(legible, width):
+    names = ("adam", "adam_b256", "adam_matched", "amsgrad")
+    for counts in itertools.product(("2 of 2", "none of 2"), repeat=len(names)):
+        figure = style.new_figure(width, 2)
+        said = f"{style.RISES}: " + ", ".join(map(" ".join, zip(names, counts, strict=True)))
+        with style.house_style():
+            style.titled_legend(figure, [Line2D([], [], label="adam")], said, 2)
+        legible(figure)

@@ -202,7 +202,7 @@ RISES = f"runs that rise above {_RISE:g} times their lowest loss so far"
 
 def titled_legend(figure: Figure, handles: Sequence[Any], title: str, ncols: int) -> None:
     """Write the title of a figure above it, and below the title the legend."""
-    wrapped = textwrap.fill(title, round(17 * figure.get_figwidth()))
+    wrapped = textwrap.fill(title, round(14 * figure.get_figwidth()))
     legend = figure.legend(handles=list(handles), title=wrapped, loc="outside upper center", ncols=ncols)
     legend.get_title().set(fontsize=8, ha="center", multialignment="center")
 
