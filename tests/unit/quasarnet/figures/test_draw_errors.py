@@ -69,6 +69,7 @@ def test_where_nothing_stands_out_it_says_so(plotted, legible):
     # of what never happened the upper limit is drawn
     limits = [line for line in figure.axes[-1].lines if line.get_marker() == "v" and len(line.get_xdata())]
     assert [set(line.get_ydata()) for line in limits] == [{2.0}, {2.0}]
+    assert [text.get_text() for text in figure.axes[-1].get_legend().get_texts()] == ["stars", "galaxies"]
 
 
 def test_tables_of_diverged_models_or_without_redshifts_are_drawn(plotted, legible):

@@ -106,11 +106,12 @@ def _draw_fibres(axes: Axes, table: pd.DataFrame) -> None:
         at += 0.2 * (i - 1)
         if len(rows):
             none = (rows["false_positives"] == 0).to_numpy()
-            _bars(axes, at[~none], rows[~none], "per_1000", color, mark, label)
+            if not none.all():
+                _bars(axes, at[~none], rows[~none], "per_1000", color, mark, label)
             # of what never happened only the upper limit is known
             limit = rows.loc[none, "per_1000_high"]
             axes.plot(at[none], limit, "v", color=color, markerfacecolor="none", markersize=4,
-                      label=None if (~none).any() else label)  # fmt: skip
+                      label=label if none.all() else None)  # fmt: skip
     axes.set_xticks(range(len(edges)), [_between(*pair) for pair in edges.to_numpy()])
     axes.set(xlabel="S/N per bin", ylabel="false positives\nof 1,000 fibres", xlim=(-0.5, len(edges) - 0.5))
     axes.set_yscale("log")
