@@ -5,7 +5,7 @@ CORES ?= all
 N ?= 50
 BIN := .venv/bin
 # two processes share two cores, so each computes on one; bytecode is kept, else every process compiles all modules anew
-PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python $(COVERAGE) -m pytest
 
 .PHONY: study help setup setup-dev test test-slow test-cluster test-page test-image kills bench docs lint audit lock
 
@@ -22,7 +22,7 @@ setup-dev:  ## the same, with what tests and development need
 	@PYTHON=$(PYTHON) sh requirements/install.sh dev
 
 test: setup-dev  ## all tests but the long ones and those below that need a cluster or build the image
-	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not page and not image" $(COVERAGE)
+	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster and not page and not image"
 
 test-slow: setup-dev  ## the long ones alone
 	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --durations=60 -m slow
