@@ -114,10 +114,8 @@ def module_hash(module: str) -> str:
 
     In scripts type hints count: the command line is made from them.
     """
-    source = _source(module).read_text()
-    return _hash_cache().get(
-        module, source, lambda: digest(normalised(source, keep_hints=module.startswith("scripts.")))
-    )
+    source, keep_hints = _source(module).read_text(), module.startswith("scripts.")
+    return _hash_cache().get(f"{keep_hints} {source}", lambda: digest(normalised(source, keep_hints)))
 
 
 def normalised(source: str, keep_hints: bool = False) -> str:
@@ -215,7 +213,7 @@ def _graph() -> grimp.ImportGraph:
 
 @cache
 def _hash_cache() -> HashCache:
-    return HashCache(Path(__file__), of=str(ROOT))
+    return HashCache(Path(__file__))
 
 
 def _remembered(cache: Path) -> dict[str, list]:
