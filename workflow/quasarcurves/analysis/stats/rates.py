@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy
@@ -75,12 +76,12 @@ class Counts:
     events: np.ndarray
     exposures: np.ndarray
 
-    @property
+    @cached_property
     def total(self) -> float:
         """Events of all replicates."""
         return float(np.sum(self.events))
 
-    @property
+    @cached_property
     def exposure(self) -> float:
         """Time of all replicates."""
         return float(np.sum(self.exposures))
