@@ -37,6 +37,8 @@ def serve(folder: Path) -> Iterator[str]:
 class _Handler(BaseHTTPRequestHandler):
     root: Path
     protocol_version = "HTTP/1.1"
+    # an answer is sent in two parts: the second would wait 40 ms until the first is acknowledged
+    disable_nagle_algorithm = True
 
     def do_HEAD(self) -> None:
         self._give()
