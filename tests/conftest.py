@@ -1,8 +1,12 @@
 """Fixtures shared by all tests: made-up spectra, and the reference spectra where they are."""
 
+import fcntl
 import gc
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +15,7 @@ import pytest
 
 from support import made_up_survey
 
+ROOT = Path(__file__).parents[1]
 _DEFAULT = Path(__file__).resolve().parents[1] / ".." / "shared" / "reference"
 REFERENCE = Path(os.environ.get("QUASARCURVES_REFERENCE", _DEFAULT)).resolve()
 _LONGEST_FIRST = (
@@ -131,3 +136,41 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def survey(request: pytest.FixtureRequest) -> Path:
     """Return the folder of either: what holds of the reference spectra holds of made-up ones."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def smoke_command() -> list[str]:
+    """Return the command that runs the smoke study, as `make study` does."""
+    study = ROOT / "workflow" / "studies" / "smoke.yaml"
+    command = [sys.executable, "-m", "quasarcurves.cli", "run", "--configfile", study, "--cores", "2"]
+    return list(map(str, [*command, "--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, smoke_command: list[str]) -> Path:
+    """Return a folder in which the smoke study has run, as `make study` runs it; tests must not change it.
+
+    All processes of a test session share it, and so do sessions for which FINISHED_STUDIES names one folder: the first
+    one that asks for it makes it, the others wait.
+    """
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent
+    common = Path(os.environ.get("FINISHED_STUDIES", common))
+    folder = common / "finished-smoke"
+    with (common / "finished-smoke.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "output.txt").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            (folder / "output.txt").write_text(run_smoke_study(smoke_command, folder))
+    return folder
+
+
+def run_smoke_study(command: list[str], folder: Path) -> str:
+    """Run the smoke study; return what the terminal shows."""
+    result = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout

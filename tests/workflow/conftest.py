@@ -1,10 +1,7 @@
 """Studies run for real, each in a folder of its own."""
 
-import fcntl
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,39 +33,3 @@ def snakemake() -> Callable[..., subprocess.CompletedProcess]:
 def smoke_config() -> dict:
     """Return the smoke study."""
     return yaml.safe_load((ROOT / "workflow" / "studies" / "smoke.yaml").read_text())
-
-
-@pytest.fixture(scope="session")
-def smoke_command() -> list[str]:
-    """Return the command that runs the smoke study, as `make study` does."""
-    study = ROOT / "workflow" / "studies" / "smoke.yaml"
-    command = [sys.executable, "-m", "quasarcurves.cli", "run", "--configfile", study, "--cores", "2"]
-    return list(map(str, [*command, "--snakefile", ROOT / "Snakefile", "--workflow-profile", "none"]))
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, smoke_command: list[str]) -> Path:
-    """Return a folder in which the smoke study has run, as `make study` runs it; tests must not change it.
-
-    All processes of a test session share it: the first one that asks for it makes it, the others wait.
-    """
-    common = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        common = common.parent
-    folder = common / "finished-smoke"
-    with (common / "finished-smoke.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "output.txt").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            (folder / "output.txt").write_text(run_smoke_study(smoke_command, folder))
-    return folder
-
-
-def run_smoke_study(command: list[str], folder: Path) -> str:
-    """Run the smoke study; return what the terminal shows."""
-    result = subprocess.run(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
