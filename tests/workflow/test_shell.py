@@ -63,13 +63,16 @@ def read_rules(study: Path, folder: Path, profile: str = "default") -> dict[str,
         return {rule.name: rule for rule in workflow._workflow.rules if rule.shellcmd and rule.name not in BASE}
 
 
+def alone(files: object) -> bool:
+    """Whether an input of a rule is one file; functions return many."""
+    return isinstance(files, str) and not files.is_callable()
+
+
 def command_of(rule: Rule, name: str) -> str:
     """Give a rule's command, put together by Snakemake, for a job all of whose files have that name."""
     of = {
         "wildcards": Wildcards(fromdict={"fraction": "0.2", "replicate": "0", "group": "0", "optimizer": "adam"}),
-        "input": InputFiles(
-            fromdict={key: name if isinstance(value, str) else [name, "b"] for key, value in rule.input.items()}
-        ),
+        "input": InputFiles(fromdict={key: name if alone(value) else [name, "b"] for key, value in rule.input.items()}),
         "output": OutputFiles(fromdict={key: name for key, _ in rule.output.items()}),
         "threads": 1,
     }
@@ -80,7 +83,8 @@ def command_of(rule: Rule, name: str) -> str:
         for key, value in rule.params.items()
         if f"{{params.{key}}}" in rule.shellcmd
     }
-    return formatted(rule.shellcmd, params=Params(fromdict=told), log=Log([name]), wildcards=of["wildcards"])
+    given = {key: of[key] for key in ("wildcards", "threads")}
+    return formatted(rule.shellcmd, params=Params(fromdict=told), log=Log([name]), **given)
 
 
 @pytest.fixture(scope="module")

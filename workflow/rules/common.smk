@@ -56,8 +56,10 @@ def at(pattern):
 
 def inputs(name):
     step = STEPS[name]
-    files = {file: ancient(paths) for file, paths in jobs.named(study, step, STORED).items()}
-    return {**files, "receipts": jobs.receipts(study, step)}
+    # of a list Snakemake has more objects than of one path or of a function
+    slim = lambda paths: paths[0] if len(paths) == 1 else lambda wildcards: paths
+    files = {file: ancient(slim(paths)) for file, paths in jobs.named(study, step, STORED).items()}
+    return {**files, "receipts": slim(jobs.receipts(study, step))}
 
 
 def outputs(name):
@@ -112,19 +114,19 @@ def log_of(name):
 def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None, **told):
     """Return the parameters of a step.
 
-    `told` is what it is told besides files: a change reruns it. `also` returns, for wildcards and threads, what changes
-    no result: Snakemake does not track functions of the input. `modules` returns those that it imports by name. `rule`
-    is that of the job, if it is another.
+    `told` is what it is told besides files: a change reruns it. `also` returns, for wildcards, what changes no result:
+    Snakemake does not track functions of the input. `modules` returns those that it imports by name. `rule` is that of
+    the job, if it is another.
     """
     step = STEPS[name]
     script = "draw" if step.figure else name
     if step.figure:
         modules = lambda wildcards: (step.module,)
 
-    def options(wildcards, input, output, threads):
+    def options(wildcards, input, output):
         words = [step.module] if step.figure else []
         given = {key: value(wildcards) if callable(value) else value for key, value in told.items()}
-        untracked = also(wildcards, threads) if also else {}
+        untracked = also(wildcards) if also else {}
         for key, value in {
             **jobs.options(step, input, output),
             **jobs.own(study, step, wildcards, output[0]),
@@ -146,7 +148,10 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
     return {**tracked, "code": code, "script": script, "environment": environment, "options": options}
 
 
-COMMAND = "exec env {params.environment} python -m scripts.{params.script} {params.options} 2> {log:q}"
+# threads here and not in the options: to know them Snakemake would work out what each job requests at every start
+COMMAND = (
+    "exec env {params.environment} python -m scripts.{params.script} {params.options} --threads {threads} 2> {log:q}"
+)
 
 
 # Requests ------------------------------------------------------------------------------------------------------------
@@ -194,29 +199,29 @@ def prepare_command():
     return {"content": lambda wildcards: content, **command("prepare_spectra", **how, **told_of)}
 
 
-def matched_history(wildcards):
-    """Return the history of the run whose effective step a run is held to, if it is."""
-    matched = study.matched_run(run_of(wildcards))
-    return [at(FILES["history"].path.format(**vars(matched)))] if matched else []
+def training_inputs(name):
+    """Return the files of a job that trains as a run does: with those of the run that one is held to, if any is."""
+    files = inputs(name)
+    if not any(map(study.matched_run, study.runs)):
+        return {**files, "matched": []}
+    own, more = jobs.receipts(study, STEPS[name]), matched(jobs.receipt(STEPS["train"]))
+    receipts = lambda wildcards: [path.format(**wildcards) for path in own] + more(wildcards)
+    return {**files, "matched": ancient(matched(FILES["history"].path)), "receipts": receipts}
 
 
-def train_receipts(wildcards):
-    matched = study.matched_run(run_of(wildcards))
-    found = [at(jobs.receipt(STEPS[name]).format(**wildcards)) for name in ("prepare_spectra", "draw_subset")]
-    return found + ([at(jobs.receipt(STEPS["train"]).format(**vars(matched)))] if matched else [])
-
-
-def replay_receipts(wildcards):
-    return [*train_receipts(wildcards), at(jobs.receipt(STEPS["train"]).format(**wildcards))]
+def matched(pattern):
+    """Return the function that returns, for a run's wildcards, a file of the run that it is held to, if it is."""
+    runs = lambda wildcards: filter(None, [study.matched_run(run_of(wildcards))])
+    return lambda wildcards: [at(pattern.format(**vars(run))) for run in runs(wildcards)]
 
 
 def train_command(rule, runs_of):
     """Return the parameters of a rule that trains the runs that `runs_of` returns for its wildcards."""
 
-    def also(wildcards, threads):
+    def also(wildcards):
         states = [at(f"state/{run.name}") for run in runs_of(wildcards)]
         code, settings = fingerprint.code("train", modules(wildcards)), json.dumps(study.state_settings())
-        return {"code": code, "settings": settings, "threads": threads, "state": states}
+        return {"code": code, "settings": settings, "state": states}
 
     def modules(wildcards):
         return study.training_modules(*runs_of(wildcards))
@@ -231,10 +236,10 @@ def train_command(rule, runs_of):
 def replay_command():
     """Return the parameters of the rule that replays runs; which arms there are is not in the name of what is kept."""
 
-    def also(wildcards, threads):
+    def also(wildcards):
         folder = at(f"state/{run_of(wildcards).name}/replays/{wildcards.group}")
         code = fingerprint.code("replay", modules(wildcards))
-        return {"code": code, "threads": threads, "state": folder, "group": wildcards.group}
+        return {"code": code, "state": folder, "group": wildcards.group}
 
     modules = lambda wildcards: study.training_modules(run_of(wildcards))
     run = lambda wildcards: json.dumps(study.run_params(run_of(wildcards)))
@@ -248,7 +253,6 @@ def magnify_command():
     """Return the parameters of the rule that looks at spikes of runs."""
     return command(
         "magnify_spikes",
-        also=lambda wildcards, threads: {"threads": threads},
         modules=lambda wildcards: study.training_modules(run_of(wildcards)),
         backend=study.backend,
         run=lambda wildcards: json.dumps(study.run_params(run_of(wildcards))),
@@ -259,12 +263,8 @@ def magnify_command():
 def pack_inputs():
     """Return the files of a pack: what each training reads by itself, with the subsets of all its replicates."""
     receipts = dict.fromkeys(jobs.of_pack(study, jobs.receipt(STEPS["draw_subset"])))
-    return {
-        "spectra": ancient(at(FILES["spectra"].path)),
-        "subset": ancient(jobs.of_pack(study, FILES["subset"].path)),
-        "matched": [],
-        "receipts": [at(jobs.receipt(STEPS["prepare_spectra"])), *receipts],
-    }
+    files = {"spectra": at(FILES["spectra"].path), "subset": jobs.of_pack(study, FILES["subset"].path)}
+    return {**{name: ancient(paths) for name, paths in files.items()}, "matched": [], "receipts": list(receipts)}
 
 
 def pack_outputs():

@@ -12,7 +12,7 @@ TOLD["write_page"] = {
     "shown": json.dumps(jobs.shown(study)),
     "templates": fingerprint.digest([fingerprint.file_hash(path) for path in templates.paths()]),
     # untracked: what the page shows of the study changes with what was made by it
-    "also": lambda wildcards, threads: {"study": json.dumps(study.config), "examples": study.task.examples},
+    "also": lambda wildcards: {"study": json.dumps(study.config), "examples": study.task.examples},
 }
 
 for _name in [name for name in STEPS if name not in STANDING]:

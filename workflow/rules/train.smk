@@ -3,7 +3,7 @@
 
 use rule train_step as train with:
     input:
-        **{**inputs("train"), "matched": ancient(matched_history), "receipts": train_receipts},
+        **training_inputs("train"),
     output:
         **outputs("train"),
     log:
@@ -32,7 +32,7 @@ if study.replays:
 
     use rule train_step as replay with:
         input:
-            **{**inputs("replay"), "matched": ancient(matched_history), "receipts": replay_receipts},
+            **training_inputs("replay"),
         output:
             **outputs("replay"),
         log:
@@ -45,7 +45,7 @@ if study.magnifies_spikes:
 
     use rule train_step as magnify_spikes with:
         input:
-            **{**inputs("magnify_spikes"), "matched": ancient(matched_history), "receipts": replay_receipts},
+            **training_inputs("magnify_spikes"),
         output:
             **outputs("magnify_spikes"),
         log:
@@ -65,7 +65,6 @@ use rule step as evaluate with:
     params:
         **command(
             "evaluate",
-            also=lambda wildcards, threads: {"threads": threads},
             modules=lambda wildcards: study.evaluating_modules,
             backend=TASK_BACKEND,
             run=lambda wildcards: json.dumps(study.evaluation_params(run_of(wildcards))),

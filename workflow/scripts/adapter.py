@@ -39,9 +39,9 @@ def main(step: Callable[..., None]) -> None:
     """Run a step with the arguments of the command line, and write its receipt.
 
     Besides the step's own arguments, all of them required, there are `--receipt`, the file to write, and `--receipts`,
-    those of the files that the step reads; `--note` writes a text to a file that no step reads, and `--benchmark` the
-    time and memory that were used. A step that does
-    several things of a kind has several receipts, as if each had been done by itself (see `Each`).
+    those of the files that the step reads; `--note` writes a text to a file that no step reads, `--benchmark` the time
+    and memory that were used, and `--threads` is what the job may use. A step that does several things of a kind has
+    several receipts, as if each had been done by itself (see `Each`).
     """
     parser = argparse.ArgumentParser(description=step.__doc__)
     kinds = {
@@ -56,6 +56,8 @@ def main(step: Callable[..., None]) -> None:
     parser.add_argument("--benchmark", type=Path)
     if "receipts" not in kinds:
         parser.add_argument("--receipts", type=Path, nargs="*", default=[])
+    if "threads" not in kinds:
+        parser.add_argument("--threads", type=int)
     options = vars(parser.parse_args())
     made, known = options.pop("receipt"), options["receipts"]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -121,7 +123,7 @@ def _receipt(rule: str, kinds: dict, options: dict, known: list[Path]) -> receip
         settings={name: options[name] for name, kind in kinds.items() if kind in (str, int, float, dict, list[str])},
         code=fingerprint.module_hashes(imported | {script}),
         versions=fingerprint.versions(),
-        inputs={path: value for path, value in receipts.made(known).items() if path in read},
+        inputs={path: value for path, value in receipts.recorded(known).items() if path in read},
         outputs=receipts.hashes(files[Output]),
     )
 

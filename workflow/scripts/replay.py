@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from quasarcurves.provenance.fingerprint import digest
-from quasarcurves.provenance.receipts import made
+from quasarcurves.provenance.receipts import recorded
 from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
 from quasarcurves.training.run_settings import RunSettings
@@ -37,7 +37,7 @@ def replay(
     forks: Output,
 ) -> None:
     """Replay one group of the forks of a run."""
-    known, settings, how = made(receipts), RunSettings.from_json(run), ReplaySettings.from_json(replays)
+    known, settings, how = recorded(receipts), RunSettings.from_json(run), ReplaySettings.from_json(replays)
     # what is kept of an arm at a fork serves as long as replays are as long
     key = digest([state_key(settings, [known[str(spectra)], known[str(subset)]], code), how.steps])
     held_to = next(iter(matched), None)

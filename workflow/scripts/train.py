@@ -4,7 +4,7 @@ import os
 from itertools import zip_longest
 from pathlib import Path
 
-from quasarcurves.provenance.receipts import made
+from quasarcurves.provenance.receipts import recorded
 from quasarcurves.training import keras_import
 from quasarcurves.training.gpus import own_gpu
 from quasarcurves.training.run_settings import RunSettings
@@ -37,7 +37,7 @@ def train(
 ) -> None:
     """Train one model or several; `shared` holds what is the same for all of `run`."""
     # the run that one is held to is given by its settings, which `shared` holds: it may be longer by now
-    known, runs = made(receipts), [RunSettings.from_json(shared | own) for own in run]
+    known, runs = recorded(receipts), [RunSettings.from_json(shared | own) for own in run]
     jobs = [
         Job(each, state_key(each, [known[str(spectra)], known[str(rows)]], code), rows, *files)
         for each, rows, *files in zip_longest(runs, subset, state, history, model, best, matched, snapshots)

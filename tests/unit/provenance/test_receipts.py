@@ -27,11 +27,20 @@ def test_round_trip_and_the_same_bytes(results):
     before = path.read_bytes()
     Receipt.load(path).save(path)
     assert path.read_bytes() == before
-    assert receipts.made([path]).keys() == {"results/a.csv", "results/b.csv"}
+    assert receipts.recorded([path]).keys() == {"results/a.csv", "results/b.csv"}
+
+
+def test_a_receipt_speaks_of_what_its_job_has_read_too(tmp_path):
+    """What a file was made as counts more than what another job has read."""
+    paths = [tmp_path / name for name in ("first.json", "second.json")]
+    Receipt("first", {}, {}, {}, {}, {"a": "new"}).save(paths[0])
+    Receipt("second", {}, {}, {}, {"a": "old", "b": "read"}, {"c": "made"}).save(paths[1])
+    for order in (paths, paths[::-1]):
+        assert receipts.recorded(order) == {"a": "new", "b": "read", "c": "made"}
 
 
 def test_hash_is_sha256(results):
-    value = receipts.made([results / "receipts" / "rule.json"])["results/a.csv"]
+    value = receipts.recorded([results / "receipts" / "rule.json"])["results/a.csv"]
     assert value == hashlib.sha256(b"a.csv").hexdigest()
 
 

@@ -9,7 +9,7 @@ from snakemake_interface_executor_plugins.utils import format_cli_value
 
 from quasarcurves.study import Run, Study, jobs
 from quasarcurves.study.schema import StudyError
-from quasarcurves.study.steps import STEPS
+from quasarcurves.study.steps import FILES, MAKERS, STEPS
 
 STUDY = {
     "study": {"name": "s", "replicates": 2},
@@ -46,9 +46,23 @@ def test_a_job_for_a_run_reads_what_has_its_wildcards(study):
         "spectra": ["results/s/data/spectra.h5"],
         "subset": ["results/s/data/subsets/f{fraction}_r{replicate}.h5"],
     }
-    assert jobs.receipts(study, STEPS["evaluate"])[-1] == (
+    # the receipt of a training speaks of the examples, as it has read them
+    assert jobs.receipts(study, STEPS["evaluate"]) == [
         "results/s/receipts/train/f{fraction}_r{replicate}/{optimizer}.json"
-    )
+    ]
+
+
+def test_what_is_asked_for_leads_to_every_step_and_file(study):
+    """Each file is asked for, or named by a job of a step that itself is led to."""
+    asked = {file for _, file in jobs.unread(study)}
+    led = [step for step, _ in jobs.unread(study)]
+    for step in led:  # grows meanwhile
+        named = [name for name in jobs.named(study, step, brought=False) if name in MAKERS]
+        asked |= {FILES[name] for name in named}
+        led += [MAKERS[name] for name in named if MAKERS[name] not in led]
+    assert {step.name for step in led} == {step.name for step in study.steps}
+    assert asked >= {file for step in study.steps for file in step.makes if study.has(file)}
+    assert not {"history", "model", "predictions"} & {file.name for _, file in jobs.unread(study)}
 
 
 def test_a_step_for_the_study_reads_the_files_of_all_runs(study):

@@ -69,9 +69,11 @@ def hashes(paths: Iterable[Path]) -> dict[str, str]:
     return {str(path): fingerprint.file_hash(path) for path in paths}
 
 
-def made(receipts: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of all files that the jobs of these receipts made, by path."""
-    return {path: value for receipt in receipts for path, value in Receipt.load(receipt).outputs.items()}
+def recorded(receipts: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of all files that the jobs of these receipts read or made, by path."""
+    found = [Receipt.load(path) for path in receipts]
+    read = {path: value for receipt in found for path, value in receipt.inputs.items()}
+    return read | {path: value for receipt in found for path, value in receipt.outputs.items()}
 
 
 @dataclass(frozen=True)

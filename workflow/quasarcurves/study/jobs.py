@@ -59,10 +59,10 @@ def named(study: Study, step: Step, brought: bool) -> dict[str, list[str]]:
     study : Study
     step : Step
     brought : bool
-        Whether a job has only the files that it names. Otherwise it learns of some through the receipt of another step.
+        Whether a job has only the files that it names. Otherwise it learns of files of many jobs through the receipt of
+        another step.
     """
-    names = [name for name in read(study, step) if brought or name not in step.through]
-    files = {name: _for_job(study, FILES[name].path, MAKERS[name], step) for name in names}
+    files = {name: _for_job(study, FILES[name].path, MAKERS[name], step) for name in _names(study, step, brought)}
     if step.figures:
         files["figures"] = [
             path for each in _drawing(study) for file in pngs(each) for path in study.paths(file.path, each.per)
@@ -85,6 +85,12 @@ def made(study: Study, step: Step) -> dict[str, list[str]]:
     for file in filter(study.has, step.makes):
         files.setdefault(file.name, []).append(str(study.results / file.path))
     return files
+
+
+def unread(study: Study) -> list[tuple[Step, File]]:
+    """Return the files that no job names as read, with the step that makes each: all others are made for these."""
+    asked = {name for step in study.steps for name in _names(study, step, brought=False)}
+    return [(step, file) for step in study.steps for file in step.makes if study.has(file) and file.name not in asked]
 
 
 def options(step: Step, given: Files, results: Files) -> dict[str, list]:
@@ -150,11 +156,18 @@ def shown(study: Study) -> dict[str, dict[str, Any]]:
     return {"tables": {path: text for path, text in texts.items() if text}, "figures": figures}
 
 
+def _names(study: Study, step: Step, brought: bool) -> list[str]:
+    return [name for name in read(study, step) if brought or name not in step.through or _one(MAKERS[name], step)]
+
+
 def _for_job(study: Study, pattern: str, maker: Step, reader: Step) -> list[str]:
     """Return the files that a job reads: those with its own wildcards, or those of all jobs that make some."""
-    if set(WILDCARDS[maker.per]) <= set(WILDCARDS[reader.per]):
-        return [str(study.results / pattern)]
-    return study.paths(pattern, maker.per)
+    return [str(study.results / pattern)] if _one(maker, reader) else study.paths(pattern, maker.per)
+
+
+def _one(maker: Step, reader: Step) -> bool:
+    """Return whether a job reads the files of one job of a maker, which has its own wildcards."""
+    return set(WILDCARDS[maker.per]) <= set(WILDCARDS[reader.per])
 
 
 def _drawing(study: Study) -> list[Step]:

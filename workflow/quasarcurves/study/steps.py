@@ -182,26 +182,30 @@ def _plot(
 _RUN = f"runs/{PLACES['run']}"
 _ALL_PREDICTIONS = {"predictions": "collect_test_losses"}
 """The receipt of that step speaks of the predictions of all runs: thousands of receipts more would slow every start."""
+_AS_DRAWN = {"spectra": "draw_subset"}
+_AS_TRAINED = dict.fromkeys(("spectra", "subset"), "train")
+"""A receipt speaks of what its job has read, too."""
 
 _STEPS = (
     Step("prepare_spectra", lambda s: Need(75 + 0.025 * min(s.spectra, 4096), 2 + 1e-4 * s.spectra + 1e-7 * s.source_bytes),
         makes=(File("spectra", "data/spectra.h5"),)),
     Step("draw_subset", lambda s: Need(52 + 7e-5 * s.spectra, 1 + 1e-6 * s.spectra), per="subset", light=True,
         reads=("spectra",), makes=(File("subset", f"data/subsets/{PLACES['subset']}.h5"),)),
-    Step("train", per="run", reads=("spectra", "subset"), makes=(
+    Step("train", per="run", reads=("spectra", "subset"), through=_AS_DRAWN, makes=(
         File("history", f"{_RUN}/history.h5"), File("model", f"{_RUN}/model.keras"), File("best", f"{_RUN}/best.keras"),
         File("snapshots", f"{_RUN}/snapshots.h5", when="takes_snapshots"))),
     # what it makes is what `train` makes, of all runs of a fraction that are trained together
     Step("train_pack", per="fraction", reads=("spectra", "subset"), when="packs"),
-    Step("replay", per="forks", reads=("spectra", "subset", "history"), when="replays", makes=(
+    Step("replay", per="forks", reads=("spectra", "subset", "history"), through=_AS_TRAINED, when="replays", makes=(
         File("fork_replays", f"{_RUN}/replays/{{group}}.csv"), File("forks", f"{_RUN}/replays/forks_{{group}}.csv"))),
-    Step("magnify_spikes", per="replayed", reads=("spectra", "subset", "history"), when="magnifies_spikes", makes=(
+    Step("magnify_spikes", per="replayed", reads=("spectra", "subset", "history"), through=_AS_TRAINED,
+        when="magnifies_spikes", makes=(
         File("magnified_steps", f"{_RUN}/microscope/steps.csv"), File("magnified_spectra", f"{_RUN}/microscope/spectra.csv"))),
     Step("collect_microscopes", lambda s: Need(150, 2 + 0.02 * s.runs), light=True,
         reads=("magnified_steps", "magnified_spectra"), when="magnifies_spikes", makes=(
         _table("microscope"),
         _table("spike_spectra", "a row per sustained spike and example that carries it, the largest share of the rise first: which one, its losses before, at the onset and at the peak; ``n_half`` of them make up half of the rise. It is no list of wrong labels: with 1 % of the labels of a simulated set made wrong, 3 of the 37 carriers of one spike had one, and none of the 6 of another."))),
-    Step("evaluate", per="run", reads=("spectra", "subset", "model", "best", "snapshots"),
+    Step("evaluate", per="run", reads=("spectra", "subset", "model", "best", "snapshots"), through=_AS_TRAINED,
         makes=(File("predictions", f"{_RUN}/predictions.h5"),)),
     Step("collect_histories", lambda s: Need(155 + 6e-4 * s.longest_epochs + 0.03 * s.runs, 3 + 3e-6 * s.steps),
         reads=("history",), makes=(
