@@ -58,6 +58,7 @@ def write(histories: Path, spikes: Path, trends: Path, aligned: Path, predictors
         averages.append(_first(aligned_averages(runs), keys | {"n_train": n_train}))
         rows.append(_first(predictors_(runs), keys))
         facts += [hypotheses_.facts_of(run) for run in runs]
+        del runs  # the last ones would stay
     tables.write(pd.concat(averages, ignore_index=True), aligned)
     # as objects: pandas warns where it has to guess the type of columns that are empty in one group
     tables.write(pd.concat([table.astype(object) for table in rows], ignore_index=True), predictors)

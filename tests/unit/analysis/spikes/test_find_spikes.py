@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quasarcurves.analysis.spikes import (
     COLUMNS,
     PER_EPOCH,
     baseline,
     find_spikes,
+    finding,
     loss_ratio,
     olmo_spike_score,
 )
@@ -212,6 +216,35 @@ def test_a_steady_fall_at_the_start_hides_no_later_spike(seed):
     found = find_spikes(loss, **PER_EPOCH)
     for place in (103, 178):
         assert ((found["onset"] <= place + 1) & (found["peak"] >= place - 1) & (found["height_ratio"] > 3)).any()
+
+
+@given(t=st.integers(1, 60), reach=st.integers(0, 70), block=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_in_blocks_comes_what_comes_of_the_whole(t, reach, block, seed):
+    values, width = np.random.default_rng(seed).normal(size=t), 2 * reach + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baseline, "_WIDE_BLOCK", block)
+        found = baseline.in_blocks(values.copy(), reach, lambda piece: scipy.ndimage.maximum_filter1d(piece, width))
+    np.testing.assert_array_equal(found, scipy.ndimage.maximum_filter1d(values, width))
+
+
+def test_blocks_change_no_spike(monkeypatch):
+    loss = flat(30_000, [(7_990, 8_060, 10), (20_000, 20_300, 6)], 0.1) * np.linspace(10, 1, 30_000)
+    whole, score = find_spikes(loss), olmo_spike_score(loss)
+    for module, name, block in ((baseline, "_WIDE_BLOCK", 4_001), (baseline, "_BLOCK", 999), (finding, "_BLOCK", 500)):
+        monkeypatch.setattr(module, name, block)
+    pd.testing.assert_frame_equal(find_spikes(loss), whole, rtol=1e-6)
+    assert (whole["kind"] == "sustained").sum() == 2
+    assert olmo_spike_score(loss) == score > 0
+
+
+@given(high=st.lists(st.booleans(), min_size=1, max_size=80), width=st.sampled_from([1, 5, 25]))
+def test_stretches_are_what_windows_around_high_values_cover(high, width):
+    covered = np.zeros(len(high) + 2, bool)
+    for place in np.flatnonzero(high):
+        covered[max(place - width // 2, 0) + 1 : min(place + width // 2 + 1, len(high)) + 1] = True
+    edges = np.flatnonzero(np.diff(covered)).tolist()
+    assert list(finding._stretches(np.array(high), width)) == list(zip(edges[::2], edges[1::2], strict=True))
 
 
 @pytest.mark.parametrize("end", [89, 100])

@@ -225,12 +225,13 @@ def z_score(norm: np.ndarray, decay: float = 0.97) -> np.ndarray:
     (t,) array
         NaN at the first step.
     """
-    known = np.flatnonzero(np.isfinite(norm))
-    if not len(known):
+    known = np.isfinite(norm)
+    if not known.any():
         return np.full(len(norm), np.nan)
     scores = np.empty(len(norm))
     # an unknown value counts as the one before it: NaN would spread through the averages
-    before, mean, variance = float(norm[known[0]]), float(norm[known[0]]), 0.0
+    before = mean = float(norm[known.argmax()])
+    variance = 0.0
     # by blocks: the intermediate arrays of a long run take gigabytes
     for first in range(0, len(norm), _BLOCK):
         own = np.append(before, finite(norm[first : first + _BLOCK]))
@@ -297,6 +298,7 @@ def facts_of(run: RunEvents) -> Facts:
             for condition in CONDITIONS:
                 if condition.measure == measure:
                     values.setdefault(condition.hypothesis, {})[kind] = condition.value(windows)
+        del column, windows  # their memory is needed for the next
     return Facts(
         optimizer=run.params["optimizer"],
         values=values,

@@ -72,10 +72,13 @@ def predictors(runs: Sequence[RunEvents]) -> pd.DataFrame:
         return table.assign(**dict.fromkeys(_RESULTS, np.nan), note="too few spikes")
     rng = np.random.default_rng(_SEED)
     weights = resampling.draw_weights(owner, rng)
+    differences, of_spikes = np.empty((len(owner), len(names), len(LEADS))), []
     # both of a measure before the next one is read: those of a long run do not fit into memory together
-    measured = [(stretches(runs, name), spike_aucs(runs, name)) for name in names]
-    moves = first_moves(np.stack([differences for differences, _ in measured], axis=1), names, weights, rng)
-    areas = [_auc_row(of_spikes, weights) for _, of_spikes in measured]
+    for i, name in enumerate(names):
+        differences[:, i] = stretches(runs, name)
+        of_spikes.append(spike_aucs(runs, name))
+    moves = first_moves(differences, names, weights, rng)
+    areas = [_auc_row(each, weights) for each in of_spikes]
     notes = [_note(name, runs) for name in names]
     return pd.concat([table, moves, pd.DataFrame(areas)], axis=1).assign(note=notes)
 
@@ -159,7 +162,8 @@ def quantity(measure: str) -> str:
 def signed_ranks(differences: np.ndarray) -> np.ndarray:
     """Rank of each absolute difference among the spikes, with the difference's sign; 0 where it is not known."""
     ranks = scipy.stats.rankdata(np.abs(differences), axis=0, nan_policy="omit")
-    return np.nan_to_num(np.sign(differences) * ranks)
+    ranks *= np.sign(differences)
+    return np.nan_to_num(ranks, copy=False)
 
 
 def _standardised(weights: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -174,9 +178,10 @@ def exchange_band(ranks: np.ndarray, rng: np.random.Generator) -> float:
     """Return what the largest standardised statistic exceeds in 5 % of random exchanges of spike and quiet window."""
     flat = ranks.reshape(len(ranks), -1)
     spread = np.sqrt((flat**2).sum(axis=0))
-    sums = rng.choice([-1.0, 1.0], (_FLIPS, len(ranks))) @ flat[:, spread > 0]
-    largest = np.abs(sums / spread[spread > 0]).max(axis=1, initial=0)
-    return float(np.quantile(largest, LEVEL))
+    standardised = flat[:, spread > 0] / spread[spread > 0]
+    # one by one: over thousands of spikes all of them would fill hundreds of megabytes
+    exchanges = (rng.choice([-1.0, 1.0], len(ranks)) for _ in range(_FLIPS))
+    return float(np.quantile([np.abs(signs @ standardised).max(initial=0) for signs in exchanges], LEVEL))
 
 
 def leads(statistics: np.ndarray, band: float, large: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ Everything works on the log loss: there a spike's height and the noise are as la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ NOISE_WINDOWS = 2
 _SMALLEST_SIGMA = 1e-6
 _BLOCK = 65536
 """Steps worked on at a time: at 10^7 steps each array that they take in between would hold 80 MB."""
+_WIDE_BLOCK = 2**20
+"""The same where windows reach far beyond a block."""
 
 _TAIL = 0.005
 """Share of the values that counts as a tail."""
@@ -38,7 +41,7 @@ class Baseline:
     ----------
     level : (t,) array
         Log of the loss as it would be without spikes and noise.
-    sigma : (t,) array
+    sigma : (t,) float32 array
         Standard deviation of the noise about it.
     """
 
@@ -60,23 +63,24 @@ def fit(log_loss: np.ndarray, quiet: np.ndarray, window: int) -> Baseline:
     """
     median = _bridged(running_median(log_loss[quiet], window), quiet)
     # where a loss falls steeply, each step is the median of its window, noise included: compare with a smooth course
-    deviations = _smooth(median, window // 8)
-    np.abs(np.subtract(log_loss, deviations, out=deviations), out=deviations)
+    deviations = _deviations(log_loss, median, window // 8)[quiet]
     # wider than the course's window, as an error of the noise moves every threshold
-    deviations = deviations[quiet]
-    deviations = _median_filter(deviations, NOISE_WINDOWS * window + 1)
-    deviations *= MAD_TO_SIGMA
+    _median_filter(deviations, NOISE_WINDOWS * window + 1)
+    deviations *= np.float32(MAD_TO_SIGMA)
     sigma = _bridged(deviations, quiet)
     return Baseline(_not_lost(median, window), np.maximum(sigma, _SMALLEST_SIGMA, out=sigma))
 
 
 def _bridged(values: np.ndarray, quiet: np.ndarray) -> np.ndarray:
     """Put values at the quiet steps, straight lines between them, and the last value after the last quiet step."""
-    bridged = np.empty(len(quiet))
+    bridged = np.empty(len(quiet), values.dtype)
     bridged[quiet] = values
     gaps = np.flatnonzero(~quiet)
     if len(gaps):
-        edges = np.flatnonzero(quiet & scipy.ndimage.binary_dilation(~quiet))
+        beside = np.zeros(len(quiet), bool)
+        beside[:-1] |= ~quiet[1:]
+        beside[1:] |= ~quiet[:-1]
+        edges = np.flatnonzero(quiet & beside)
         bridged[gaps] = np.interp(gaps, edges, bridged[edges])
     return bridged
 
@@ -102,7 +106,7 @@ def running_median(values: np.ndarray, window: int) -> np.ndarray:
     if half == 0:
         return np.array(values, float)
     continued = np.concatenate([values, 2 * _end_level(values, half) - values[::-1][:half]])
-    medians = _median_filter(continued, 2 * half + 1)[: len(values)]
+    medians = _median_filter(continued, 2 * half + 1)[: len(values)]  # a view: it is in place
     medians[:half] = pd.Series(values[: 2 * half - 1]).expanding().median()[::2]
     return medians
 
@@ -125,21 +129,68 @@ def _not_lost(level: np.ndarray, window: int) -> np.ndarray:
     return level
 
 
-def _smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Average over a centred window that is at most half as wide as the steps before it, and cut short at the end."""
-    t = len(values)
-    sums, means = np.zeros(t + 1), np.empty(t)
-    np.cumsum(values, out=sums[1:])
+def _deviations(log_loss: np.ndarray, median: np.ndarray, window: int) -> np.ndarray:
+    """Return how far a log loss is from its smoothed median (t,), as float32."""
+    t, half = len(median), window // 2
+    deviations = np.empty(t, np.float32)
     for first in range(0, t, _BLOCK):
-        step = np.arange(first, min(first + _BLOCK, t))
-        half = np.minimum(np.minimum(step // 4, window // 2), t - 1 - step)
-        means[step] = (sums[step + half + 1] - sums[step - half]) / (2 * half + 1)
-    return means
+        last = min(first + _BLOCK, t)
+        begin = max(first - half, 0)
+        means = _smooth(median[begin : last + half], begin, t, window)[first - begin : last - begin]
+        np.abs(log_loss[first:last] - means, out=deviations[first:last], casting="same_kind")
+    return deviations
+
+
+def _smooth(values: np.ndarray, begin: int, t: int, window: int) -> np.ndarray:
+    """Average over a centred window that is at most half as wide as the steps before it, and cut short at the end.
+
+    Parameters
+    ----------
+    values : (n,) array
+        Those from step `begin` on, of `t`. Where their windows would reach beyond them, means are of fewer.
+    begin, t, window : int
+    """
+    n = len(values)
+    sums = np.zeros(n + 1)
+    np.cumsum(values, out=sums[1:])
+    place = np.arange(n)
+    half = np.minimum(np.minimum((place + begin) // 4, window // 2), t - 1 - begin - place)
+    low, high = np.maximum(place - half, 0), np.minimum(place + half + 1, n)
+    return (sums[high] - sums[low]) / (high - low)
 
 
 def _median_filter(values: np.ndarray, window: int) -> np.ndarray:
+    """Put medians over a centred window in the place of values, which are mirrored at both ends; return them."""
+    window = min(window, 2 * (len(values) // 2) + 1)
     # a sorted window slides along: 10^6 values take 0.1 s, whatever the window
-    return scipy.ndimage.median_filter(values, min(window, 2 * (len(values) // 2) + 1), mode="reflect")
+    return in_blocks(values, window // 2, lambda piece: scipy.ndimage.median_filter(piece, window, mode="reflect"))
+
+
+def in_blocks(values: np.ndarray, reach: int, work: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Put in the place of values what comes of them, a block at a time, as arrays in between would be as large.
+
+    Parameters
+    ----------
+    values : (t,) array
+        Overwritten.
+    reach : int
+        How many values on either side bear on one.
+    work : callable
+        (n,) -> (n,) array, of values in a row.
+
+    Returns
+    -------
+    (t,) array
+        The same as `work(values)` would give.
+    """
+    before = values[:0]
+    for first in range(0, len(values), _WIDE_BLOCK):
+        block = values[first : first + _WIDE_BLOCK]
+        piece = np.concatenate([before, values[first : first + len(block) + reach]])
+        begin, end = len(before), len(before) + len(block)
+        before = piece[max(end - reach, 0) : end]
+        block[:] = work(piece)[begin:end]
+    return values
 
 
 def tail_weight(noise: np.ndarray, quiet: np.ndarray, correlated: int = 1, telling: np.ndarray | None = None) -> float:

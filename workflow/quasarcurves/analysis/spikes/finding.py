@@ -93,6 +93,8 @@ SHORTEST = _WINDOWS[0]
 
 _PASSES = 3
 _CLIP = 5.0
+_BLOCK = 1_000_000
+"""Steps judged at a time by measures of other work."""
 
 
 def find_spikes(
@@ -241,7 +243,7 @@ def _search(
         weight = baseline.tail_weight(signal, quiet, width, telling) if heavy else 0.0
         limit = baseline.threshold(weight, false_rate, heavy_false_rate, values)
         single = limit * spread if width == 1 else single
-        high = signal > limit
+        high = signal > np.float64(limit)  # over a few steps the limit is beyond float32
         high[high] = signal[high] * spread * sigma[high] >= min_log_height
         found = [_spike(run, width, signal, excess, sigma, bounds) for run in _stretches(high, width)]
         spikes = _merged(spikes + found)
@@ -258,13 +260,13 @@ def _lasting(flags: np.ndarray) -> np.ndarray:
 
 def _signal(excess: np.ndarray, sigma: np.ndarray, spikes: Iterable[_Spike], width: int) -> np.ndarray:
     """Return the excess in units of the noise (t,), or its mean over `width` steps without the known spikes."""
-    noise = excess / sigma
+    noise = np.divide(excess, sigma, out=np.empty_like(sigma), casting="same_kind")
     if width == 1:
         return noise
     # clipped, so that a single high step does not look like a lasting rise
     np.clip(noise, -_CLIP, _CLIP, out=noise)
     noise *= _quiet(spikes, len(noise))
-    return _mean(noise, width, out=noise)
+    return baseline.in_blocks(noise, width, lambda piece: _mean(piece, width))
 
 
 def _median_size(values: np.ndarray) -> float:
@@ -272,17 +274,19 @@ def _median_size(values: np.ndarray) -> float:
     return float(np.median(np.abs(values, out=values), overwrite_input=True))
 
 
-def _mean(values: np.ndarray, width: int, out: np.ndarray | None = None) -> np.ndarray:
+def _mean(values: np.ndarray, width: int) -> np.ndarray:
     # zeros beyond the ends: a repeated last value would count several times
-    return scipy.ndimage.uniform_filter1d(values, min(width, len(values)), output=out, mode="constant")
+    return scipy.ndimage.uniform_filter1d(values, min(width, len(values)), mode="constant")
 
 
 def _stretches(high: np.ndarray, width: int) -> Iterator[tuple[int, int]]:
     """Yield begin and end of the steps that the windows around high values cover."""
-    if width > 1:
-        high = scipy.ndimage.binary_dilation(high, np.ones(width, bool))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]])))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+    places = np.flatnonzero(high)
+    # windows that overlap or touch are one stretch
+    edges = np.flatnonzero(np.diff(places, prepend=-width - 1, append=len(high) + width) > width)
+    first, last = places[edges[:-1]], places[edges[1:] - 1]
+    begin, end = np.maximum(first - width // 2, 0), np.minimum(last + width // 2 + 1, len(high))
+    yield from zip(begin.tolist(), end.tolist(), strict=True)
 
 
 class _Bounds:
@@ -315,7 +319,7 @@ def _on_course(excess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     size = _odd(np.clip((1.25 * float(np.median(sigma)) / np.log(BACK_RATIO)) ** 2, 5, 31))
     half, medians = size // 2, scipy.ndimage.median_filter(excess, size, mode="nearest")
-    allowed = sigma * (1.25 / np.sqrt(size))
+    allowed = sigma * np.float32(1.25 / np.sqrt(size))
     np.maximum(allowed, np.log(BACK_RATIO), out=allowed)
     behind = excess <= allowed
     beyond = behind.copy()
@@ -404,13 +408,14 @@ def olmo_spike_score(loss: np.ndarray, window: int = 1000, sigmas: float = 7.0) 
     float
         Of the steps that have so many before them; NaN if none has.
     """
-    loss = np.asarray(loss, np.float64)
-    series = pd.Series(loss[np.isfinite(loss)], copy=False)
-    past = series.shift(1).rolling(window)
-    bound = sigmas * past.std(ddof=0)
-    bound += past.mean()
-    judged = series.iloc[window:] > bound.iloc[window:]
-    return float(judged.mean()) if len(judged) else float("nan")
+    loss = np.asarray(loss)
+    loss = loss[np.isfinite(loss)]
+    above = 0
+    for first in range(window, len(loss), _BLOCK):
+        series = pd.Series(loss[first - window : first + _BLOCK].astype(np.float64))
+        past = series.shift(1).rolling(window)
+        above += int((series > past.mean() + sigmas * past.std(ddof=0)).sum())
+    return above / (len(loss) - window) if len(loss) > window else float("nan")
 
 
 def loss_ratio(loss: np.ndarray) -> np.ndarray:
@@ -425,6 +430,6 @@ def loss_ratio(loss: np.ndarray) -> np.ndarray:
     (t,) float64 array
         NaN where the loss is not finite.
     """
-    values = np.asarray(loss, np.float64)
-    values = np.where(np.isfinite(values), values, np.nan)
-    return values / np.fmin.accumulate(values)
+    values = np.array(loss, np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return np.divide(values, np.fmin.accumulate(values), out=values)

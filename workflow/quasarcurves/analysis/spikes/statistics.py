@@ -131,7 +131,7 @@ def describe(spikes: pd.DataFrame, loss: np.ndarray, steps_per_point: float, ste
     row["regularity_p"] = regularity(onsets, durations, rng)
     share = durations.sum() / max(t, 1)
     row |= _with_interval("share_in_spike", share, weighted_poisson_interval(durations, max(t, 1)))
-    return row | _other_measures(np.asarray(loss, float)[finite])
+    return row | _other_measures(np.asarray(loss)[finite])
 
 
 def _with_interval(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
@@ -142,7 +142,7 @@ def _other_measures(loss: np.ndarray) -> dict[str, float]:
     """Measures of other work, for comparison."""
     score, ratio = olmo_spike_score(loss), loss_ratio(loss)
     return {
-        "end_over_best": float(loss[-1] / loss.min()) if len(loss) else np.nan,
+        "end_over_best": float(loss[-1]) / float(loss.min()) if len(loss) else np.nan,
         "olmo_spike_score": score,
         "share_above_1.2": float(np.mean(ratio > 1.2)) if len(loss) else np.nan,
         "share_above_1.5": float(np.mean(ratio > 1.5)) if len(loss) else np.nan,
