@@ -123,15 +123,16 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
     if step.figure:
         modules = lambda wildcards: (step.module,)
 
+    def given(wildcards):
+        return {key: value(wildcards) if callable(value) else value for key, value in told.items()}
+
     def options(wildcards, input, output):
         words = [step.module] if step.figure else []
-        given = {key: value(wildcards) if callable(value) else value for key, value in told.items()}
-        untracked = also(wildcards) if also else {}
         for key, value in {
             **jobs.options(step, input, output),
             **jobs.own(study, step, wildcards, output[0]),
-            **given,
-            **untracked,
+            **given(wildcards),
+            **(also(wildcards) if also else {}),
             # no output of the rule, so it would stay where the job has run
             **(
                 {} if STORED else {"benchmark": at(STEPS[rule or name].about("benchmarks", ".tsv")).format(**wildcards)}
@@ -140,12 +141,11 @@ def command(name, also=None, modules=lambda wildcards: (), backend="", rule=None
             words += [f"--{key}", *(value if isinstance(value, list) else [str(value)])]
         return " ".join(map(shlex.quote, words))
 
-    # the code is a function, so that a job on a cluster node, which reads all rules, works out its own fingerprint alone
-    code = lambda wildcards: fingerprint.code(script, modules(wildcards))
+    # as functions: a job on a cluster node, which reads all rules, works out its own fingerprint alone, and Snakemake looks
+    # for wildcards in strings, where a file's name may have braces. As one, as Snakemake takes long over each.
+    tracked = lambda wildcards: {**given(wildcards), "code": fingerprint.code(script, modules(wildcards))}
     environment = f"KERAS_BACKEND={backend}" if backend else ""
-    # as functions: Snakemake looks for wildcards in strings, and a file's name may have braces
-    tracked = {key: value if callable(value) else lambda wildcards, value=value: value for key, value in told.items()}
-    return {**tracked, "code": code, "script": script, "environment": environment, "options": options}
+    return {"tracked": tracked, "script": script, "environment": environment, "options": options}
 
 
 # threads here and not in the options: to know them Snakemake would work out what each job requests at every start

@@ -9,7 +9,7 @@ from snakemake_interface_executor_plugins.utils import format_cli_value
 
 from quasarcurves.study import Run, Study, jobs
 from quasarcurves.study.schema import StudyError
-from quasarcurves.study.steps import FILES, MAKERS, STEPS
+from quasarcurves.study.steps import MAKERS, STEPS
 
 STUDY = {
     "study": {"name": "s", "replicates": 2},
@@ -52,17 +52,36 @@ def test_a_job_for_a_run_reads_what_has_its_wildcards(study):
     ]
 
 
-def test_what_is_asked_for_leads_to_every_step_and_file(study):
-    """Each file is asked for, or named by a job of a step that itself is led to."""
-    asked = {file for _, file in jobs.unread(study)}
-    led = [step for step, _ in jobs.unread(study)]
+def test_what_is_asked_for_leads_to_every_file(study, tmp_path, monkeypatch):
+    """Each is asked for, or read by a job that makes what is."""
+    monkeypatch.chdir(tmp_path)
+    asked = {Path(path).relative_to(study.results).as_posix() for path in jobs.wanted(study, stored=False)}
+    led = [
+        step for step in study.steps for file in step.makes if file.path.format(**study.wildcards(step.per)[0]) in asked
+    ]
+    names = {file.name for step in led for file in step.makes if file.path in asked}
     for step in led:  # grows meanwhile
-        named = [name for name in jobs.named(study, step, brought=False) if name in MAKERS]
-        asked |= {FILES[name] for name in named}
-        led += [MAKERS[name] for name in named if MAKERS[name] not in led]
+        read = set(jobs.named(study, step, brought=False)) & MAKERS.keys()
+        names |= read
+        led += [MAKERS[name] for name in read if MAKERS[name] not in led]
     assert {step.name for step in led} == {step.name for step in study.steps}
-    assert asked >= {file for step in study.steps for file in step.makes if study.has(file)}
-    assert not {"history", "model", "predictions"} & {file.name for _, file in jobs.unread(study)}
+    assert names >= {file.name for step in study.steps if not step.figure for file in step.makes if study.has(file)}
+    assert not [path for path in asked if path.startswith("runs/")]
+
+
+def test_what_is_gone_of_a_study_that_has_begun_is_asked_for(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = jobs.wanted(study, stored=True)
+    Path(study.results, "receipts").mkdir(parents=True)
+    assert sorted(jobs.wanted(study, stored=False)) == sorted(everything)
+    for path in map(Path, everything):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    gone = study.results / "runs" / RUNS[0] / "history.h5"
+    gone.unlink()
+    assert [path for path in jobs.wanted(study, stored=False) if path.startswith(str(study.results / "runs"))] == [
+        str(gone)
+    ]
 
 
 def test_a_step_for_the_study_reads_the_files_of_all_runs(study):

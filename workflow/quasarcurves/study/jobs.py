@@ -16,6 +16,9 @@ from quasarcurves.study.study import Study
 Files = Mapping[str, str | Iterable[str]]
 """Files by name, one or several."""
 
+_RECEIPTS = "receipts"
+"""Folder of them, below the results."""
+
 
 def refuse_unquotable(paths: Iterable[Path]) -> None:
     """Refuse paths that another machine's shell would not read as names.
@@ -38,7 +41,7 @@ def refuse_unquotable(paths: Iterable[Path]) -> None:
 
 def receipt(step: Step) -> str:
     """Return the receipt of a step's jobs, below the results."""
-    return step.about("receipts", ".json")
+    return step.about(_RECEIPTS, ".json")
 
 
 def pngs(step: Step) -> list[File]:
@@ -87,10 +90,36 @@ def made(study: Study, step: Step) -> dict[str, list[str]]:
     return files
 
 
-def unread(study: Study) -> list[tuple[Step, File]]:
-    """Return the files that no job names as read, with the step that makes each: all others are made for these."""
+def wanted(study: Study, stored: bool) -> list[str]:
+    """Return the files that the whole study is asked for.
+
+    Those that no job reads lead to all others: to ask for the rest would take a large study seconds at every start. But
+    Snakemake (9.27) does not see that a file is gone that none but finished jobs read: those are asked for as well.
+
+    Parameters
+    ----------
+    study : Study
+    stored : bool
+        Whether files are on object storage, where what is gone cannot be told here: then all are asked for.
+    """
+    begun = (study.results / _RECEIPTS).exists()
     asked = {name for step in study.steps for name in _names(study, step, brought=False)}
-    return [(step, file) for step in study.steps for file in step.makes if study.has(file) and file.name not in asked]
+    files = [(step, file) for step in study.steps for file in step.makes if study.has(file)]
+    found = []
+    for step, file in files:
+        paths = study.paths(file.path, step.per)
+        if file.name not in asked or stored:
+            found += paths
+        elif begun:
+            found += [path for path in paths if not Path(path).exists()]
+    return found
+
+
+def of_trainings(study: Study) -> list[str]:
+    """Return the files that trainings make, and their receipts: those of one that was stopped are kept from before."""
+    step = STEPS["train"]
+    patterns = [file.path for file in step.makes if study.has(file)]
+    return [path for pattern in [*patterns, receipt(step)] for path in study.paths(pattern, "run")]
 
 
 def options(step: Step, given: Files, results: Files) -> dict[str, list]:
