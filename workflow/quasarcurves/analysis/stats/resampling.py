@@ -164,9 +164,7 @@ def weighted_median_deviations(values: np.ndarray, weights: np.ndarray, centre: 
     values, cumulative = _sorted(values, weights)
     drawn = cumulative[:, -1] > 0
     cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
-    # of an even number of distances the mean of the middle two: half of the weight, and more than half
-    widths = [_half_width(values, cumulative, centre, reached) for reached in (np.greater_equal, np.greater)]
-    return np.where(drawn, np.mean(widths, axis=0), np.nan)
+    return np.where(drawn, _half_widths(values, cumulative, centre).mean(axis=0), np.nan)
 
 
 def _sorted(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,15 +173,19 @@ def _sorted(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.asarray(values, np.float64)[order], np.cumsum(weights[:, order], axis=1, dtype=np.float64)
 
 
-def _half_width(values: np.ndarray, cumulative: np.ndarray, centre: np.ndarray, reached: np.ufunc) -> np.ndarray:
-    """Find by halving the smallest distance (draws,) from a centre within which half of the weight is reached."""
+def _half_widths(values: np.ndarray, cumulative: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Find by halving the smallest distances (2, draws) from a centre within which half of the weight is reached.
+
+    Of an even number of distances these are the middle two: half of the weight, and more than half.
+    """
     draws, half = np.arange(len(centre)), cumulative[:, -1] / 2
-    low, high = np.zeros(len(centre)), np.full(len(centre), np.ptp(values))
+    low, high = np.zeros((2, len(centre))), np.full((2, len(centre)), np.ptp(values))
     for _ in range(_HALVINGS):
         distance = (low + high) / 2
         first = np.searchsorted(values, centre - distance, side="left")
         beyond = np.searchsorted(values, centre + distance, side="right")
-        enough = reached(cumulative[draws, beyond] - cumulative[draws, first], half)
+        within = cumulative[draws, beyond] - cumulative[draws, first]
+        enough = np.stack([within[0] >= half, within[1] > half])
         low, high = np.where(enough, low, distance), np.where(enough, distance, high)
     return high
 

@@ -62,13 +62,15 @@ def score(tested: Tested, predicted: Predicted, draws: Draws) -> Iterator[tuple[
         for name, sample in parts.items():
             keys = {"n_detect": n_detect, "sample": name}
             marks = Marks(tested, predicted, called, sample)
-            values = {key: each[0] for key, each in marks.measure(once(len(called))).items()}
-            drawn = marks.measure(draws)
+            alone = once(len(called))
+            values = {key: each[0] for key, each in {**marks.measure(alone), **marks.of_bal(alone)}.items()}
+            # of these no curve has an interval
+            drawn = {**marks.measure(draws), **marks.of_bal(draws, WORKING)}
             curves = {"threshold": THRESHOLDS, **{key: values[key] for key in CURVES}}
             if (n_detect, name) == _MAIN:
                 curves |= _bounds({key: values[key] for key in WITH_INTERVALS}, drawn)
             working = {key: each[WORKING] if key in CURVES else each for key, each in values.items()}
-            at_working = {key: each[:, WORKING] if key in CURVES else each for key, each in drawn.items()}
+            at_working = {key: each[:, WORKING] if each.ndim == 2 else each for key, each in drawn.items()}
             if np.sum(marks.well_measured) < FEWEST:
                 at_working |= {key: np.full_like(at_working[key], np.nan) for key in OF_DV}
             numbers = {**working, **_bounds(working, at_working)}
@@ -128,7 +130,7 @@ class Marks:
         self.dv = velocity(predicted.z_best, tested.z)
 
     def measure(self, draws: Draws) -> dict[str, np.ndarray]:
-        """Everything in `MEASURES`, each (draws,), those in `CURVES` (draws, 101)."""
+        """All of `MEASURES` but broad absorption, each (draws,), those in `CURVES` (draws, 101)."""
         purity, completeness = shares(self.right, self.selected, draws), shares(self.found, self.quasars, draws)
         value, threshold = crossing(purity, completeness)
         rows = np.flatnonzero(self.well_measured)
@@ -139,12 +141,17 @@ class Marks:
             "crossing_threshold": threshold,
             "purity": purity,
             "completeness": completeness,
-            "bal_purity": shares(self.right_bal, self.selected_bal, draws),
-            "bal_completeness": shares(self.found_bal, self.bals, draws),
             "median_dv": median,
             "sigma_dv": weighted_deviations(dv, weights),
             "sigma_dv_mad": MAD_TO_SIGMA * weighted_median_deviations(dv, weights, median),
             "outlier_share": 1 - shares(self.well_measured, self.called_quasars, draws),
+        }
+
+    def of_bal(self, draws: Draws, at: int | slice = slice(None)) -> dict[str, np.ndarray]:
+        """Purity and completeness of broad absorption, each (draws,) at one of the thresholds, (draws, k) at k."""
+        return {
+            "bal_purity": shares(self.right_bal[:, at], self.selected_bal[:, at], draws),
+            "bal_completeness": shares(self.found_bal[:, at], self.bals, draws),
         }
 
     def sizes(self) -> dict[str, int]:
