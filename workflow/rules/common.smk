@@ -51,7 +51,7 @@ if STORED:
 
 
 def at(pattern):
-    return str(RESULTS / pattern)
+    return f"{RESULTS}/{pattern}"
 
 
 def inputs(name):

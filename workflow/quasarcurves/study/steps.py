@@ -246,12 +246,12 @@ _STEPS = (
         _table("errors_by_redshift", "a row per optimizer, size and fine bin in redshift: completeness by the true redshift and purity by the one found, over all replicates, with 95 % intervals over objects, and whether a bin differs from the others."),
         _table("redshift_wiggles", "a row per optimizer, size, line and eighth of a box: the redshift bias against the true place of the line within its box, and whether it goes up and down with it more than by chance."),
         _table("false_positives", "a row per optimizer, size, class and bin of S/N: stars, galaxies and fibres without an object that are called quasars, and how many that are of 1,000 such fibres, with 95 % intervals."))),
-    Step("find_spikes", lambda s: Need(151 + 1e-5 * s.steps + 5.1e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
+    Step("find_spikes", lambda s: Need(160 + 1e-5 * s.steps + 2.2e-5 * s.longest_steps, 2 + 0.1 * s.runs + 1e-5 * s.steps),
         reads=("histories",), makes=(
         _table("spikes", "a row per spike, found in the losses of epochs and of steps (``scale``): onset, peak and end, counted from 0; empty if the loss never came back."),
         _table("spike_statistics", "a row per run and scale: rates, median height, recovery and spacing with 95 % intervals, regularity against chance, share of the time in spikes; sustained spikes only, outliers are counted beside them."),
         _table("spike_trends", "a row per optimizer and scale: how rate and height change with steps per epoch, and whether spikes follow steps or epochs, over the steps and the epochs that all runs have."))),
-    Step("diagnose_spikes", lambda s: Need(158 + s.groups + 4.2e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
+    Step("diagnose_spikes", lambda s: Need(158 + s.groups + 3.4e-5 * s.group_steps, 2 + 0.1 * s.groups + 5e-6 * s.steps),
         reads=("histories", "spikes", "spike_trends"), makes=(
         _table("aligned"),
         _table("predictors", "per measure, how early it moves before spikes and how well it predicts them."),

@@ -85,7 +85,8 @@ class Study(Runs):
 
     def paths(self, pattern: str, per: str) -> list[str]:
         """Return the files of all jobs of a step, from a path below the results with the step's wildcards."""
-        return [str(self.results / pattern.format(**each)) for each in self.wildcards(per)]
+        folder = str(self.results)  # paths one by one would take a large study seconds
+        return [f"{folder}/{pattern.format(**each)}" for each in self.wildcards(per)]
 
     @property
     def data(self) -> dict[str, Any]:
