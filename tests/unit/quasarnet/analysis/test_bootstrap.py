@@ -100,8 +100,12 @@ def test_repeat_observations_are_drawn_together():
 
 
 def measure(marks, draws):
-    """What `measure` gives, curves at 0.5 alone."""
-    return {name: each[:, 50] if name in CURVES else each for name, each in marks.measure(draws).items()}
+    """What `measure` and `of_bal` give, curves at 0.5 alone."""
+    found = {**marks.measure(draws), **marks.of_bal(draws)}
+    at_once = marks.of_bal(draws, 50)
+    for name, each in at_once.items():
+        np.testing.assert_array_equal(each, found[name][:, 50])
+    return {name: each[:, 50] if name in CURVES else each for name, each in found.items()}
 
 
 def marks_of(made):
