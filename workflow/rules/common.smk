@@ -56,7 +56,7 @@ def at(pattern):
 
 def inputs(name):
     step = STEPS[name]
-    # of a list Snakemake has more objects than of one path or of a function
+    # Snakemake makes more objects of a list than of one path or of a function
     slim = lambda paths: paths[0] if len(paths) == 1 else lambda wildcards: paths
     files = {file: ancient(slim(paths)) for file, paths in jobs.named(study, step, STORED).items()}
     return {**files, "receipts": slim(jobs.receipts(study, step))}
