@@ -53,6 +53,7 @@ def cases() -> Iterator[dict]:
     yield {"n_train": 256, "filters": 4, "batch": 8, "epochs": 1000}
     yield {"curvature_every": 20, "epochs": 10}
     yield {"curvature_every": 20, "epochs": 5, "probe": 256, "filters": 32}
+    yield {"curvature_every": 4, "epochs": 2, "n_train": 256, "probe": 256, "filters": 100}
     yield {"snapshots": 5}
     yield {"validation": 4096, "filters": 100, "n_train": 128, "epochs": 3}
     # layers of a file that are kept: none of its, its convolutions, all but the heads

@@ -24,6 +24,7 @@ MAY_NEED = (
     "quasarcurves.quasarnet.network",
     "quasarcurves.quasarnet.bias_free_layers",
     "quasarcurves.quasarnet.task",
+    "quasarcurves.quasarnet.toom_cook",
     "quasarcurves.quasarnet.warm_start",
     "quasarcurves.steps.",
     "quasarcurves.tasks.digits",

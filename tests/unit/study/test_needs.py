@@ -58,7 +58,7 @@ def test_optimizers_need_what_their_own_networks_do(made_up):
     assert needs["all"].mb - needs["as_read"].mb == pytest.approx((2.85 * 3 - 1.02) * 8000 * 443 * 4 / 1e6)
     assert needs["all"].seconds == needs["as_read"].seconds
     # 60 epochs of 250 steps of 32 spectra, and two thirds of the four convolutions' arithmetic and activations
-    convolutions = 6 * (217 * 10 * 25 + (104 + 48 + 20) * 10 * 25**2) / 9e10 + 7e-9 * 25 * (217 + 104 + 48 + 20)
+    convolutions = 6 * (217 * 10 * 25 + (104 + 48 + 20) * 10 * 25**2) / 9e10 + 4.3e-9 * 25 * (217 + 104 + 48 + 20)
     assert needs["all"].seconds - needs["kept"].seconds == pytest.approx(60 * 250 * 32 * 2 / 3 * convolutions)
     assert study.need("evaluate", 10_000, study.runs[0]).seconds == pytest.approx(
         study.need("evaluate", 10_000, next(run for run in study.runs if run.optimizer == "kept")).seconds

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quasarcurves.quasarnet.settings import NetworkSettings
-from quasarcurves.quasarnet.shapes import KERNEL, bins_after
+from quasarcurves.quasarnet.shapes import KERNEL, MANY_CHANNELS, STRIDE, bins_after
 from quasarcurves.training.cost import Cost
 
-_FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 7e-9
+_FLOPS, _SECONDS_PER_ACTIVATION = 9e10, 4.3e-9
 """Arithmetic per second in convolutions, and what batch normalisation and the like take for each number they treat."""
+
+_TAPS = KERNEL // STRIDE
+_POINTS, _OUTPUTS = 2 * (_TAPS - 1), _TAPS - 1
+"""Of a convolution of many channels: see `quasarnet.toom_cook`."""
+
+_SECONDS_PER_EVALUATED = 4e-9
+"""What evaluating inputs and interpolating outputs takes for each number that is evaluated."""
 
 _DROPOUT_SECONDS = 1e-8
 """Of drawing whether to drop one of these numbers."""
@@ -31,6 +38,7 @@ def cost_of(network: NetworkSettings) -> Cost:
         parameters=parameters(network),
         model_mb=0.3 * network.filters,
         output_bytes=8 * network.n_lines + 14,
+        workspace_bytes=4 * sum(_evaluated(network)),
         versions=network.augment.copies if network.augment else 1,
     )
 
@@ -40,7 +48,13 @@ def spectrum_seconds(network: NetworkSettings) -> float:
     per_activation = _SECONDS_PER_ACTIVATION + (_DROPOUT_SECONDS if network.dropout else 0)
     bins = bins_after(network.layers, network.wavelength_grid.n)
     activations = network.filters * _with_gradients(bins, network.frozen)
-    return flops_per_spectrum(network) / _FLOPS + per_activation * activations
+    evaluated = _with_gradients(_evaluated(network), network.frozen)
+    products = _products(network)
+    if network.filters >= MANY_CHANNELS:
+        convolutions = slice(1, network.layers)
+        products[convolutions] = [each * _POINTS / (_OUTPUTS * _TAPS) for each in products[convolutions]]
+    flops = 2 * _with_gradients(products, network.frozen) / _FORWARD
+    return flops / _FLOPS + per_activation * activations + _SECONDS_PER_EVALUATED * evaluated
 
 
 def activation_bytes(network: NetworkSettings) -> int:
@@ -49,12 +63,27 @@ def activation_bytes(network: NetworkSettings) -> int:
 
 
 def flops_per_spectrum(network: NetworkSettings) -> float:
-    """Floating-point operations of one spectrum in one training step: forward, and twice that backward."""
+    """Floating-point operations of one spectrum in one training step: forward, and twice that backward.
+
+    Of convolutions as sums taken directly: those of many channels take fewer.
+    """
+    return 2 * _with_gradients(_products(network), network.frozen) / _FORWARD
+
+
+def _products(network: NetworkSettings) -> list[float]:
+    """Multiplications of each layer for the outputs of one spectrum."""
     filters, lengths = network.filters, bins_after(network.layers, network.wavelength_grid.n)
     convolutions = [lengths[0] * KERNEL * filters, *(length * KERNEL * filters**2 for length in lengths[1:])]
     heads = filters * 2 * network.boxes * network.n_lines
-    products = _with_gradients([*convolutions, lengths[-1] * filters**2, heads], network.frozen)
-    return 2 * products / _FORWARD
+    return [*convolutions, lengths[-1] * filters**2, heads]
+
+
+def _evaluated(network: NetworkSettings) -> list[int]:
+    """Numbers that each convolution evaluates of one spectrum."""
+    if network.filters < MANY_CHANNELS:
+        return [0] * network.layers
+    lengths = bins_after(network.layers, network.wavelength_grid.n)
+    return [0, *(_POINTS * STRIDE * network.filters * -(-length // _OUTPUTS) for length in lengths[1:])]
 
 
 def _with_gradients(by_layer: Sequence[float], frozen: int) -> float:

@@ -8,6 +8,10 @@ from quasarcurves.spectra.grid import N_BINS
 KERNEL, STRIDE = 10, 2
 """Of the convolutions, in bins."""
 
+MANY_CHANNELS = 48
+"""With as many and more a training convolves by `toom_cook`. With fewer, matrices are so small that evaluating and
+interpolating takes longer than it saves."""
+
 
 def bins_after(layers: int, bins: int = N_BINS) -> list[int]:
     """Bins left by each convolution."""

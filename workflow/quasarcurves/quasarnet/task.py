@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from quasarcurves.quasarnet import network
-from quasarcurves.quasarnet.bias_free_layers import BiasFreeConv1D, BiasFreeDense
+from quasarcurves.quasarnet.bias_free_layers import BiasFreeDense
 from quasarcurves.quasarnet.convolution import MatrixConv1D
 from quasarcurves.quasarnet.examples import load_examples, load_varied
 from quasarcurves.quasarnet.loss import clipped_share, dense_targets, unclipped_line_losses, weighted_line_losses
@@ -143,8 +143,9 @@ def _fast_layers() -> dict[str, type[keras.Layer]]:
     if keras.backend.backend() == "jax":
         return {"convolution": MatrixConv1D, "dense": BiasFreeDense}
     from quasarcurves.quasarnet.fused_batch_norm import FusedBatchNormalization  # noqa: PLC0415  (needs TensorFlow)
+    from quasarcurves.quasarnet.toom_cook import ToomCookConv1D  # noqa: PLC0415
 
-    return {"convolution": BiasFreeConv1D, "dense": BiasFreeDense, "normalisation": FusedBatchNormalization}
+    return {"convolution": ToomCookConv1D, "dense": BiasFreeDense, "normalisation": FusedBatchNormalization}
 
 
 def crossing_score(spectra: Path, rows: np.ndarray, settings: NetworkSettings) -> Callable[[np.ndarray], float]:

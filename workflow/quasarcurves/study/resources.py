@@ -37,15 +37,16 @@ SNAKEMAKE_SECONDS_PER_RUN = 0.005
 GPU_MB = 3000
 """Asked for where a job is given a GPU, whose libraries take memory of the host: an allowance, not a measurement."""
 
-_TENSORFLOW_MB, START_OF_TRAINING = 585, 12
+_TENSORFLOW_MB, START_OF_TRAINING = 615, 12
 """What importing TensorFlow, building a network and compiling takes; the seconds are those of a job by itself."""
 
 _HELD, _VARIED = 1.02, 2.85
 """Of an example's bytes: it is held once, with its row number and what its target is made of. Versions are put together
 in memory that is not aligned, so that the backend copies it: what each takes, the one that was read among them."""
 
-_ACTIVATIONS = 3.2
-"""Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own."""
+_ACTIVATIONS, _WORKSPACE = 3.2, 1.9
+"""Of a training batch, in units of what the convolutions give: kept for the backward pass, and its own. The same in
+units of what layers keep besides."""
 
 _VALIDATED_ROWS, _FORWARD_ACTIVATIONS = 1024, 1.25
 """Examples validated at a time, and what each takes in the same units."""
@@ -56,7 +57,7 @@ _EVALUATED_ROWS, _APPLIED_ROWS, _APPLIED_ACTIVATIONS = 2048, 128, 3.5
 _RECORD_BYTES = 4 * 11 * 4
 """Of a step: eleven measures, copied where the training state is saved."""
 
-_STEP_SECONDS = 0.002
+_STEP_SECONDS = 0.0008
 """Of a step without its arithmetic, with Adam; other optimizers differ by their trait `step_cost`."""
 
 _SPEEDUP = 0.6
@@ -67,9 +68,9 @@ _EPOCH_SECONDS, _STATE_SECONDS, _STATE_SECONDS_PER_STEP = 0.004, 0.05, 1.5e-7
 
 _PORTION_MB = 1024
 
-_CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS = 35, 16, 12.8
+_CURVATURE_GRADIENTS, _CURVATURE_MB, _CURVATURE_ACTIVATIONS, _CURVATURE_WORKSPACE = 35, 16, 12.8, 3.4
 """Gradients of the probe that measuring the curvature takes as long as; its memory, and that of a probe's example in
-units of what the convolutions give."""
+units of what the convolutions give and of what layers keep besides."""
 
 _BATCH_GRADIENTS = 4
 """Gradients of a batch that measuring its sharpness takes as long as."""
@@ -189,7 +190,7 @@ def microscope_need(alone: Need, run: RunSettings, cost: Cost, n_train: int, spi
     batch, probe = min(run.training.batch_size, n_train), min(_MAGNIFIED_PROBE, n_train)
     batches = _BATCH_GRADIENTS * (_MAGNIFIED_BATCHES + 1) * (_STEP_SECONDS + batch * example)
     step = batches + _PROBE_GRADIENTS * (_STEP_SECONDS + probe * example)
-    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * max(probe, batch) * cost.activation_bytes / 1e6
+    memory = _differentiated_mb(cost, max(probe, batch))
     memory += _MAGNIFIED_BATCHES * batch * cost.example_bytes / 1e6
     seconds = _MAGNIFIED_SECONDS + spikes * _MAGNIFIED_STEPS * step
     return Need(alone.mb + memory, alone.seconds + seconds)
@@ -202,8 +203,15 @@ def _data_mb(cost: Cost, n_train: int, n_validation: int, steps: int) -> float:
 
 def _held_mb(cost: Cost, batch: int, n_validation: int) -> float:
     """Memory of the activations: of a batch, or of the examples validated at a time if those take more."""
-    held = max(_ACTIVATIONS * batch, _FORWARD_ACTIVATIONS * min(n_validation, _VALIDATED_ROWS))
-    return held * cost.activation_bytes / 1e6
+    trained = batch * (_ACTIVATIONS * cost.activation_bytes + _WORKSPACE * cost.workspace_bytes)
+    validated = min(n_validation, _VALIDATED_ROWS) * _FORWARD_ACTIVATIONS * cost.activation_bytes
+    return max(trained, validated) / 1e6
+
+
+def _differentiated_mb(cost: Cost, examples: int) -> float:
+    """Memory of measuring a curvature with so many examples at a time."""
+    of_example = _CURVATURE_ACTIVATIONS * cost.activation_bytes + _CURVATURE_WORKSPACE * cost.workspace_bytes
+    return _CURVATURE_MB + examples * of_example / 1e6
 
 
 def _curvature_need(run: RunSettings, cost: Cost, n_train: int, steps: int, example: float) -> Need:
@@ -213,8 +221,7 @@ def _curvature_need(run: RunSettings, cost: Cost, n_train: int, steps: int, exam
     probe = min(run.diagnosis.probe_size, n_train)
     measurements = steps / run.diagnosis.curvature_every
     batch = min(run.training.batch_size, n_train)
-    most = max(probe, batch)
-    memory = _CURVATURE_MB + _CURVATURE_ACTIVATIONS * most * cost.activation_bytes / 1e6
+    memory = _differentiated_mb(cost, max(probe, batch))
     memory += run.diagnosis.batches * batch * cost.example_bytes / 1e6
     probed = _CURVATURE_GRADIENTS * (_STEP_SECONDS + probe * example)
     batched = run.diagnosis.batches * _BATCH_GRADIENTS * (_STEP_SECONDS + batch * example)

@@ -29,6 +29,8 @@ class Cost:
         Whether evaluating a model takes Keras.
     versions : int
         Of each training example that a training holds; those to validate on it holds once.
+    workspace_bytes : int
+        Of what layers keep of an example besides, to compute gradients.
     """
 
     example_bytes: int
@@ -40,3 +42,4 @@ class Cost:
     output_bytes: int
     with_keras: bool = False
     versions: int = 1
+    workspace_bytes: int = 0
