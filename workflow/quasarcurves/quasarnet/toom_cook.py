@@ -10,7 +10,7 @@ largest in float32, where a sum taken directly is within 1e-6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,8 +102,8 @@ class ToomCookConv1D(BiasFreeConv1D):
 def _evaluated(blocks: tf.Tensor, of_inputs: np.ndarray) -> tf.Tensor:
     """Evaluate every two neighbouring blocks; (n, tiles + 1, outputs, channels) -> (points, n * tiles, channels).
 
-    This and `_gathered` are linear and each other's gradient, so that derivatives of all orders are right. Those that
-    TensorFlow finds take twelve times as long.
+    This and `_gathered` are linear and each other's gradient, so that derivatives of all orders are right. With those
+    that TensorFlow finds, a convolution of 100 channels and its gradients take 2.6 times as long.
     """
 
     @tf.custom_gradient
@@ -112,14 +112,13 @@ def _evaluated(blocks: tf.Tensor, of_inputs: np.ndarray) -> tf.Tensor:
         both = tf.concat([by_place[:, :, :-1], by_place[:, :, 1:]], 0)
         values = tf.matmul(of_inputs, tf.reshape(both, (len(of_inputs), -1)))
         values = tf.reshape(values, (len(of_inputs), -1, blocks.shape[3]))
-        return values, lambda by_values: _gathered(by_values, of_inputs, blocks.shape)
+        return values, lambda by_values: _gathered(by_values, of_inputs, *blocks.shape.as_list()[1:])
 
     return evaluate(blocks)
 
 
-def _gathered(values: tf.Tensor, of_inputs: np.ndarray, shape: Sequence[int | None]) -> tf.Tensor:
-    """Add up for each block what both of its tiles give it; the transpose of `_evaluated`."""
-    _, rows, outputs, channels = shape
+def _gathered(values: tf.Tensor, of_inputs: np.ndarray, rows: int, outputs: int, channels: int) -> tf.Tensor:
+    """Add up for each of a row of blocks what its two tiles give it; the transpose of `_evaluated`."""
 
     @tf.custom_gradient
     def gather(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
