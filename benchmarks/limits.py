@@ -25,6 +25,7 @@ from quasarcurves.quasarnet.loss import weighted_line_losses
 from quasarcurves.quasarnet.network import build
 from quasarcurves.quasarnet.objective import OFFSET_SCALE, OFFSET_SHIFT
 from quasarcurves.quasarnet.task import QuasarNet
+from quasarcurves.quasarnet.toom_cook import ToomCookConv1D
 from quasarcurves.steps.build import build_model
 from quasarcurves.steps.training import use_threads
 from quasarcurves.training import optimizers
@@ -52,6 +53,12 @@ def multiplied(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     patches = tf.concat([pairs[:, i : i + length] for i in range(width // 2)], -1)
     rows = tf.reshape(patches, (-1, width * channels)) @ tf.reshape(kernel, (width * channels, filters))
     return tf.reshape(rows, (-1, length, filters))
+
+
+def with_fewer_products(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolve as trainings do where there are many channels."""
+    width, _, filters = kernel.shape
+    return ToomCookConv1D(filters, width, 2).convolution_op(x, kernel)
 
 
 def by_moments(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
@@ -120,12 +127,14 @@ FORMS = {
     "convolutions": Form(),
     "convolutions, as patches times a matrix": Form(multiplied),
     "convolutions, as patches times a matrix, XLA": Form(multiplied, xla=True),
+    "convolutions, with fewer products": Form(with_fewer_products),
     "with batch normalisation and ReLU": Form(normalisation=by_moments),
     "with batch normalisation (fused) and ReLU": Form(normalisation=fused),
     "whole network and loss": Form(normalisation=by_moments, heads=True),
     "whole network (fused) and loss": Form(normalisation=fused, heads=True),
     "whole network and loss, Adam": Form(normalisation=by_moments, heads=True, adam=True),
     "whole network (fused) and loss, Adam": Form(normalisation=fused, heads=True, adam=True),
+    "whole network (fused, fewer products) and loss, Adam": Form(with_fewer_products, fused, heads=True, adam=True),
     "whole network and loss, Adam, XLA": Form(multiplied, by_moments, heads=True, adam=True, xla=True),
 }
 
