@@ -28,7 +28,7 @@ _POINTS = (0, 1, -1, 2, -2, 1 / 2, -1 / 2)
 class Transforms(NamedTuple):
     """Matrices that evaluate and interpolate, for kernels of `taps` pieces; points = 2 (taps - 1).
 
-    Parameters
+    Attributes
     ----------
     of_inputs : (points, points) float32 array
         From neighbouring inputs.

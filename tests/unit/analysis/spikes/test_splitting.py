@@ -6,8 +6,11 @@ Other seeds than those the settings were chosen on.
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
+from hypothesis import given
+from hypothesis import strategies as st
 
-from quasarcurves.analysis.spikes import OUTLIER, PER_EPOCH, SUSTAINED, find_spikes
+from quasarcurves.analysis.spikes import OUTLIER, PER_EPOCH, SUSTAINED, find_spikes, splitting
 from quasarcurves.analysis.spikes.detection import with_kinds
 from support import planted_spikes as planted
 
@@ -27,6 +30,12 @@ def matches(found, truth, within=40):
         if abs(truth["onset"][nearest] - onset) <= within:
             taken.add(nearest)
     return len(taken)
+
+
+@given(excess=st.lists(st.floats(-1, 2), max_size=80), window=st.sampled_from([1, 3, 15, 31]))
+def test_a_rise_lasts_where_the_running_median_says_so(excess, window):
+    median = scipy.ndimage.median_filter(np.pad(np.array(excess, float), window), window)
+    assert splitting._lasts(np.array(excess, float), window) == (median.max() > np.log(2))
 
 
 @pytest.mark.parametrize("apart", [(100, 160), (160, 260), (260, 261)])
