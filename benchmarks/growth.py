@@ -115,9 +115,9 @@ def options(stage: str) -> dict[str, list[str]]:
     if step.per == "optimizer":
         found["optimizer"] = ["adam"]
     for name in step.reads:
-        if not (of_runs and MAKERS[name].per == "run"):
+        if not (of_runs and MAKERS[name].per == "run") and MAKERS[name].when != _OF_TASK_FILES:
             found.setdefault(step.together or name, []).append(Path(FILES[name].path).name)
-    for file in step.makes:
+    for file in (file for file in step.makes if file.when != _OF_TASK_FILES):
         name = Path(file.path).name if step.per == "study" else f"{file.name}{Path(file.path).suffix}"
         found.setdefault(file.name, []).append(name)
     # QuasarNET's words and measures

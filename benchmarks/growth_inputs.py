@@ -173,7 +173,8 @@ def replays(runs: int, forks: int = 10, times: int = 4, arms: int = 12) -> None:
         for arm, replay in product(("as_it_is", *(f"arm_{i}" for i in range(1, arms))), range(times)):
             time, spiked = rng.uniform(0, 600), rng.random() < 0.3
             rows.append({**keys, "arm": arm, "replay": replay, "steps": time, "spiked": int(spiked),
-                         "first_passage": time if spiked else np.nan, "height": 4.0, "note": ""})  # fmt: skip
+                         "first_passage": time if spiked else np.nan, "height": 4.0, "loss_after": rng.lognormal(),
+                         "own_rise": time if spiked else np.nan, "own_exposure": round(time), "note": ""})  # fmt: skip
     for name, table in (("fork_replays", rows), ("forks", known)):
         pd.DataFrame(table).to_csv(Path(FILES[name].path).name, index=False)
 

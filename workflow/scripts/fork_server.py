@@ -43,8 +43,9 @@ _PACKAGES = (
 )  # fmt: skip
 """What light steps import."""
 
-_ALONE = ("scripts.prepare_spectra",)
-"""Steps that import so little, unless they need Keras, and come so early, that they need not wait for a server."""
+_ALONE = ("scripts.prepare_spectra", "scripts.draw_subset", "scripts.evaluate")
+"""Steps that import so little, unless they need Keras, that a copy of the server would save nothing, and hold more
+memory than they ask for."""
 
 _OWN = ("quasarcurves", "scripts")
 _PATH = "PYTHONPATH"

@@ -164,7 +164,7 @@ print(json.dumps(found))
 """
 """Prints the modules that each step imports; one process does for all, as other packages need no second import."""
 
-ON_USE = {"quasarcurves.quasarnet.fused_batch_norm": TRAINING}
+ON_USE = {f"quasarcurves.quasarnet.{name}": TRAINING for name in ("fused_batch_norm", "toom_cook", "shapes")}
 """What a step imports only once it does its work, with the right backend."""
 
 

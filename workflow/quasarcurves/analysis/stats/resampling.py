@@ -13,7 +13,8 @@ from quasarcurves.analysis.stats import ALPHA
 
 DRAWS = 999
 
-_HALVINGS = 40
+_ROUNDING = 2.0**-40
+"""Of the range of values: distances that differ by less are equal."""
 
 
 def draw_weights(run: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
@@ -137,10 +138,16 @@ def percentile_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     NaN are left out; the bounds are NaN where all draws are.
     """
-    values = np.asarray(values, np.float64)
-    known = np.isfinite(values).any(axis=0)
-    low, high = np.nanquantile(np.where(known, values, 0.0), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
-    return np.where(known, low, np.nan), np.where(known, high, np.nan)
+    columns = np.asarray(values, np.float64).reshape(len(values), -1)
+    ends, finite = [ALPHA / 2, 1 - ALPHA / 2], np.isfinite(columns)
+    complete, known = finite.all(axis=0), finite.any(axis=0)
+    bounded = np.full((2, columns.shape[1]), np.nan)
+    bounded[:, complete] = np.quantile(columns[:, complete], ends, axis=0)
+    # a column at a time, which takes a hundred times as long
+    some = known & ~complete
+    bounded[:, some] = np.nanquantile(columns[:, some], ends, axis=0)
+    low, high = bounded.reshape(2, *np.shape(values)[1:])
+    return low, high
 
 
 def weighted_medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -164,7 +171,10 @@ def weighted_median_deviations(values: np.ndarray, weights: np.ndarray, centre: 
     values, cumulative = _sorted(values, weights)
     drawn = cumulative[:, -1] > 0
     cumulative = np.pad(cumulative, ((0, 0), (1, 0)))
-    return np.where(drawn, _half_widths(values, cumulative, centre).mean(axis=0), np.nan)
+    # seen from the other side what lies above the centre lies below it
+    mirrored = cumulative[:, -1:] - cumulative[:, ::-1]
+    sides = _half_widths(values, cumulative, centre), _half_widths(-values[::-1], mirrored, -centre)
+    return np.where(drawn, np.minimum(*sides).mean(axis=0), np.nan)
 
 
 def _sorted(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -174,20 +184,25 @@ def _sorted(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _half_widths(values: np.ndarray, cumulative: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Find by halving the smallest distances (2, draws) from a centre within which half of the weight is reached.
+    """Find the smallest distances (2, draws) of values up to a centre within which half of the weight is reached.
 
-    Of an even number of distances these are the middle two: half of the weight, and more than half.
+    Of an even number of distances these are the middle two: half of the weight, and more than half. Infinite where only
+    those of values above the centre are as large.
     """
     draws, half = np.arange(len(centre)), cumulative[:, -1] / 2
-    low, high = np.zeros((2, len(centre))), np.full((2, len(centre)), np.ptp(values))
-    for _ in range(_HALVINGS):
-        distance = (low + high) / 2
-        first = np.searchsorted(values, centre - distance, side="left")
-        beyond = np.searchsorted(values, centre + distance, side="right")
-        within = cumulative[draws, beyond] - cumulative[draws, first]
-        enough = np.stack([within[0] >= half, within[1] > half])
-        low, high = np.where(enough, low, distance), np.where(enough, distance, high)
-    return high
+    # of two values as far from the centre each is within the distance of the other
+    rounding = _ROUNDING * np.ptp(values)
+    upto = np.searchsorted(values, centre, side="right")
+    # values from `near` on, the nearest ones, are too near; those before `far` are far enough
+    far, near = np.zeros((2, len(centre)), int), np.tile(upto, (2, 1))
+    while (far < near).any():
+        middle = (far + near) // 2
+        distance = centre - values[np.minimum(middle, len(values) - 1)]
+        beyond = np.searchsorted(values, centre + distance + rounding, side="right")
+        within = cumulative[draws, beyond] - cumulative[draws, middle]
+        enough = np.stack([within[0] >= half, within[1] > half]) & (far < near)
+        far, near = np.where(enough, middle + 1, far), np.where(enough, near, middle)
+    return np.where(far > 0, centre - values[far - 1], np.inf)
 
 
 def weighted_deviations(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -89,11 +89,12 @@ def dv_counts(tested: Tested, predicted: Predicted) -> np.ndarray:
 
 
 def _bounds(values: dict[str, np.ndarray], drawn: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the intervals of some values; NaN where the value itself is NaN."""
+    """Return the intervals of some values, all of one shape; NaN where the value itself is NaN."""
+    bounds = percentile_interval(np.stack([drawn[name] for name in values], axis=1))
     found = {}
-    for name, value in values.items():
-        for end, bound in zip(("low", "high"), percentile_interval(drawn[name]), strict=True):
-            found[f"{name}_{end}"] = np.where(np.isnan(value), np.nan, bound)[()]
+    for i, (name, value) in enumerate(values.items()):
+        for end, bound in zip(("low", "high"), bounds, strict=True):
+            found[f"{name}_{end}"] = np.where(np.isnan(value), np.nan, bound[i])[()]
     return found
 
 
